@@ -43,8 +43,9 @@ import traceback
 import unicodedata
 import wave
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent
 VENV = PROJECT / ".venv"
 CACHE = PROJECT / ".hf_cache"
+KEPT = CACHE / "pete_sounds"  # weights that were made here
 DEMO = PROJECT / "tests" / "tiny_smolvlm2"
 
 DEFAULT_SOURCE = "0"
@@ -91,9 +93,31 @@ class ExitCode(enum.IntEnum):
 class PeteError(Exception):
     """A trouble with a message for the user: what happened, and what to do."""
 
-    def __init__(self, message: str, exit_code: ExitCode) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = ExitCode.INTERNAL
+
+
+class UsageError(PeteError):
+    """What was asked for can't be meant."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SourceError(PeteError):
+    """No frames come."""
+
+    exit_code = ExitCode.SOURCE
+
+
+class ModelError(PeteError):
+    """The model is not there, or is not one that can be used."""
+
+    exit_code = ExitCode.MODEL
+
+
+class EngineError(PeteError):
+    """What runs the model fails, or is not installed."""
+
+    exit_code = ExitCode.ENGINE
 
 
 class Ended(BaseException):
@@ -211,12 +235,12 @@ def continue_under_venv() -> None:
     if Path(sys.prefix).resolve() == VENV.resolve():
         return
     if not python.exists():
-        raise PeteError("not installed yet; run ./install.sh first", ExitCode.ENGINE)
+        raise EngineError("not installed yet; run ./install.sh first")
     try:
         os.execv(python, [str(python), str(Path(__file__).resolve()), *sys.argv[1:]])
     except OSError as error:
-        raise PeteError(
-            f"{python} does not start ({error.strerror}); run ./install.sh again", ExitCode.ENGINE
+        raise EngineError(
+            f"{python} does not start ({error.strerror}); run ./install.sh again"
         ) from error
 
 
@@ -276,7 +300,7 @@ class Frames:
     file is paced by its own clock, which starts with the first call of newest(). A picture is a
     source of one frame. Open it on the main thread: macOS asks for camera permission there alone.
 
-    Raises PeteError (SOURCE) when the source can't be opened, or a live one ends or stalls.
+    Raises SourceError when the source can't be opened, or a live one ends or stalls.
     """
 
     def __init__(self, source: str) -> None:
@@ -295,7 +319,7 @@ class Frames:
 
     def newest(self, timeout: float) -> Frame | None:
         """Wait up to `timeout` seconds for a frame that was not returned before; None if none."""
-        if self._thread is None and not self._ended:
+        if self._thread is None:
             self._start()
         with self._slot:
             self._slot.wait_for(lambda: self._newest is not None or self._ended, timeout)
@@ -308,9 +332,9 @@ class Frames:
 
     @property
     def ended(self) -> bool:
-        """True once the last frame has been returned."""
+        """True once the last frame of a file has been returned; a live source never just ends."""
         with self._slot:
-            return self._ended and self._newest is None
+            return self._kind is SourceKind.FILE and self._ended and self._newest is None
 
     def close(self) -> None:
         """End the reading thread and let go of the camera."""
@@ -323,16 +347,14 @@ class Frames:
 
     def _complain_when_lost(self) -> None:
         if self._ended:
-            raise PeteError(
+            raise SourceError(
                 f"{self._kind.value} {self._name} ended or was unplugged; "
-                "start again when it is back",
-                ExitCode.SOURCE,
+                "start again when it is back"
             )
         if time.monotonic() - self._seen_at > STALL_TIMEOUT_S:
-            raise PeteError(
+            raise SourceError(
                 f"{self._kind.value} {self._name} sent no picture for "
-                f"{STALL_TIMEOUT_S:g} s; start again when it is back",
-                ExitCode.SOURCE,
+                f"{STALL_TIMEOUT_S:g} s; start again when it is back"
             )
 
     # -- opening
@@ -346,34 +368,29 @@ class Frames:
                 return self._open_stream(source)
             return self._open_camera(int(source))
         except self._cv2.error as error:
-            raise PeteError(f"{self._name} can't be read: {error.err}", ExitCode.SOURCE) from error
+            raise SourceError(f"{self._name} can't be read: {error.err}") from error
 
     def _open_file(self, path: Path) -> Any:
         if path.is_dir():
-            raise PeteError(f"{path} is a folder; give a video or a picture", ExitCode.SOURCE)
+            raise SourceError(f"{path} is a folder; give a video or a picture")
         try:
             with path.open("rb"):
                 pass
         except OSError as error:
-            raise PeteError(f"{path} can't be opened: {error.strerror}", ExitCode.SOURCE) from error
+            raise SourceError(f"{path} can't be opened: {error.strerror}") from error
         if self._cv2.haveImageReader(str(path)):
             image = self._cv2.imread(str(path), self._cv2.IMREAD_COLOR)
             if image is not None:
                 self._newest = Frame(image, time.monotonic(), 0.0)
-                self._ended = True
                 return None
         capture = self._cv2.VideoCapture(str(path), self._cv2.CAP_FFMPEG)
         if not self._first_frame(capture, patience=0.0):
-            raise PeteError(
-                f"{path} is not a picture or video that can be read here", ExitCode.SOURCE
-            )
+            raise SourceError(f"{path} is not a picture or video that can be read here")
         return capture
 
     def _open_stream(self, url: str) -> Any:
         if not url.lower().startswith(("http://", "https://", "rtsp://", "rtsps://")):
-            raise PeteError(
-                f"{self._name}: only http, https and rtsp streams can be watched", ExitCode.SOURCE
-            )
+            raise SourceError(f"{self._name}: only http, https and rtsp streams can be watched")
         milliseconds = int(OPEN_TIMEOUT_S * 1000)
         capture = self._cv2.VideoCapture(
             url,
@@ -386,9 +403,8 @@ class Frames:
             ],
         )
         if not self._first_frame(capture, patience=0.0):
-            raise PeteError(
-                f"stream {self._name} shows no picture; is it on, and is the address right?",
-                ExitCode.SOURCE,
+            raise SourceError(
+                f"stream {self._name} shows no picture; is it on, and is the address right?"
             )
         return capture
 
@@ -401,9 +417,7 @@ class Frames:
                     "allow it for your terminal in System Settings > Privacy & Security > "
                     f"Camera, then start again; {hint}"
                 )
-            raise PeteError(
-                f"camera {number} is not there, in use, or not allowed; {hint}", ExitCode.SOURCE
-            )
+            raise SourceError(f"camera {number} is not there, in use, or not allowed; {hint}")
         return capture
 
     def _first_frame(self, capture: Any, patience: float) -> bool:
@@ -424,6 +438,12 @@ class Frames:
     # -- reading, on a thread of its own
 
     def _start(self) -> None:
+        """Start the clock and the reading; a picture has nothing more to read."""
+        if self._newest is not None:
+            self._newest = replace(self._newest, taken=time.monotonic())
+        if self._capture is None:
+            self._ended = True
+            return
         read = self._read_file if self._kind is SourceKind.FILE else self._read_live
         self._thread = threading.Thread(target=self._run, args=(read,), name="frames", daemon=True)
         self._thread.start()
@@ -453,8 +473,6 @@ class Frames:
     def _read_file(self) -> None:
         """Show each frame when it is due; frames that are late already are skipped, not decoded."""
         started = time.monotonic()
-        if self._newest is not None:
-            self._newest = Frame(self._newest.image, started, 0.0)
         frame_seconds = 1.0 / (self._capture.get(self._cv2.CAP_PROP_FPS) or 25.0)
         at = 0.0
         while not self._closing and self._capture.grab():
@@ -572,6 +590,8 @@ PRESETS = {
     ),
 }
 
+DISK_TROUBLE = (ENOSPC, EDQUOT, EACCES, EROFS, EPERM)
+
 # Weights as safetensors and the processor's settings; never pickles, never code.
 WANTED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
@@ -580,7 +600,7 @@ def find_weights(model: str) -> Path:
     """The folder of 4-bit mlx weights for a preset, Hub repository or folder, made where needed.
 
     What is made is kept in .hf_cache and found again without the network. A folder that is
-    quantised already is used as it is. Raises PeteError (MODEL).
+    quantised already is used as it is. Raises ModelError.
     """
     folder = Path(model).expanduser()
     if model in PRESETS:
@@ -590,22 +610,20 @@ def find_weights(model: str) -> Path:
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         checkpoint = Checkpoint(model)
     else:
-        raise PeteError(
+        raise ModelError(
             f"--model {model} is no preset ({', '.join(PRESETS)}), no folder, and no "
-            "Hub repository (owner/name)",
-            ExitCode.MODEL,
+            "Hub repository (owner/name)"
         )
     try:
         if checkpoint is None:
-            return quantised_folder(folder, folder_key(folder))
+            return quantised(folder, folder_key(folder), label=model)
         key = checkpoint_key(checkpoint)
-        made = CACHE / "pete_sounds" / key
-        if is_complete(made):
-            return made
-        return quantised_folder(fetch(checkpoint), key)
+        if is_complete(KEPT / key):
+            return KEPT / key
+        return quantised(fetched(checkpoint, key), key, label=checkpoint.repository)
     except OSError as error:
-        raise PeteError(
-            f"the model can't be kept in {CACHE}: {error.strerror or error}", ExitCode.MODEL
+        raise ModelError(
+            f"the model can't be kept in {CACHE}: {error.strerror or error}"
         ) from error
 
 
@@ -631,9 +649,20 @@ def is_complete(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
+def fetched(checkpoint: Checkpoint, key: str) -> Path:
+    """The folder of a checkpoint that was fetched and checked, now or by an earlier start."""
+    note = KEPT / f"{key}.fetched"
+    if note.is_file() and is_complete(folder := Path(note.read_text("utf-8"))):
+        return folder
+    folder = fetch(checkpoint)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    note.write_text(str(folder), "utf-8")
+    return folder
+
+
 def fetch(checkpoint: Checkpoint) -> Path:
     """Download a checkpoint into .hf_cache and check each file against the SHA-256 that the Hub
-    lists for that revision. Raises PeteError (MODEL)."""
+    lists for that revision. Raises ModelError."""
     prepare_hub(offline=False)
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
@@ -648,18 +677,15 @@ def fetch(checkpoint: Checkpoint) -> Path:
                 checkpoint.repository, revision=listing.sha, allow_patterns=WANTED_FILES
             )
         )
-    except OSError as error:
-        if error.errno is not None and not isinstance(error, (ConnectionError, TimeoutError)):
-            raise  # The disk, not the network.
-        raise unreachable(checkpoint, error) from error
     except GatedRepoError as error:
-        raise PeteError(
-            f"{checkpoint.repository} asks you to accept its terms on huggingface.co first",
-            ExitCode.MODEL,
+        raise ModelError(
+            f"{checkpoint.repository} asks you to accept its terms on huggingface.co first"
         ) from error
     except RepositoryNotFoundError as error:
-        raise PeteError(f"the Hub has no model {checkpoint.repository}", ExitCode.MODEL) from error
+        raise ModelError(f"the Hub has no model {checkpoint.repository}") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+            raise
         raise unreachable(checkpoint, error) from error
     listed = {file.rfilename: file.lfs.sha256 for file in listing.siblings or [] if file.lfs}
     check_files(folder, listed, checkpoint)
@@ -669,10 +695,9 @@ def fetch(checkpoint: Checkpoint) -> Path:
 def unreachable(checkpoint: Checkpoint, error: Exception) -> PeteError:
     """The message for a Hub that does not answer, with the reason in a few words."""
     reason = printable(str(error)).split(". ")[0][:120] or type(error).__name__
-    return PeteError(
+    return ModelError(
         f"{checkpoint.repository} is not on this machine and the Hub can't be reached "
-        f"({reason}); --demo works without it, the next start tries again",
-        ExitCode.MODEL,
+        f"({reason}); --demo works without it, the next start tries again"
     )
 
 
@@ -687,10 +712,9 @@ def check_files(folder: Path, listed: dict[str, str], checkpoint: Checkpoint) ->
         if found != expected:
             file.resolve().unlink()
             file.unlink()
-            raise PeteError(
+            raise ModelError(
                 f"{checkpoint.repository}: {name} is not what the Hub lists for this "
-                "revision; it was deleted, start again to fetch it anew",
-                ExitCode.MODEL,
+                "revision; it was deleted, start again to fetch it anew"
             )
         if name == "model.safetensors" and checkpoint.sha256 not in (None, expected):
             tell(f"note: the Hub lists another SHA-256 for {name} than others saw before")
@@ -709,6 +733,8 @@ def prepare_hub(offline: bool) -> None:
     os.environ["HF_HOME"] = str(CACHE)
     os.environ["HF_HUB_OFFLINE"] = "1" if offline else "0"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if not sys.stderr.isatty():
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     # transformers imports torch where it finds it, which takes seconds; mlx-vlm has no use for
@@ -718,19 +744,17 @@ def prepare_hub(offline: bool) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder that has weights too. Raises PeteError (MODEL)."""
+    """config.json of a model folder that has weights too. Raises ModelError."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         model_type = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PeteError(
-            f"{folder} is no model folder: it needs a config.json that names its model_type",
-            ExitCode.MODEL,
+        raise ModelError(
+            f"{folder} is no model folder: it needs a config.json that names its model_type"
         ) from error
     if not any(file.stat().st_size for file in folder.glob("*.safetensors")):
-        raise PeteError(
-            f"{folder} holds a {model_type} model without weights; it needs *.safetensors files",
-            ExitCode.MODEL,
+        raise ModelError(
+            f"{folder} holds a {model_type} model without weights; it needs *.safetensors files"
         )
     return dict(config)
 
@@ -744,16 +768,15 @@ def guard_rotary_base(config: dict[str, Any], folder: Path) -> None:
     text = config.get("text_config") or {}
     newer = (text.get("rope_parameters") or {}).get("rope_theta")
     if newer is not None and text.get("rope_theta") != newer:
-        raise PeteError(
+        raise ModelError(
             f"{folder}/config.json keeps the rotary base where mlx-vlm does not look; "
-            f'add "rope_theta": {newer} to its text_config',
-            ExitCode.MODEL,
+            f'add "rope_theta": {newer} to its text_config'
         )
 
 
-def quantised_folder(source: Path, key: str) -> Path:
+def quantised(source: Path, key: str, label: str) -> Path:
     """The folder's weights at 4 bits, in mlx-vlm's own conversion; made once, then found again."""
-    made = CACHE / "pete_sounds" / key
+    made = KEPT / key
     if is_complete(made):
         return made
     config = read_config(source)
@@ -761,20 +784,24 @@ def quantised_folder(source: Path, key: str) -> Path:
     if "quantization" in config:
         return source
     prepare_hub(offline=True)
-    tell(f"making the {BITS}-bit weights of {source.name} (once)")
-    made.parent.mkdir(parents=True, exist_ok=True)
-    # Made elsewhere and moved when whole: a start that was cut off leaves nothing half-made.
-    with tempfile.TemporaryDirectory(dir=made.parent, prefix=".making-") as folder:
+    tell(f"making the {BITS}-bit weights of {label} (once)")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    # Made elsewhere and moved when whole: a start that was cut off leaves nothing half-made, but
+    # its leavings, which are swept away once they can't be another start's work.
+    for leavings in KEPT.glob(".making-*"):
+        if time.time() - leavings.stat().st_mtime > 3600:
+            shutil.rmtree(leavings, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=KEPT, prefix=".making-") as folder:
         making = Path(folder) / key
         try:
             convert(source, making)
-        except OSError:
-            raise
         except Exception as error:
-            raise PeteError(
-                f"the weights in {source} can't be converted: {reason_of(error)}", ExitCode.MODEL
+            if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+                raise
+            raise ModelError(
+                f"the weights of {label} can't be converted: {reason_of(error)}"
             ) from error
-        with contextlib.suppress(OSError):  # Another start may have been quicker.
+        if not is_complete(made):  # Another start may have been quicker.
             making.rename(made)
     return made
 
@@ -830,7 +857,7 @@ class MlxEngine:
     """SmolVLM2 and its kin through mlx-vlm: a frame and a prompt become pieces of text.
 
     Load and describe on the same thread; mlx's streams belong to it. Decoding is greedy: the same
-    frame gives the same caption. Raises PeteError (MODEL) when the folder can't be loaded.
+    frame gives the same caption. Raises ModelError when the folder can't be loaded.
     """
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
@@ -842,8 +869,8 @@ class MlxEngine:
             self._mlx_vlm = mlx_vlm
             self._model, self._processor = mlx_vlm.load(str(folder), trust_remote_code=False)
         except Exception as error:
-            raise PeteError(
-                f"the model in {folder} can't be loaded: {reason_of(error)}", ExitCode.MODEL
+            raise ModelError(
+                f"the model in {folder} can't be loaded: {reason_of(error)}"
             ) from error
         # One tile a frame: 64 image tokens and one vision pass instead of thirteen. SmolVLM2 was
         # trained on video frames of one tile.
@@ -904,6 +931,7 @@ def speakable(text: str) -> str:
 
 
 CLOSING = "\"')\u201d\u2019"  # quotes and brackets that may stand behind a full stop
+ENDING = ".!?" + CLOSING
 SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?][{CLOSING}]))\s+(?=[^\sa-z])|\n+")
 
 
@@ -912,16 +940,16 @@ def sentences(pieces: Iterable[str]) -> Iterator[str]:
 
     What is left at the end is handed out too, unless it was cut off behind a whole sentence.
     """
-    buffer, whole = "", 0
+    buffer, whole = "", False
     for piece in pieces:
         buffer += piece
         *done, buffer = SENTENCE_END.split(buffer)
         for sentence in done:
             if sentence.strip():
-                whole += 1
+                whole = whole or sentence.rstrip()[-1] in ENDING
                 yield sentence.strip()
     rest = buffer.strip()
-    if rest and (whole == 0 or rest[-1] in ".!?" + CLOSING):
+    if rest and (not whole or rest[-1] in ENDING):
         yield rest
 
 
@@ -935,9 +963,7 @@ class WavFile:
         try:
             self._file = open(path, "wb")  # noqa: SIM115 - closed in close()
         except OSError as error:
-            raise PeteError(
-                f"--wav {path} can't be written: {error.strerror}", ExitCode.USAGE
-            ) from error
+            raise UsageError(f"--wav {path} can't be written: {error.strerror}") from error
         self._path = path
         self._wav = wave.open(self._file)  # noqa: SIM115
         self._wav.setparams(WAV_FORMAT)
@@ -989,6 +1015,7 @@ class Voice:
     """
 
     START_WITHIN_S = 30.0
+    WAKE_WITHIN_S = 10.0  # a sound device may need some seconds, on top of what the words take
     DEATHS_IN_A_ROW = 3
 
     def __init__(self, settings: VoiceSettings, wav: WavFile | None = None) -> None:
@@ -1014,7 +1041,7 @@ class Voice:
 
     def say(self, sentence: str, caption: int) -> bool:
         """Speak a sentence of caption number `caption`; sentences of older captions that wait are
-        dropped. False when there is no voice. Raises PeteError (USAGE) for an unknown --voice."""
+        dropped. False when there is no voice. Raises UsageError for an unknown --voice."""
         with self._changed:
             if self._refused:
                 raise self._refused
@@ -1094,10 +1121,10 @@ class Voice:
         if self._ready and not self._speaking and self._waiting:
             _, text = self._waiting.pop(0)
             self._speaking = True
-            # Three times what the words need, and some seconds for the sound device to wake.
-            self._deadline = (
-                time.monotonic() + 10 + 3 * 60 * len(text.split()) / self._settings.rate
-            )
+            # Some languages write without spaces: count five letters as a word there.
+            words = max(len(text.split()), len(text) / 5)
+            needed = 60 * words / self._settings.rate
+            self._deadline = time.monotonic() + self.WAKE_WITHIN_S + 3 * needed
             self._send(self._child, {"text": text})
 
     def _supervise(self) -> None:
@@ -1139,7 +1166,7 @@ class Voice:
         elif event["event"] == "refused":
             self._gone = True
             if event["usage"]:
-                self._refused = PeteError(event["trouble"], ExitCode.USAGE)
+                self._refused = UsageError(event["trouble"])
             else:
                 tell(f"no voice: {event['trouble']}; the captions go on as text")
 
@@ -1155,6 +1182,9 @@ class Voice:
         """Kill and start anew; drop what was being said. Called with the lock held."""
         self.kill()
         self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                pipe.close()
         self._speaking = self._ready = False
         self._heard = b""
         self._deaths += 1
@@ -1237,7 +1267,7 @@ def voices_of(engine: Any) -> list[tuple[str, str, str]]:
 
 
 def choose_voice(engine: Any, settings: dict[str, Any]) -> None:
-    """Set voice, rate and volume. Raises PeteError (USAGE) when there is no such voice."""
+    """Set voice, rate and volume. Raises UsageError when there is no such voice."""
     wanted = settings["voice"]
     if wanted is not None:
         matches = [
@@ -1246,9 +1276,7 @@ def choose_voice(engine: Any, settings: dict[str, Any]) -> None:
             if wanted.lower() in (identifier.lower(), name.lower())
         ]
         if not matches:
-            raise PeteError(
-                f"there is no voice {wanted!r}; --list-voices shows them", ExitCode.USAGE
-            )
+            raise UsageError(f"there is no voice {wanted!r}; --list-voices shows them")
         engine.setProperty("voice", matches[0])
     engine.setProperty("rate", settings["rate"])
     engine.setProperty("volume", settings["volume"])
@@ -1285,9 +1313,7 @@ class EspeakSpeech:
         try:
             self.engine = pyttsx3.init("espeak")
         except RuntimeError as error:
-            raise PeteError(
-                "espeak-ng is not installed (./install.sh says how)", ExitCode.ENGINE
-            ) from error
+            raise EngineError("espeak-ng is not installed (./install.sh says how)") from error
         self._settings = settings
         self._finished = threading.Event()
         self._count = 0
@@ -1351,27 +1377,19 @@ class MacSpeech:
 
     def speak(self, text: str, report: Any) -> str | None:
         """Say a sentence and wait for its end. Returns what went wrong, or None."""
+        self._finished = False
         if not self._settings["keep"]:
             self.engine.say(text)
             self._wait()
             return None
         self._count += 1
         path = Path(self._settings["folder"]) / f"{os.getpid()}-{self._count}.wav"
-        self.engine.save_to_file(text, str(path.with_suffix(".aiff")))
+        aiff = path.with_suffix(".aiff")
+        self.engine.save_to_file(text, str(aiff))
         self._wait()
-        trouble = play(
-            [
-                "afconvert",
-                "-f",
-                "WAVE",
-                "-d",
-                "LEI16@22050",
-                "-c",
-                "1",
-                str(path.with_suffix(".aiff")),
-                str(path),
-            ]
-        )
+        convert = ["afconvert", "-f", "WAVE", "-d", "LEI16@22050", "-c", "1"]
+        trouble = play([*convert, str(aiff), str(path)])
+        aiff.unlink(missing_ok=True)
         if trouble is None and self._settings["aloud"]:
             trouble = play(["afplay", str(path)])
         report("rendered", path=str(path))
@@ -1381,7 +1399,6 @@ class MacSpeech:
         self._finished = True
 
     def _wait(self) -> None:
-        self._finished = False
         while not self._finished:
             soon = self._date.dateWithTimeIntervalSinceNow_(0.05)
             self._run_loop.currentRunLoop().runUntilDate_(soon)
@@ -1498,10 +1515,9 @@ def watch(
             if debug:
                 traceback.print_exc()
             if faults >= FAULTS_IN_A_ROW or frames.ended:
-                raise PeteError(
+                raise EngineError(
                     f"the engine failed on {faults} frames in a row; the last time: "
-                    f"{reason_of(error)}",
-                    ExitCode.ENGINE,
+                    f"{reason_of(error)}"
                 ) from error
             tell(f"a frame could not be described: {reason_of(error)}")
             continue
@@ -1528,9 +1544,7 @@ def list_cameras() -> None:
             print(f"{number}  {width}x{height}  {label}".rstrip())
         capture.release()
     if not found:
-        raise PeteError(
-            "no camera found; --source takes a video, a picture or a stream too", ExitCode.SOURCE
-        )
+        raise SourceError("no camera found; --source takes a video, a picture or a stream too")
 
 
 def list_voices() -> None:
@@ -1545,9 +1559,7 @@ def list_voices() -> None:
     )
     event = json.loads(answer.stdout or '{"trouble": "no speech engine answers"}')
     if not event.get("voices"):
-        raise PeteError(
-            f"no voice found: {event.get('trouble', 'none is installed')}", ExitCode.ENGINE
-        )
+        raise EngineError(f"no voice found: {event.get('trouble', 'none is installed')}")
     for identifier, name, languages in event["voices"]:
         print(f"{printable(identifier)}  {printable(name)}  {printable(languages)}")
 

@@ -1,0 +1,134 @@
+"""A Hugging Face Hub on loopback that serves one folder as one repository, as far as downloads go.
+
+The real Hub can't be reached from a test. huggingface_hub's own client talks to this one through
+HF_ENDPOINT, so the code that fetches and checks weights runs whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class FakeHub(ThreadingHTTPServer):
+    """Serves `folder` as `repository`; everything asked for is in `paths`."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path, repository: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.folder = folder
+        self.repository = repository
+        self.listed_sha256: dict[str, str] = {}  # says something else than the truth
+        self.cut_after: int | None = None  # bytes of a weight file, then the connection drops
+        self.paths: list[str] = []
+
+    @property
+    def url(self) -> str:
+        """What HF_ENDPOINT must be."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def listing(self) -> dict[str, object]:
+        """What the Hub's API says of the repository, with the SHA-256 of its weight files."""
+        siblings: list[dict[str, object]] = []
+        for file in sorted(self.folder.iterdir()):
+            entry: dict[str, object] = {"rfilename": file.name, "size": file.stat().st_size}
+            if file.suffix == ".safetensors":
+                sha256 = self.listed_sha256.get(file.name, sha256_of(file))
+                entry["lfs"] = {"sha256": sha256, "size": entry["size"], "pointerSize": 134}
+            siblings.append(entry)
+        return {"id": self.repository, "modelId": self.repository, "sha": COMMIT,
+                "siblings": siblings, "tags": [], "private": False}  # fmt: skip
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FakeHub
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, body: bool) -> None:
+        path = self.path.split("?")[0]
+        self.server.paths.append(f"{self.command} {path}")
+        repository = self.server.repository
+        if path.startswith(f"/api/models/{repository}/tree/"):
+            self._send_tree(body)
+        elif f"{path}/".startswith(f"/api/models/{repository}/"):
+            self._send(json.dumps(self.server.listing()).encode(), body)
+        elif path.startswith(f"/{repository}/resolve/"):
+            self._send_file(self.server.folder / path.rsplit("/", 1)[1], body)
+        else:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def _send_tree(self, body: bool) -> None:
+        listing = self.server.listing()["siblings"]
+        assert isinstance(listing, list)
+        tree = []
+        for entry in listing:
+            item = {"type": "file", "path": entry["rfilename"], "size": entry["size"], "oid": "0"}
+            if "lfs" in entry:
+                item["lfs"] = {"oid": entry["lfs"]["sha256"], **entry["lfs"]}
+            tree.append(item)
+        self._send(json.dumps(tree).encode(), body)
+
+    def _send_file(self, file: Path, body: bool) -> None:
+        content = file.read_bytes()
+        etag = f'"{hashlib.sha256(content).hexdigest()}"'
+        extra = {"ETag": etag, "X-Repo-Commit": COMMIT}
+        if file.suffix == ".safetensors" and self.server.cut_after is not None and body:
+            self._send(content[: self.server.cut_after], body, extra, length=len(content))
+            self.close_connection = True
+        else:
+            self._send(content, body, extra)
+
+    def _send(
+        self,
+        content: bytes,
+        body: bool,
+        headers: dict[str, str] | None = None,
+        length: int | None = None,
+    ) -> None:
+        self.send_response(200)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content) if length is None else length))
+        self.end_headers()
+        if body:
+            with contextlib.suppress(OSError):
+                self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay silent."""
+
+
+@contextlib.contextmanager
+def fake_hub(folder: Path, repository: str) -> Iterator[FakeHub]:
+    """A running FakeHub."""
+    hub = FakeHub(folder, repository)
+    thread = threading.Thread(target=hub.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        hub.server_close()
+        thread.join()

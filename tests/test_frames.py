@@ -1,0 +1,662 @@
+"""Frames: pictures, video files and streams become the newest frame, or one clear complaint."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, DemoClip, MjpegCamera, wait_until, write_video
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import pete_sounds
+from pete_sounds import ExitCode, Frame, Frames, PeteError, SourceKind
+
+RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # BGR
+FPS = 15
+
+
+def plain(colour: tuple[int, int, int], width: int = 320, height: int = 240) -> np.ndarray:
+    """A picture of one colour (BGR)."""
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def brightening(count: int) -> Iterator[np.ndarray]:
+    """Pictures that tell their number: grey, each 8 levels brighter than the last."""
+    return (plain((8 * i, 8 * i, 8 * i)) for i in range(count))
+
+
+def number_of(frame: Frame) -> int:
+    """Which of the brightening pictures this is."""
+    return round(float(frame.image.mean()) / 8)
+
+
+def next_frame(frames: Frames) -> Frame:
+    """The next frame, which has to come."""
+    frame = wait_until(lambda: frames.newest(0.1), 10)
+    assert frame is not None
+    return frame
+
+
+def until_ended(frames: Frames) -> Iterator[Frame]:
+    """Each frame that a quick reader sees."""
+    while not frames.ended:
+        frame = frames.newest(0.1)
+        if frame is not None:
+            yield frame
+
+
+def complaint(source: str | Path) -> PeteError:
+    """What opening this source raises, which has to be about the source."""
+    with pytest.raises(PeteError) as caught:
+        Frames(str(source)).close()
+    assert caught.value.exit_code is ExitCode.SOURCE
+    return caught.value
+
+
+def loss(frames: Frames) -> PeteError:
+    """What a reader is told once the frames no longer come."""
+    with pytest.raises(PeteError) as caught:
+        wait_until(lambda: frames.newest(0.1) and False, 15)
+    assert caught.value.exit_code is ExitCode.SOURCE
+    return caught.value
+
+
+class Altered:
+    """A real capture with some of its methods replaced, for files that can't be made here."""
+
+    def __init__(self, capture: Any, **methods: Any) -> None:
+        self._capture = capture
+        self._methods = methods
+
+    def __getattr__(self, name: str) -> Any:
+        return self._methods.get(name) or getattr(self._capture, name)
+
+
+@pytest.fixture(scope="module")
+def two_seconds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of 30 brightening pictures, 15 a second."""
+    return write_video(tmp_path_factory.mktemp("video") / "two seconds.mp4", brightening(30), FPS)
+
+
+# --------------------------------------------------------------------------------- kinds of source
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("0", SourceKind.CAMERA),
+        ("12", SourceKind.CAMERA),
+        ("20250115", SourceKind.FILE),
+        ("12.mp4", SourceKind.FILE),
+        ("12:30.mp4", SourceKind.FILE),
+        ("http:/nearly", SourceKind.FILE),
+        ("http://127.0.0.1/video", SourceKind.STREAM),
+        ("RTSP://camera.local", SourceKind.STREAM),
+    ],
+)
+def test_a_source_is_told_by_its_form(source: str, kind: SourceKind) -> None:
+    assert pete_sounds.source_kind(source) is kind
+
+
+def test_a_camera_that_is_not_there_is_named() -> None:
+    assert "camera 99 is not there" in str(complaint("99"))
+
+
+# ----------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tiff"])
+def test_a_picture_is_one_frame_in_bgr(tmp_path: Path, suffix: str) -> None:
+    cv2.imwrite(str(tmp_path / f"red{suffix}"), plain(RED))
+    with closing(Frames(str(tmp_path / f"red{suffix}"))) as frames:
+        assert not frames.ended
+        frame = frames.newest(0)
+        assert frame is not None
+        assert (frame.at, frame.image.dtype) == (0.0, np.uint8)
+        assert np.abs(frame.image.mean(axis=(0, 1)) - RED).max() < 5
+        assert frames.ended
+        assert frames.newest(0) is None
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 5), (641, 359), (1280, 720), (17, 900)])
+def test_pictures_of_any_size_keep_it(tmp_path: Path, width: int, height: int) -> None:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), plain(GREEN, width, height))
+    with closing(Frames(str(path))) as frames:
+        assert next_frame(frames).image.shape == (height, width, 3)
+
+
+@pytest.mark.parametrize(
+    "shape_and_depth",
+    [((24, 32), np.uint8), ((24, 32, 4), np.uint8), ((24, 32, 3), np.uint16)],
+    ids=["grey", "transparent", "16 bit"],
+)
+def test_pictures_with_other_channels_become_bgr(tmp_path: Path, shape_and_depth: Any) -> None:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), np.full(*shape_and_depth[:1], 99, shape_and_depth[1]))
+    with closing(Frames(str(path))) as frames:
+        image = next_frame(frames).image
+        assert (image.shape, image.dtype) == ((24, 32, 3), np.uint8)
+
+
+def test_what_a_file_holds_counts_not_how_it_is_called(tmp_path: Path, two_seconds: Path) -> None:
+    cv2.imwrite(str(tmp_path / "red.png"), plain(RED))
+    picture = (tmp_path / "red.png").rename(tmp_path / "red.mp4")
+    video = tmp_path / "video.jpg"
+    video.write_bytes(two_seconds.read_bytes())
+    with closing(Frames(str(picture))) as frames:
+        assert len(list(until_ended(frames))) == 1
+    with closing(Frames(str(video))) as frames:
+        assert not frames.ended
+        assert number_of(next_frame(frames)) == 0
+
+
+# ------------------------------------------------------------------------------------- video files
+
+
+def test_a_video_is_paced_by_its_own_clock(two_seconds: Path) -> None:
+    with closing(Frames(str(two_seconds))) as frames:
+        time.sleep(0.5)  # The clock starts with the first look, not before.
+        started = time.monotonic()
+        seen = list(until_ended(frames))
+        took = time.monotonic() - started
+    assert 1.7 < took < 6
+    assert seen[0].at == 0
+    assert len(seen) > 5
+    for earlier, later in zip(seen, seen[1:]):
+        assert earlier.at < later.at
+        assert earlier.taken < later.taken
+    for frame in seen:
+        assert abs(number_of(frame) - frame.at * FPS) <= 1
+        assert -0.1 < frame.taken - started - frame.at < 1
+
+
+def test_a_slow_reader_sees_the_newest_frame_only(two_seconds: Path) -> None:
+    with closing(Frames(str(two_seconds))) as frames:
+        next_frame(frames)
+        time.sleep(1)  # The reader is busy.
+        frame = next_frame(frames)
+        assert 0.5 < frame.at
+        assert number_of(frame) > 7
+        assert next_frame(frames).at > frame.at
+
+
+def test_the_last_frame_of_a_video_is_not_lost(two_seconds: Path) -> None:
+    with closing(Frames(str(two_seconds))) as frames:
+        next_frame(frames)
+        assert wait_until(lambda: frames._ended, 10)
+        assert not frames.ended
+        assert number_of(next_frame(frames)) >= 28
+        assert frames.ended
+
+
+def test_the_first_frame_of_a_video_is_shown_once(
+    two_seconds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even when the reader takes it in the very moment in which the clock starts."""
+    taken = threading.Event()
+
+    def slow_frame(*facts: Any) -> Frame:
+        if threading.current_thread().name == "frames" and facts[2] == 0:
+            taken.wait(1)
+        return Frame(*facts)
+
+    with closing(Frames(str(two_seconds))) as frames:
+        monkeypatch.setattr(pete_sounds, "Frame", slow_frame)
+        first = frames.newest(1)
+        taken.set()
+        second = next_frame(frames)
+    assert first is not None
+    assert (first.at, second.at > 0) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("motion.avi", "MJPG"),
+        ("matroska.mkv", "mp4v"),
+        ("quicktime.mov", "mp4v"),
+        ("bare MPEG-4.m4v", "mp4v"),
+        ("bare MPEG-2.m2v", "MPG2"),
+    ],
+)
+def test_videos_of_other_formats_are_shown_in_order(tmp_path: Path, name: str, codec: str) -> None:
+    video = write_video(tmp_path / name, brightening(15), FPS, codec)
+    with closing(Frames(str(video))) as frames:
+        seen = list(until_ended(frames))
+    assert len(seen) > 3
+    assert [number_of(frame) for frame in seen] == sorted({number_of(frame) for frame in seen})
+    assert number_of(seen[-1]) >= 12
+    assert 0.4 < seen[-1].at < 1.5
+
+
+def test_a_video_without_time_stamps_is_paced_by_counting(two_seconds: Path) -> None:
+    with closing(Frames(str(two_seconds))) as frames:
+        real = frames._capture
+        frames._capture = Altered(
+            real, get=lambda what: real.get(what) if what == cv2.CAP_PROP_FPS else 0.0
+        )
+        seen = list(until_ended(frames))
+    assert [frame.at for frame in seen] == sorted({frame.at for frame in seen})
+    assert 1.7 < seen[-1].at < 2.3
+    assert seen[-1].taken - seen[0].taken > 1.5
+
+
+def test_a_video_that_decodes_too_slowly_still_shows_something(two_seconds: Path) -> None:
+    with closing(Frames(str(two_seconds))) as frames:
+        real = frames._capture
+
+        def slow_grab() -> bool:
+            time.sleep(0.1)  # At 15 frames a second there is two thirds of that.
+            return bool(real.grab())
+
+        frames._capture = Altered(real, grab=slow_grab)
+        seen = list(until_ended(frames))
+    assert len(seen) > 2
+
+
+def test_videos_keep_their_colours_and_odd_sizes(tmp_path: Path) -> None:
+    for width, height in ((640, 360), (322, 182)):
+        video = write_video(tmp_path / f"{width}.mp4", [plain(BLUE, width, height)] * 3)
+        with closing(Frames(str(video))) as frames:
+            image = next_frame(frames).image
+        assert image.shape == (height, width, 3)
+        assert np.abs(image.mean(axis=(0, 1)) - BLUE).max() < 25
+
+
+def test_an_odd_number_of_pixels_is_no_trouble(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "odd.avi", [plain(GREEN, 317, 179)] * 3, codec="MJPG")
+    with closing(Frames(str(video))) as frames:
+        assert next_frame(frames).image.shape == (179, 317, 3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with some spaces.mp4",
+        "Küche früh \u732b.mp4",
+        "-leading dash.mp4",
+        "12:30.mp4",
+        "http:video.mp4",
+        "100%d%03d.mp4",
+        "what? [a] 'video' #1.mp4",
+        "two\nlines.mp4",
+    ],
+)
+def test_a_file_may_have_any_name(
+    tmp_path: Path, two_seconds: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).symlink_to(two_seconds)
+    monkeypatch.chdir(tmp_path)
+    with closing(Frames(name)) as frames:
+        assert next_frame(frames).image.shape == (240, 320, 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names elsewhere are always Unicode")
+def test_a_name_that_is_not_unicode_is_read_or_refused(tmp_path: Path, two_seconds: Path) -> None:
+    """In a process of its own: OpenCV has been seen to crash on such a name."""
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).symlink_to(two_seconds)
+    code = (
+        "import os, pete_sounds as p\n"
+        "try:\n p.Frames(os.fsdecode(b'caf\\xe9.mp4')).close()\n"
+        "except p.PeteError as error:\n assert error.exit_code is p.ExitCode.SOURCE\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+# ------------------------------------------------------------------------ files that are no source
+
+
+TEXT = "\n".join(f"line {i}" for i in range(200))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.txt", TEXT.encode()),
+        ("notes.nfo", TEXT.encode()),
+        ("notes.md", TEXT.encode()),
+        ("notes.mp4", TEXT.encode()),
+        ("notes", TEXT.encode()),
+        ("page.html", b"<!doctype html><title>404</title>"),
+        ("empty.mp4", b""),
+        ("empty.png", b""),
+        ("zeros.avi", bytes(100_000)),
+        ("half.png", b"\x89PNG\r\n\x1a\n"),
+        ("half.jpg", b"\xff\xd8\xff\xe0"),
+        ("words.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHello.\n"),
+    ],
+)
+def test_a_file_that_shows_nothing_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert str(complaint(tmp_path / name)).startswith(
+        f"{tmp_path / name} is not a picture or video"
+    )
+
+
+def test_a_sound_file_is_refused(tmp_path: Path) -> None:
+    with closing(pete_sounds.WavFile(str(tmp_path / "sound.wav"))):
+        pass
+    assert "is not a picture or video" in str(complaint(tmp_path / "sound.wav"))
+
+
+def test_a_video_that_was_cut_off_is_refused_or_shown_as_far_as_it_goes(
+    tmp_path: Path, two_seconds: Path
+) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(two_seconds.read_bytes()[:-500])  # The index of an MP4 is at its end.
+    assert "is not a picture or video" in str(complaint(cut))
+    whole = write_video(tmp_path / "whole.avi", brightening(30), FPS, "MJPG").read_bytes()
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with closing(Frames(str(cut))) as frames:
+        assert 5 < number_of(list(until_ended(frames))[-1]) < 25
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nosuch.mp4", "no/such/folder.png", "~nosuchuser/video.mp4", "n" * 300, "n/" * 3000, "a\0b"],
+    ids=["missing", "no folder", "no user", "long name", "long path", "zero byte"],
+)
+def test_a_file_that_can_not_be_opened_is_named(name: str) -> None:
+    assert "can't be opened" in str(complaint(name))
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "is a folder; give a video or a picture" in str(complaint(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, two_seconds: Path) -> None:
+    locked = tmp_path / "locked.mp4"
+    locked.write_bytes(two_seconds.read_bytes())
+    locked.chmod(0)
+    assert "Permission denied" in str(complaint(locked))
+
+
+MAGIC = [
+    b"",
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"BM",
+    b"II*\0",
+    b"RIFF\x40\0\0\0AVI LIST",
+    b"RIFF\x40\0\0\0WEBPVP8 ",
+    b"\0\0\0\x18ftypmp42",
+    b"\x1a\x45\xdf\xa3",
+    b"GIF89a",
+    b"\0\0\x01\xb3",
+    b"#EXTM3U\n",
+    b"P6\n",
+    b"--picture\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8",
+]
+few = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def only_frames_or_a_complaint(content: bytes, suffix: str) -> None:
+    """Read these bytes to their end, or for two seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"file{suffix}"
+        path.write_bytes(content)
+        try:
+            frames = Frames(str(path))
+        except PeteError as error:
+            assert error.exit_code is ExitCode.SOURCE
+            return
+        with closing(frames):
+            deadline = time.monotonic() + 2
+            while not frames.ended and time.monotonic() < deadline:
+                frame = frames.newest(0.1)
+                if frame is not None:
+                    assert frame.image.ndim == 3
+                    assert frame.image.dtype == np.uint8
+
+
+@few
+@given(
+    magic=st.sampled_from(MAGIC),
+    content=st.binary(max_size=3000),
+    suffix=st.sampled_from(["", ".mp4", ".jpg", ".txt", ".mjpeg"]),
+)
+def test_random_bytes_are_frames_or_a_complaint(magic: bytes, content: bytes, suffix: str) -> None:
+    only_frames_or_a_complaint(magic + content, suffix)
+
+
+@pytest.fixture(scope="module")
+def short_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Valid files of less than a second, by suffix."""
+    folder = tmp_path_factory.mktemp("short")
+    for suffix, codec in ((".mp4", "mp4v"), (".avi", "MJPG"), (".mkv", "mp4v")):
+        write_video(folder / f"file{suffix}", brightening(3), FPS, codec)
+    for suffix in (".png", ".jpg"):
+        cv2.imwrite(str(folder / f"file{suffix}"), plain(RED, 64, 48))
+    return {path.suffix: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@few
+@given(data=st.data())
+def test_damaged_files_are_frames_or_a_complaint(
+    short_files: dict[str, bytes], data: st.DataObject
+) -> None:
+    suffix = data.draw(st.sampled_from(sorted(short_files)))
+    content = bytearray(short_files[suffix])
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    only_frames_or_a_complaint(bytes(content), suffix)
+
+
+# ----------------------------------------------------------------------------------------- streams
+
+
+def is_colour(frame: Frame | None, colour: tuple[int, int, int]) -> bool:
+    """True when a frame is of this colour, but for JPEG's losses."""
+    return frame is not None and np.abs(frame.image.mean(axis=(0, 1)) - colour).max() < 25
+
+
+def test_a_stream_is_watched_live(mjpeg: MjpegCamera) -> None:
+    mjpeg.show(plain(RED))
+    with closing(Frames(mjpeg.url)) as frames:
+        first = next_frame(frames)
+        assert is_colour(first, RED)
+        assert 0 <= first.at < 10
+        mjpeg.show(plain(BLUE))
+        assert wait_until(lambda: is_colour(frames.newest(0.1), BLUE), 10)
+        assert not frames.ended
+        assert first.at < next_frame(frames).at
+
+
+def test_a_slow_reader_of_a_stream_sees_what_is_there_now(mjpeg: MjpegCamera) -> None:
+    mjpeg.show(plain(RED))
+    with closing(Frames(mjpeg.url)) as frames:
+        next_frame(frames)
+        time.sleep(1)  # The reader is busy, and pictures queue up.
+        mjpeg.show(plain(GREEN))
+        sent = mjpeg.sent
+        assert wait_until(lambda: mjpeg.sent >= sent + 10, 10)
+        assert is_colour(next_frame(frames), GREEN)
+
+
+def test_a_stream_that_drops_is_told(mjpeg: MjpegCamera) -> None:
+    with closing(Frames(mjpeg.url)) as frames:
+        next_frame(frames)
+        mjpeg.drop()
+        assert "ended or was unplugged; start again when it is back" in str(loss(frames))
+
+
+def test_a_stream_that_is_back_can_be_watched_again(mjpeg: MjpegCamera) -> None:
+    mjpeg.drop()
+    assert "shows no picture" in str(complaint(mjpeg.url))
+    mjpeg.come_back()
+    mjpeg.show(plain(GREEN))
+    with closing(Frames(mjpeg.url)) as frames:
+        assert is_colour(next_frame(frames), GREEN)
+
+
+def test_a_stream_that_stalls_is_told(mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pete_sounds, "STALL_TIMEOUT_S", 0.5)
+    with closing(Frames(mjpeg.url)) as frames:
+        next_frame(frames)
+        mjpeg.stall()
+        assert "sent no picture for 0.5 s" in str(loss(frames))
+
+
+def test_a_pause_shorter_than_a_stall_is_forgiven(mjpeg: MjpegCamera) -> None:
+    with closing(Frames(mjpeg.url)) as frames:
+        next_frame(frames)
+        mjpeg.stall()
+        while frames.newest(0.5) is not None:
+            pass
+        mjpeg.show(plain(BLUE))
+        mjpeg.come_back()
+        assert wait_until(lambda: is_colour(frames.newest(0.1), BLUE), 10)
+
+
+def test_garbage_in_a_stream_is_told_and_not_shown(
+    mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pete_sounds, "STALL_TIMEOUT_S", 1.0)
+    mjpeg.show(plain(RED))
+    with closing(Frames(mjpeg.url)) as frames:
+        next_frame(frames)
+        mjpeg.send_garbage()
+        assert "start again when it is back" in str(loss(frames))
+
+
+@pytest.mark.parametrize("fault", ["stall", "send_garbage"])
+def test_a_stream_without_a_picture_is_not_waited_for_long(
+    mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(pete_sounds, "OPEN_TIMEOUT_S", 1.0)
+    getattr(mjpeg, fault)()
+    started = time.monotonic()
+    assert "shows no picture" in str(complaint(mjpeg.url))
+    assert time.monotonic() - started < 8
+
+
+def test_streams_of_other_kinds_are_refused() -> None:
+    for url in ("ftp://host/video", "file:///etc/hostname", "concat://a|b", "pipe://0"):
+        assert "only http, https and rtsp streams" in str(complaint(url))
+
+
+# ----------------------------------------------------------------------- what close() leaves behind
+
+
+def reading_threads() -> list[threading.Thread]:
+    """The threads of Frames that run."""
+    return [thread for thread in threading.enumerate() if thread.name == "frames"]
+
+
+def close_soon(frames: Frames) -> None:
+    """Close, which has to come back soon whatever the source does."""
+    started = time.monotonic()
+    frames.close()
+    assert time.monotonic() - started < 1.5
+
+
+def test_closing_ends_the_thread_of_a_video(demo_clip: DemoClip) -> None:
+    frames = Frames(str(demo_clip.path))
+    next_frame(frames)
+    assert reading_threads()
+    close_soon(frames)
+    assert not reading_threads()
+
+
+def test_closing_ends_the_thread_of_a_stream(mjpeg: MjpegCamera) -> None:
+    frames = Frames(mjpeg.url)
+    next_frame(frames)
+    close_soon(frames)
+    assert not reading_threads()
+
+
+def test_closing_does_not_wait_for_a_stream_that_stalls(mjpeg: MjpegCamera) -> None:
+    frames = Frames(mjpeg.url)
+    next_frame(frames)
+    mjpeg.stall()
+    while frames.newest(0.3) is not None:
+        pass
+    close_soon(frames)
+    mjpeg.drop()  # The read that hung comes back now, and its thread ends.
+    assert wait_until(lambda: not reading_threads(), 10)
+
+
+def test_closing_twice_or_unread_is_no_trouble(two_seconds: Path) -> None:
+    frames = Frames(str(two_seconds))
+    frames.close()
+    frames.close()
+    assert not reading_threads()
+
+
+# ------------------------------------------------------------------------------ secrets in addresses
+
+SECRETS = [
+    "http://{user}:{password}@{address}/video",
+    "http://{address}/video?user={user}&pwd={password}",
+    "http://{user}:{password}@{address}/video?token={password}#{password}",
+]
+
+
+def no_secret_in(text: str) -> None:
+    """Neither of the two below; the host is still told."""
+    assert "s3cret" not in text
+    assert "somebody" not in text
+    assert "127.0.0.1" in text
+
+
+@pytest.mark.parametrize("form", SECRETS)
+def test_passwords_are_masked_when_a_stream_is_not_there(form: str) -> None:
+    no_secret_in(
+        str(complaint(form.format(user="somebody", password="s3cret", address="127.0.0.1:9")))
+    )
+
+
+def test_passwords_are_masked_when_a_stream_can_not_be_watched() -> None:
+    no_secret_in(str(complaint("ftp://somebody:s3cret@127.0.0.1/video?s3cret")))
+
+
+@pytest.mark.parametrize("fault", ["drop", "stall"])
+def test_passwords_are_masked_when_a_stream_is_lost(
+    mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(pete_sounds, "STALL_TIMEOUT_S", 0.5)
+    url = SECRETS[2].format(user="somebody", password="s3cret", address=mjpeg.address)
+    with closing(Frames(url)) as frames:
+        next_frame(frames)
+        getattr(mjpeg, fault)()
+        no_secret_in(str(loss(frames)))
+
+
+@pytest.mark.parametrize("sign", list("/?#@:%&=[]\n"))
+def test_a_password_is_masked_whatever_signs_it_has(sign: str) -> None:
+    shown = pete_sounds.without_password(f"rtsp://me:s3cret{sign}s3cret@127.0.0.1:554/video")
+    assert "s3cret" not in shown
+    assert "127.0.0.1:554/video" in shown
+
+
+@given(secret=st.text(st.characters(blacklist_characters="*"), min_size=1))
+def test_nothing_of_user_password_or_query_is_printed(secret: str) -> None:
+    masked = pete_sounds.without_password("rtsp://host/video?")
+    assert pete_sounds.without_password(f"rtsp://host/video?{secret}") == masked
+    assert pete_sounds.without_password(f"rtsp://{secret}@host/video?") == masked.replace(
+        "//", "//***@"
+    )
