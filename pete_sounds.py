@@ -34,6 +34,7 @@ import queue
 import re
 import select
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,7 @@ class PeteError(Exception):
     """A trouble with a message for the user: what happened, and what to do."""
 
     exit_code = ExitCode.INTERNAL
+    told = False  # True once the user has read and heard it
 
 
 class UsageError(PeteError):
@@ -667,11 +669,11 @@ def fetch(checkpoint: Checkpoint) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    tell(f"fetching {checkpoint.repository} (once)")
     try:
         listing = HfApi().model_info(
             checkpoint.repository, revision=checkpoint.revision, files_metadata=True, timeout=15
         )
+        tell(f"fetching {checkpoint.repository} (once)")
         folder = Path(
             snapshot_download(
                 checkpoint.repository, revision=listing.sha, allow_patterns=WANTED_FILES
@@ -1424,12 +1426,15 @@ class Captions:
 
 
 def stdout_is_read() -> bool:
-    """False once the reader of our stdout has gone away (a closed pipe or terminal)."""
+    """False once the other end of a pipe on stdout is closed. Only a pipe is asked: macOS answers
+    for a terminal that it is no valid descriptor (the BUGS of its poll(2))."""
     try:
+        if not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+            return True
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
-        return not any(flags & (select.POLLERR | select.POLLNVAL) for _, flags in poll.poll(0))
-    except (OSError, ValueError, AttributeError):
+        return not any(flags & (select.POLLERR | select.POLLHUP) for _, flags in poll.poll(0))
+    except (OSError, ValueError):
         return True
 
 
@@ -1590,7 +1595,8 @@ def end_on_signals(emergency: contextlib.ExitStack) -> None:
         os._exit(ExitCode.OK)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, raise_ended)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, raise_ended)
     threading.Thread(target=insist, name="ending", daemon=True).start()
 
 
@@ -1600,13 +1606,22 @@ def run(options: argparse.Namespace, emergency: contextlib.ExitStack) -> None:
     with contextlib.ExitStack() as opened:
         frames = Frames(options.source)
         opened.callback(frames.close)
+        weights = find_weights(options.model)
         voice = open_voice(options, opened, emergency)
-        engine = MlxEngine(find_weights(options.model), options.max_tokens)
+        engine = MlxEngine(weights, options.max_tokens)
         if voice is not None:
             voice.wait_until_ready()
         tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
         narrator = Narrator(engine, voice, Captions(options.json), options.prompt)
-        watch(frames, SceneGate(options.always), narrator, voice, options.limit, options.debug)
+        try:
+            watch(frames, SceneGate(options.always), narrator, voice, options.limit, options.debug)
+        except PeteError as error:
+            tell(str(error))
+            error.told = True
+            if voice is not None:  # Who can't see the screen must hear why it falls silent.
+                voice.say(str(error), narrator.count)
+                voice.wait_until_quiet()
+            raise
         if voice is not None:
             voice.wait_until_quiet()
 
@@ -1658,7 +1673,8 @@ def main(arguments: list[str] | None = None) -> int:
         code = ExitCode.OK
     except PeteError as error:
         code = error.exit_code
-        tell(str(error))
+        if not error.told:
+            tell(str(error))
     except Exception as error:
         code = ExitCode.INTERNAL
         tell(f"a fault of this program: {reason_of(error)}; --debug shows where")
