@@ -29,6 +29,7 @@ import argparse
 import contextlib
 import enum
 import hashlib
+import io
 import json
 import queue
 import re
@@ -810,29 +811,24 @@ def quantised(source: Path, key: str, label: str) -> Path:
 
 def convert(source: Path, target: Path) -> None:
     """Quantise a folder with mlx-vlm: language model at 4 bits, vision tower as it is."""
-    with contextlib.redirect_stdout(io_nowhere()):
-        import mlx_vlm
+    import mlx_vlm
 
-        # Only the files we know: mlx_vlm.convert would copy code and sub-folders along.
-        with tempfile.TemporaryDirectory(dir=target.parent) as clean:
-            for pattern in WANTED_FILES:
-                for file in source.glob(pattern):
-                    (Path(clean) / file.name).symlink_to(file.resolve())
-            mlx_vlm.convert(
-                clean,
-                str(target),
-                quantize=True,
-                q_bits=BITS,
-                q_group_size=GROUP_SIZE,
-                trust_remote_code=False,
-            )
-
-
-def io_nowhere() -> Any:
-    """A stream that forgets what is written to it."""
-    import io
-
-    return io.StringIO()
+    # Only the files we know: mlx_vlm.convert would copy code and sub-folders along.
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent) as clean,
+        contextlib.redirect_stdout(io.StringIO()),  # mlx-vlm prints its progress there
+    ):
+        for pattern in WANTED_FILES:
+            for file in source.glob(pattern):
+                (Path(clean) / file.name).symlink_to(file.resolve())
+        mlx_vlm.convert(
+            clean,
+            str(target),
+            quantize=True,
+            q_bits=BITS,
+            q_group_size=GROUP_SIZE,
+            trust_remote_code=False,
+        )
 
 
 def reason_of(error: BaseException) -> str:
@@ -1298,8 +1294,9 @@ def play(command: list[str]) -> str | None:
         return f"{command[0]} is not installed (./install.sh says how)"
     if player.returncode == 0:
         return None
-    complaint = player.stderr.decode(errors="replace").strip().splitlines()
-    return printable(complaint[-1])[:160] if complaint else f"{command[0]} failed"
+    complaint = player.stderr.decode(errors="replace").strip().splitlines() or ["it failed"]
+    # aplay says which line of its own source complains; nobody wants to hear that.
+    return printable(re.sub(r"^\w+: \w+:\d+: ", f"{command[0]}: ", complaint[-1]))[:160]
 
 
 class EspeakSpeech:
@@ -1671,6 +1668,8 @@ def main(arguments: list[str] | None = None) -> int:
         code = ExitCode.OK
     except (Ended, BrokenPipeError):
         code = ExitCode.OK
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # the shell's prompt would stand behind the terminal's ^C
     except PeteError as error:
         code = error.exit_code
         if not error.told:
