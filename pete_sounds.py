@@ -47,7 +47,7 @@ import wave
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
+from errno import EACCES, EDQUOT, EIO, ENOSPC, EPERM, EPIPE, EROFS
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -73,6 +73,7 @@ BITS = 4
 GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
 OPEN_TIMEOUT_S = 10.0  # a camera or stream that shows nothing for so long is not there
 STALL_TIMEOUT_S = 10.0
+SHOW_EVERY_S = 0.5  # even where a file can't be decoded as fast as it plays
 FAULTS_IN_A_ROW = 3  # frames that the engine may fail on before the program ends
 # Channels, bytes a sample, samples a second: what espeak-ng speaks in, and what a Mac's speech is
 # converted to.
@@ -140,7 +141,7 @@ class OneLineParser(argparse.ArgumentParser):
     """argparse, but a wrong command line is answered in one line instead of the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        tell(f"{message} (--help lists the options)")
+        tell(f"{without_password(message)} (--help lists the options)")
         raise SystemExit(int(ExitCode.USAGE))
 
 
@@ -229,7 +230,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         if options.limit is not None:
             parser.error("--once is --limit 1; leave one of the two out")
         options.limit = 1
+    if options.wav is not None and same_file(options.wav, options.source):
+        parser.error("--wav would overwrite --source; give it another name")
     return options
+
+
+def same_file(one: str, other: str) -> bool:
+    """True when both names lead to one existing file."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.path.samefile(one, os.path.expanduser(other))
+    return False
 
 
 def continue_under_venv() -> None:
@@ -239,6 +249,10 @@ def continue_under_venv() -> None:
         return
     if not python.exists():
         raise EngineError("not installed yet; run ./install.sh first")
+    # Half an environment runs, but not as itself: without this it would be tried for ever.
+    if os.environ.get("PETE_SOUNDS_VENV") == str(os.getpid()):
+        raise EngineError(f"{VENV} is broken; run ./install.sh again")
+    os.environ["PETE_SOUNDS_VENV"] = str(os.getpid())  # exec keeps the process
     try:
         os.execv(python, [str(python), str(Path(__file__).resolve()), *sys.argv[1:]])
     except OSError as error:
@@ -282,9 +296,12 @@ def source_kind(source: str) -> SourceKind:
 
 
 def without_password(url: str) -> str:
-    """The same URL with user, password and query masked, fit to be printed."""
-    url = re.sub(r"//[^/?#]*@", "//***@", url)
-    return re.sub(r"\?.*", "?***", url)
+    """The same text with user, password and query of a URL masked, fit to be printed."""
+    before, mark, rest = url.partition("://")
+    if re.search(r"[?#].*@", rest, re.DOTALL):  # a password with a ?, or a query with an @
+        return f"{before}://***"
+    rest = re.sub(r"[?#].*", "?***", rest, flags=re.DOTALL)
+    return before + mark + re.sub(r".*@", "***@", rest, flags=re.DOTALL)
 
 
 def import_cv2() -> Any:
@@ -366,29 +383,37 @@ class Frames:
         """Open the source, read its first frame, and return the capture; None for a picture."""
         try:
             if self._kind is SourceKind.FILE:
-                return self._open_file(Path(source).expanduser())
+                return self._open_file(source)
             if self._kind is SourceKind.STREAM:
                 return self._open_stream(source)
             return self._open_camera(int(source))
         except self._cv2.error as error:
             raise SourceError(f"{self._name} can't be read: {error.err}") from error
 
-    def _open_file(self, path: Path) -> Any:
-        if path.is_dir():
-            raise SourceError(f"{path} is a folder; give a video or a picture")
+    def _open_file(self, source: str) -> Any:
         try:
+            # Absolute, as FFmpeg takes the start of "12:30.mp4" for a protocol.
+            path = Path(os.path.expanduser(source)).absolute()
+            str(path).encode()  # OpenCV crashes on a name that is not Unicode.
             with path.open("rb"):
                 pass
-        except OSError as error:
-            raise SourceError(f"{path} can't be opened: {error.strerror}") from error
+        except IsADirectoryError as error:
+            raise SourceError(f"{source} is a folder; give a video or a picture") from error
+        except UnicodeError as error:
+            raise SourceError(f"{source} can't be opened: its name is not UTF-8") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte
+            reason = getattr(error, "strerror", None) or error
+            raise SourceError(f"{source} can't be opened: {reason}") from error
         if self._cv2.haveImageReader(str(path)):
             image = self._cv2.imread(str(path), self._cv2.IMREAD_COLOR)
             if image is not None:
                 self._newest = Frame(image, time.monotonic(), 0.0)
                 return None
         capture = self._cv2.VideoCapture(str(path), self._cv2.CAP_FFMPEG)
-        if not self._first_frame(capture, patience=0.0):
-            raise SourceError(f"{path} is not a picture or video that can be read here")
+        # FFmpeg draws text files (.txt, .nfo) as if a terminal showed them.
+        is_text = int(capture.get(self._cv2.CAP_PROP_FOURCC)) == int.from_bytes(b"ansi", "little")
+        if is_text or not self._first_frame(capture, patience=0.0):
+            raise SourceError(f"{source} is not a picture or video that can be read here")
         return capture
 
     def _open_stream(self, url: str) -> Any:
@@ -475,7 +500,7 @@ class Frames:
 
     def _read_file(self) -> None:
         """Show each frame when it is due; frames that are late already are skipped, not decoded."""
-        started = time.monotonic()
+        started = shown = time.monotonic()
         frame_seconds = 1.0 / (self._capture.get(self._cv2.CAP_PROP_FPS) or 25.0)
         at = 0.0
         while not self._closing and self._capture.grab():
@@ -483,7 +508,8 @@ class Frames:
             stamp = self._capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1000.0
             at = stamp if stamp > at else at + frame_seconds
             early = started + at - time.monotonic()
-            if early < -frame_seconds:
+            late = early < -frame_seconds
+            if late and time.monotonic() - shown < SHOW_EVERY_S:
                 continue
             while early > 0 and not self._closing:
                 time.sleep(min(early, 0.2))
@@ -491,6 +517,7 @@ class Frames:
             good, image = self._capture.retrieve()
             if good:
                 self._show(image, at)
+                shown = time.monotonic()
         # The last frame stays on show for its own length.
         time.sleep(0.0 if self._closing else min(frame_seconds, 0.2))
 
@@ -605,12 +632,12 @@ def find_weights(model: str) -> Path:
     What is made is kept in .hf_cache and found again without the network. A folder that is
     quantised already is used as it is. Raises ModelError.
     """
-    folder = Path(model).expanduser()
+    folder = Path(os.path.expanduser(model))  # Path.expanduser() raises for an unknown ~user
     if model in PRESETS:
         checkpoint: Checkpoint | None = PRESETS[model]
-    elif folder.is_dir():
+    elif os.path.isdir(folder):  # Path.is_dir() raises for a name that is too long
         checkpoint = None
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+    elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         checkpoint = Checkpoint(model)
     else:
         raise ModelError(
@@ -1419,7 +1446,9 @@ class Captions:
         try:
             print(line, flush=True)
         except OSError as error:
-            raise Ended from error
+            if error.errno in (EPIPE, EIO):  # the pipe or the terminal is closed
+                raise Ended from error
+            raise UsageError(f"captions can't be written: {error.strerror}") from error
 
 
 def stdout_is_read() -> bool:
@@ -1569,7 +1598,7 @@ def list_voices() -> None:
 # -------------------------------------------------------------------------------------------- main
 
 
-def end_on_signals(emergency: contextlib.ExitStack) -> None:
+def end_on_signals(emergency: contextlib.ExitStack, asked_to_end: threading.Event) -> None:
     """Make Ctrl-C, SIGTERM and SIGHUP raise Ended in the main thread, once.
 
     Python runs a handler only between byte codes, and a vision pass on a slow processor can take
@@ -1581,6 +1610,7 @@ def end_on_signals(emergency: contextlib.ExitStack) -> None:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
     def raise_ended(*_: Any) -> NoReturn:
+        asked_to_end.set()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         raise Ended
@@ -1649,39 +1679,45 @@ def open_voice(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, run, and turn whatever happened into a message and an exit code."""
+    """Parse, do what was asked for, and return the exit code."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # started with it closed
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         getattr(sys, name).reconfigure(errors="backslashreplace")
     options = parse_arguments(arguments)
     emergency = contextlib.ExitStack()
+    asked_to_end = threading.Event()
     try:
         continue_under_venv()
-        end_on_signals(emergency)
+        end_on_signals(emergency, asked_to_end)
         if options.list_cameras:
             list_cameras()
         elif options.list_voices:
             list_voices()
         else:
             run(options, emergency)
-        code = ExitCode.OK
     except (Ended, BrokenPipeError):
-        code = ExitCode.OK
         if sys.stderr.isatty():
             print(file=sys.stderr)  # the shell's prompt would stand behind the terminal's ^C
-    except PeteError as error:
-        code = error.exit_code
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        # A module that is interrupted while it is imported makes its own error of that.
+        return int(ExitCode.OK if asked_to_end.is_set() else explain(error))
+    return int(ExitCode.OK)
+
+
+def explain(error: Exception) -> ExitCode:
+    """Tell what went wrong, in one line, and what exit code it has: the one place for that."""
+    if isinstance(error, PeteError):
         if not error.told:
             tell(str(error))
-    except Exception as error:
-        code = ExitCode.INTERNAL
-        tell(f"a fault of this program: {reason_of(error)}; --debug shows where")
-    else:
-        return int(code)
-    if options.debug:
-        traceback.print_exc()
-    return int(code)
+        return error.exit_code
+    if isinstance(error, ModuleNotFoundError):
+        tell(f"{error.name} is not installed; run ./install.sh again")
+        return ExitCode.ENGINE
+    tell(f"a fault of this program: {reason_of(error)}; --debug shows where")
+    return ExitCode.INTERNAL
 
 
 def leave(code: int) -> NoReturn:
@@ -1693,4 +1729,8 @@ def leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    leave(main())
+    try:
+        status = main()
+    except SystemExit as ended:  # from argparse: --help, a wrong option
+        status = int(ended.code or 0)
+    leave(status)

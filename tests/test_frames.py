@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import pete_sounds
 from pete_sounds import ExitCode, Frame, Frames, PeteError, SourceKind
 
-RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # BGR
+RED, GREEN, BLUE, ORANGE = (0, 0, 255), (0, 255, 0), (255, 0, 0), (0, 128, 255)  # BGR
 FPS = 15
 
 
@@ -139,16 +139,21 @@ def test_pictures_of_any_size_keep_it(tmp_path: Path, width: int, height: int) -
 
 
 @pytest.mark.parametrize(
-    "shape_and_depth",
-    [((24, 32), np.uint8), ((24, 32, 4), np.uint8), ((24, 32, 3), np.uint16)],
+    "picture",
+    [
+        np.full((24, 32), 99, np.uint8),
+        np.full((24, 32, 4), 99, np.uint8),
+        np.full((24, 32, 3), 99 * 257, np.uint16),
+    ],
     ids=["grey", "transparent", "16 bit"],
 )
-def test_pictures_with_other_channels_become_bgr(tmp_path: Path, shape_and_depth: Any) -> None:
+def test_pictures_with_other_channels_become_bgr(tmp_path: Path, picture: np.ndarray) -> None:
     path = tmp_path / "picture.png"
-    cv2.imwrite(str(path), np.full(*shape_and_depth[:1], 99, shape_and_depth[1]))
+    cv2.imwrite(str(path), picture)
     with closing(Frames(str(path))) as frames:
         image = next_frame(frames).image
-        assert (image.shape, image.dtype) == ((24, 32, 3), np.uint8)
+    assert (image.shape, image.dtype) == ((24, 32, 3), np.uint8)
+    assert set(image.flat) == {99}
 
 
 def test_what_a_file_holds_counts_not_how_it_is_called(tmp_path: Path, two_seconds: Path) -> None:
@@ -188,7 +193,7 @@ def test_a_slow_reader_sees_the_newest_frame_only(two_seconds: Path) -> None:
         next_frame(frames)
         time.sleep(1)  # The reader is busy.
         frame = next_frame(frames)
-        assert 0.5 < frame.at
+        assert frame.at > 0.5
         assert number_of(frame) > 7
         assert next_frame(frames).at > frame.at
 
@@ -200,26 +205,6 @@ def test_the_last_frame_of_a_video_is_not_lost(two_seconds: Path) -> None:
         assert not frames.ended
         assert number_of(next_frame(frames)) >= 28
         assert frames.ended
-
-
-def test_the_first_frame_of_a_video_is_shown_once(
-    two_seconds: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Even when the reader takes it in the very moment in which the clock starts."""
-    taken = threading.Event()
-
-    def slow_frame(*facts: Any) -> Frame:
-        if threading.current_thread().name == "frames" and facts[2] == 0:
-            taken.wait(1)
-        return Frame(*facts)
-
-    with closing(Frames(str(two_seconds))) as frames:
-        monkeypatch.setattr(pete_sounds, "Frame", slow_frame)
-        first = frames.newest(1)
-        taken.set()
-        second = next_frame(frames)
-    assert first is not None
-    assert (first.at, second.at > 0) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -274,12 +259,6 @@ def test_videos_keep_their_colours_and_odd_sizes(tmp_path: Path) -> None:
             image = next_frame(frames).image
         assert image.shape == (height, width, 3)
         assert np.abs(image.mean(axis=(0, 1)) - BLUE).max() < 25
-
-
-def test_an_odd_number_of_pixels_is_no_trouble(tmp_path: Path) -> None:
-    video = write_video(tmp_path / "odd.avi", [plain(GREEN, 317, 179)] * 3, codec="MJPG")
-    with closing(Frames(str(video))) as frames:
-        assert next_frame(frames).image.shape == (179, 317, 3)
 
 
 @pytest.mark.parametrize(
@@ -346,9 +325,7 @@ TEXT = "\n".join(f"line {i}" for i in range(200))
 )
 def test_a_file_that_shows_nothing_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    assert str(complaint(tmp_path / name)).startswith(
-        f"{tmp_path / name} is not a picture or video"
-    )
+    assert f"{name} is not a picture or video" in str(complaint(tmp_path / name))
 
 
 def test_a_sound_file_is_refused(tmp_path: Path) -> None:
@@ -408,24 +385,23 @@ MAGIC = [
     b"--picture\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8",
 ]
 few = settings(
-    max_examples=60,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
 def only_frames_or_a_complaint(content: bytes, suffix: str) -> None:
-    """Read these bytes to their end, or for two seconds."""
+    """Read these bytes to their end, or for half a second."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{suffix}"
         path.write_bytes(content)
         try:
             frames = Frames(str(path))
-        except PeteError as error:
-            assert error.exit_code is ExitCode.SOURCE
+        except PeteError:
             return
         with closing(frames):
-            deadline = time.monotonic() + 2
+            deadline = time.monotonic() + 0.5
             while not frames.ended and time.monotonic() < deadline:
                 frame = frames.newest(0.1)
                 if frame is not None:
@@ -480,10 +456,18 @@ def test_a_stream_is_watched_live(mjpeg: MjpegCamera) -> None:
         first = next_frame(frames)
         assert is_colour(first, RED)
         assert 0 <= first.at < 10
-        mjpeg.show(plain(BLUE))
-        assert wait_until(lambda: is_colour(frames.newest(0.1), BLUE), 10)
+        mjpeg.show(plain(ORANGE))
+        assert wait_until(lambda: is_colour(frames.newest(0.1), ORANGE), 10)
         assert not frames.ended
         assert first.at < next_frame(frames).at
+
+
+def test_a_stream_may_have_an_odd_size(mjpeg: MjpegCamera) -> None:
+    mjpeg.show(plain(GREEN, 317, 179))
+    with closing(Frames(mjpeg.url)) as frames:
+        frame = next_frame(frames)
+    assert frame.image.shape == (179, 317, 3)
+    assert is_colour(frame, GREEN)
 
 
 def test_a_slow_reader_of_a_stream_sees_what_is_there_now(mjpeg: MjpegCamera) -> None:
@@ -607,7 +591,7 @@ def test_closing_twice_or_unread_is_no_trouble(two_seconds: Path) -> None:
     assert not reading_threads()
 
 
-# ------------------------------------------------------------------------------ secrets in addresses
+# ----------------------------------------------------------------------------- secrets in addresses
 
 SECRETS = [
     "http://{user}:{password}@{address}/video",
@@ -648,15 +632,20 @@ def test_passwords_are_masked_when_a_stream_is_lost(
 
 @pytest.mark.parametrize("sign", list("/?#@:%&=[]\n"))
 def test_a_password_is_masked_whatever_signs_it_has(sign: str) -> None:
-    shown = pete_sounds.without_password(f"rtsp://me:s3cret{sign}s3cret@127.0.0.1:554/video")
-    assert "s3cret" not in shown
-    assert "127.0.0.1:554/video" in shown
+    no_secret_in_any_address(f"s3cret{sign}s3cret")
 
 
-@given(secret=st.text(st.characters(blacklist_characters="*"), min_size=1))
-def test_nothing_of_user_password_or_query_is_printed(secret: str) -> None:
-    masked = pete_sounds.without_password("rtsp://host/video?")
-    assert pete_sounds.without_password(f"rtsp://host/video?{secret}") == masked
-    assert pete_sounds.without_password(f"rtsp://{secret}@host/video?") == masked.replace(
-        "//", "//***@"
-    )
+@given(between=st.text())
+def test_no_secret_of_an_address_is_printed(between: str) -> None:
+    no_secret_in_any_address(f"s3cret{between}s3cret")
+
+
+def no_secret_in_any_address(secret: str) -> None:
+    """Not when it is the password, the user, the query, or all of them."""
+    for url in (
+        f"rtsp://me:{secret}@host/video",
+        f"rtsp://{secret}@host:554/video",
+        f"rtsp://host/video?{secret}",
+        f"rtsp://{secret}:{secret}@host/video?token={secret}",
+    ):
+        assert "s3cret" not in pete_sounds.without_password(url)

@@ -84,7 +84,7 @@ def test_pieces_become_sentences(pieces: list[str], expected: list[str]) -> None
 def test_a_sentence_is_handed_out_before_the_rest_is_generated() -> None:
     generated = []
 
-    def pieces():  # type: ignore[no-untyped-def]
+    def pieces():
         for piece in ("A cat sits. ", "A ", "dog ", "runs."):
             generated.append(piece)
             yield piece

@@ -1,0 +1,295 @@
+"""Drawn scenes whose true caption is known: what the small test model is trained and tested on.
+
+A scene is a grey wall with at most one coloured shape on it. `random_layout` picks one, `draw`
+paints it, `spoil` adds what a cheap camera adds (blur, noise, JPEG), and `caption_of` says in one
+sentence of a fixed grammar what is there. `write_demo_clip` films such scenes: shapes slide in,
+rest, move on and leave.
+
+Frames are numpy uint8 arrays of shape (height, width, 3) in OpenCV's colour order, BGR. Positions
+are fractions of the frame's width and height, from its top left corner. Nothing here knows of any
+model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+COLOURS: dict[str, tuple[int, int, int]] = {  # BGR
+    "red": (40, 35, 205),
+    "green": (55, 160, 45),
+    "blue": (205, 85, 30),
+    "yellow": (35, 215, 240),
+    "purple": (165, 45, 135),
+    "orange": (15, 125, 245),
+    "white": (245, 245, 245),
+    "black": (14, 14, 14),
+}
+SHAPES = ("circle", "square", "triangle", "star")
+PLACES = (
+    ("at the top left", "at the top", "at the top right"),
+    ("on the left", "in the center", "on the right"),
+    ("at the bottom left", "at the bottom", "at the bottom right"),
+)
+EMPTY_CAPTION = "Nothing but a grey wall."
+
+BORDERS = (0.0, 0.36, 0.64, 1.0)  # of the three columns and rows, fractions of width and height
+FRAME_SIZES = (
+    (427, 240),
+    (320, 240),
+    (240, 240),
+    (640, 360),
+    (480, 360),
+    (854, 480),
+    (640, 480),
+    (480, 480),
+)
+RADII = (0.10, 0.25)  # fractions of the frame's height
+BORDER_MARGIN = 0.01  # random scenes keep their centre this far from a border between two places
+EMPTY_SHARE = 0.06
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One shape. `x`, `y`: its centre (that of the circle around it), fractions of width and
+    height. `radius`: of that circle, a fraction of the frame's height. `angle`: degrees,
+    clockwise. `paint`: BGR; `colour` is the word for it."""
+
+    kind: str
+    colour: str
+    x: float
+    y: float
+    radius: float
+    angle: float = 0.0
+    paint: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A wall and what is on it. `width`, `height`: pixels. `wall`: BGR grey levels in the middle;
+    `slope`: how much brighter the right and the bottom edge are than the middle, in levels."""
+
+    shape: Shape | None
+    width: int = 640
+    height: int = 480
+    wall: tuple[float, float, float] = (128.0, 128.0, 128.0)
+    slope: tuple[float, float] = (0.0, 0.0)
+
+
+# -------------------------------------------------------------------------------------------- words
+
+
+def place_of(x: float, y: float) -> str:
+    """The words for a centre at (`x`, `y`), fractions of the frame."""
+    column = int(np.searchsorted(BORDERS[1:3], x, side="right"))
+    row = int(np.searchsorted(BORDERS[1:3], y, side="right"))
+    return PLACES[row][column]
+
+
+def caption_of(scene: Scene) -> str:
+    """The one true caption of `scene`."""
+    shape = scene.shape
+    if shape is None:
+        return EMPTY_CAPTION
+    article = "An" if shape.colour[0] in "aeiou" else "A"
+    return f"{article} {shape.colour} {shape.kind} {place_of(shape.x, shape.y)}."
+
+
+def every_caption() -> list[str]:
+    """All 289 captions of the grammar."""
+    spots = [(x, y) for y in (0.2, 0.5, 0.8) for x in (0.2, 0.5, 0.8)]
+    shapes = [
+        Shape(kind, colour, x, y, 0.1) for kind in SHAPES for colour in COLOURS for x, y in spots
+    ]
+    return [EMPTY_CAPTION] + [caption_of(Scene(shape)) for shape in shapes]
+
+
+# ------------------------------------------------------------------------------------------ drawing
+
+
+def outline(kind: str) -> np.ndarray:
+    """Corners of a shape in a circle of radius 1, float64 of shape (n, 2), x right and y down."""
+    corners = {"triangle": 3, "square": 4, "star": 10, "circle": 90}[kind]
+    turns = np.arange(corners) / corners + (0.125 if kind == "square" else 0.0)
+    reach = np.where(np.arange(corners) % 2, 0.45, 1.0) if kind == "star" else np.ones(corners)
+    return (
+        np.stack([np.sin(2 * np.pi * turns), -np.cos(2 * np.pi * turns)], axis=1) * reach[:, None]
+    )
+
+
+def draw(scene: Scene) -> np.ndarray:
+    """Paint `scene`: uint8 BGR of shape (height, width, 3), with smooth edges and no noise."""
+    across = np.linspace(-1, 1, scene.width, dtype=np.float32)[None, :, None]
+    down = np.linspace(-1, 1, scene.height, dtype=np.float32)[:, None, None]
+    wall = np.array(scene.wall, np.float32) + across * scene.slope[0] + down * scene.slope[1]
+    frame = np.clip(wall, 0, 255).astype(np.uint8)
+    shape = scene.shape
+    if shape is not None:
+        angle = math.radians(shape.angle)
+        turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+        corners = outline(shape.kind) @ turn * (shape.radius * scene.height)
+        corners += (shape.x * scene.width - 0.5, shape.y * scene.height - 0.5)  # pixel centres
+        fixed_point = np.round(corners * 16).astype(np.int32)
+        paint = shape.paint or COLOURS[shape.colour]
+        cv2.fillPoly(frame, [fixed_point], paint, lineType=cv2.LINE_AA, shift=4)
+    return frame
+
+
+def spoil(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a cheap camera makes of `frame`: some blur, noise and JPEG loss. Same shape, dtype and
+    colour order."""
+    if rng.random() < 0.5:
+        frame = cv2.GaussianBlur(frame, (0, 0), rng.uniform(0.003, 0.008) * frame.shape[0])
+    if rng.random() < 0.7:
+        noise = rng.standard_normal(frame.shape, np.float32) * rng.uniform(1, 10)
+        frame = np.clip(frame + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))]
+        decoded = cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_COLOR)
+        assert decoded is not None
+        frame = decoded
+    return frame
+
+
+# ------------------------------------------------------------------------------------------- chance
+
+
+def random_layout(rng: np.random.Generator, margin: float = BORDER_MARGIN) -> Scene:
+    """A random scene: every place, colour and shape equally likely, the shape wholly inside the
+    frame, its centre at least `margin` away from the border to another place."""
+    width, height = FRAME_SIZES[rng.integers(len(FRAME_SIZES))]
+    wall = rng.uniform(80, 175) + rng.uniform(-4, 4, 3)
+    slope = tuple(rng.uniform(-15, 15, 2)) if rng.random() < 0.6 else (0.0, 0.0)
+    scene = Scene(None, width, height, tuple(wall), slope)
+    if rng.random() < EMPTY_SHARE:
+        return scene
+    colour = list(COLOURS)[rng.integers(len(COLOURS))]
+    radius = rng.uniform(*RADII)
+    centre = []
+    for side in (radius * height / width, radius):
+        cell = rng.integers(3)
+        low = max(BORDERS[cell] + margin, side + 0.005)
+        high = min(BORDERS[cell + 1] - margin, 1 - side - 0.005)
+        centre.append(rng.uniform(low, high))
+    paint = np.clip(COLOURS[colour] + rng.uniform(-14, 14, 3), 0, 255)
+    if colour in ("white", "black"):  # keep them free of hue
+        paint = np.clip(COLOURS[colour][0] + rng.uniform(-10, 10) + rng.uniform(-3, 3, 3), 0, 255)
+    shape = Shape(
+        kind=SHAPES[rng.integers(len(SHAPES))],
+        colour=colour,
+        x=centre[0],
+        y=centre[1],
+        radius=radius,
+        angle=rng.uniform(-12, 12),
+        paint=(int(paint[0]), int(paint[1]), int(paint[2])),
+    )
+    return replace(scene, shape=shape)
+
+
+def random_scene(rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    """A random frame (uint8 BGR, one of `FRAME_SIZES`) and its true caption."""
+    scene = random_layout(rng)
+    return spoil(draw(scene), rng), caption_of(scene)
+
+
+# ------------------------------------------------------------------------------------ the demo clip
+
+CLIP_SIZE = (640, 480)
+CLIP_FPS = 15
+REST_S = 3.0
+MOVE_S = 1.0
+GAP_S = 0.4
+OUTSIDE = {"left": (-0.3, 0.5), "right": (1.3, 0.5), "top": (0.5, -0.3), "bottom": (0.5, 1.3)}
+
+# colour, shape, radius, comes from, rests at (one or more), leaves to; or None: an empty wall
+CLIP_SCRIPT: tuple[tuple | None, ...] = (
+    ("red", "circle", 0.16, "left", [(0.20, 0.50), (0.80, 0.50)], "right"),
+    None,
+    ("blue", "square", 0.17, "top", [(0.50, 0.22)], "left"),
+    ("yellow", "star", 0.19, "right", [(0.80, 0.79)], "bottom"),
+    ("green", "triangle", 0.18, "bottom", [(0.50, 0.50), (0.19, 0.21)], "left"),
+    None,
+    ("purple", "circle", 0.14, "right", [(0.82, 0.20)], "top"),
+    ("white", "square", 0.15, "left", [(0.19, 0.80)], "bottom"),
+    None,
+    ("orange", "star", 0.20, "bottom", [(0.50, 0.79), (0.50, 0.50)], "right"),
+    ("black", "triangle", 0.17, "top", [(0.80, 0.50)], "right"),
+    None,
+)
+
+
+def clip_steps() -> Iterator[tuple[float, Shape | None, tuple[float, float] | None]]:
+    """The clip as (seconds, shape at the start or None, where it moves to or None if it rests)."""
+    yield 0.8, None, None
+    for entry in CLIP_SCRIPT:
+        if entry is None:
+            yield REST_S, None, None
+            continue
+        colour, kind, radius, origin, rests, leaves = entry
+        shape = Shape(kind, colour, *beside(rests[0], origin), radius)
+        for x, y in rests:
+            yield MOVE_S, shape, (x, y)
+            shape = replace(shape, x=x, y=y)
+            yield REST_S, shape, None
+        yield MOVE_S, shape, beside(rests[-1], leaves)
+        yield GAP_S, None, None
+
+
+def beside(spot: tuple[float, float], side: str) -> tuple[float, float]:
+    """The point outside the frame, to the `side` of `spot`."""
+    x, y = OUTSIDE[side]
+    return (spot[0], y) if side in ("top", "bottom") else (x, spot[1])
+
+
+def clip_frames() -> Iterator[tuple[float, np.ndarray, str | None]]:
+    """The clip's frames as (seconds since its start, uint8 BGR frame, true caption or None while
+    it moves)."""
+    grain = np.random.default_rng(7).normal(
+        0, 2.0, (CLIP_SIZE[1], CLIP_SIZE[0], 1)
+    )  # the same in each frame
+    wall = Scene(None, *CLIP_SIZE, wall=(134.0, 131.0, 129.0), slope=(9.0, -7.0))
+    number = 0
+    for seconds, shape, target in clip_steps():
+        count = round(seconds * CLIP_FPS)
+        for i in range(count):
+            now = shape
+            if shape is not None and target is not None:
+                ease = 0.5 - 0.5 * math.cos(math.pi * (i + 1) / count)
+                x = shape.x + ease * (target[0] - shape.x)
+                y = shape.y + ease * (target[1] - shape.y)
+                now = replace(shape, x=x, y=y)
+            scene = replace(wall, shape=now)
+            frame = np.clip(draw(scene) + grain, 0, 255).astype(np.uint8)
+            yield number / CLIP_FPS, frame, None if target is not None else caption_of(scene)
+            number += 1
+
+
+def write_demo_clip(path: Path | str) -> None:
+    """Film the demo clip to `path` (MPEG-4, 640x480, 15 frames a second), and write beside it,
+    with the suffix .json, what is true when: a list of {"start": seconds, "end": seconds,
+    "caption": text}, one for each time of at least `REST_S` seconds at which nothing moves."""
+    path = Path(path)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), CLIP_FPS, CLIP_SIZE)
+    if not writer.isOpened():
+        raise OSError(f"this OpenCV cannot write MPEG-4 video to {path}")
+    rests: list[dict] = []
+    try:
+        for second, frame, caption in clip_frames():
+            writer.write(frame)
+            end = round(second + 1 / CLIP_FPS, 3)
+            if caption is None:
+                continue
+            if rests and rests[-1]["caption"] == caption and abs(rests[-1]["end"] - second) < 1e-2:
+                rests[-1]["end"] = end
+            else:
+                rests.append({"start": round(second, 3), "end": end, "caption": caption})
+    finally:
+        writer.release()
+    rests = [rest for rest in rests if rest["end"] - rest["start"] > REST_S - 0.1]
+    path.with_suffix(".json").write_text(json.dumps(rests, indent=1) + "\n")
