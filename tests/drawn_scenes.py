@@ -51,7 +51,6 @@ FRAME_SIZES = (
     (480, 480),
 )
 RADII = (0.10, 0.25)  # fractions of the frame's height
-BORDER_MARGIN = 0.01  # random scenes keep their centre this far from a border between two places
 EMPTY_SHARE = 0.06
 
 
@@ -160,9 +159,9 @@ def spoil(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 # ------------------------------------------------------------------------------------------- chance
 
 
-def random_layout(rng: np.random.Generator, margin: float = BORDER_MARGIN) -> Scene:
+def random_layout(rng: np.random.Generator) -> Scene:
     """A random scene: every place, colour and shape equally likely, the shape wholly inside the
-    frame, its centre at least `margin` away from the border to another place."""
+    frame, its centre as near to the border of another place as chance has it."""
     width, height = FRAME_SIZES[rng.integers(len(FRAME_SIZES))]
     wall = rng.uniform(80, 175) + rng.uniform(-4, 4, 3)
     slope = tuple(rng.uniform(-15, 15, 2)) if rng.random() < 0.6 else (0.0, 0.0)
@@ -174,8 +173,8 @@ def random_layout(rng: np.random.Generator, margin: float = BORDER_MARGIN) -> Sc
     centre = []
     for side in (radius * height / width, radius):
         cell = rng.integers(3)
-        low = max(BORDERS[cell] + margin, side + 0.005)
-        high = min(BORDERS[cell + 1] - margin, 1 - side - 0.005)
+        low = max(BORDERS[cell], side + 0.005)
+        high = min(BORDERS[cell + 1], 1 - side - 0.005)
         centre.append(rng.uniform(low, high))
     paint = np.clip(COLOURS[colour] + rng.uniform(-14, 14, 3), 0, 255)
     if colour in ("white", "black"):  # keep them free of hue
