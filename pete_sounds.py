@@ -646,7 +646,7 @@ def find_weights(model: str) -> Path:
         )
     try:
         if checkpoint is None:
-            return quantised(folder, folder_key(folder), label=model)
+            return quantised(folder, folder_key(folder), label=folder.resolve().name)
         key = checkpoint_key(checkpoint)
         if is_complete(KEPT / key):
             return KEPT / key
@@ -1700,10 +1700,11 @@ def main(arguments: list[str] | None = None) -> int:
         if sys.stderr.isatty():
             print(file=sys.stderr)  # the shell's prompt would stand behind the terminal's ^C
     except Exception as error:
+        # A module that is interrupted while it is imported makes its own error of that.
+        code = ExitCode.OK if asked_to_end.is_set() else explain(error)
         if options.debug:
             traceback.print_exc()
-        # A module that is interrupted while it is imported makes its own error of that.
-        return int(ExitCode.OK if asked_to_end.is_set() else explain(error))
+        return int(code)
     return int(ExitCode.OK)
 
 

@@ -6,6 +6,7 @@ in test_engine.py and test_program.py.
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -181,7 +182,7 @@ def test_no_caption_is_made_while_the_voice_speaks(capsys: pytest.CaptureFixture
 
 def test_a_closed_stdout_ends_the_narration(monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*arguments: object, **settings: object) -> None:
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     monkeypatch.setattr("builtins.print", closed)
     with pytest.raises(Ended):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SoundCard
 
 import pete_sounds
 from pete_sounds import PeteError, Voice, VoiceSettings, WavFile
@@ -248,11 +249,11 @@ def test_without_a_speech_engine_that_is_told_once(
 
 def test_a_missing_sound_card_is_told_once_and_so_is_its_return(
     tmp_path: Path,
-    sound_card: dict[str, str],
+    sound_card: SoundCard,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in sound_card.items():
+    for name, value in sound_card.environment.items():
         monkeypatch.setenv(name, value)
     there = tmp_path / "there"
     there.touch()

@@ -12,12 +12,14 @@ moves, mirrors and relights its pictures, so that few are seen twice. In every o
 last stage the language weights are rounded as mlx's 4-bit conversion will round them, so that the
 answers survive it.
 
-What made the eyes learn at all within minutes on two cores, each tried against its absence: the
-largest shapes come first (after 9,600 pictures 59 % of kinds were right instead of 40 %), every
-image token votes on the kind, the patch embedding starts from smooth cosines, and Muon takes the
-matrices.
+What helped the eyes to learn within minutes on two cores, each seen in a short trial: the largest
+shapes first, image tokens that all vote on the kind, a patch embedding that starts from smooth
+cosines, and Muon for the matrices.
 
-RESULT
+The checkpoint in tiny_smolvlm2/ took 30 minutes of training on two cores with the default options
+and torch 2.13. Exact captions on 300 unseen scenes, asked the narrator's own prompt, and others:
+97.7 % and 96.7 % through transformers, the same through mlx-vlm, 97.3 % and 97.0 % after mlx-vlm's
+conversion to 4 bits. Wrong ones are next to the border of two places.
 
     python tests/train_tiny_smolvlm2.py                     # train, write tests/tiny_smolvlm2
     python tests/train_tiny_smolvlm2.py --evaluate-only     # measure what is there
@@ -888,11 +890,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--eyes-steps",
         type=int,
-        default=3000,
+        default=6500,
         help="steps of the first stage (default: %(default)s)",
     )
     parser.add_argument(
-        "--steps", type=int, default=4000, help="steps of the second stage (default: %(default)s)"
+        "--steps", type=int, default=2500, help="steps of the second stage (default: %(default)s)"
     )
     parser.add_argument(
         "--batch", type=int, default=32, help="pictures a step (default: %(default)s)"
