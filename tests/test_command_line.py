@@ -203,6 +203,11 @@ def test_help_lists_every_option_and_imports_nothing_heavy(program: Program) -> 
         assert option in result.stdout
 
 
+def test_the_script_can_be_started_by_its_own_name() -> None:
+    result = subprocess.run([SCRIPT, "--help"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("usage: pete_sounds.py")
+
+
 def test_importing_the_script_imports_nothing_heavy() -> None:
     code = f"import sys, pete_sounds; sys.exit(bool(set(sys.modules) & {HEAVY!r}))"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
