@@ -826,7 +826,8 @@ def quantised(source: Path, key: str, label: str) -> Path:
         try:
             convert(source, making)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+            disk = isinstance(error, OSError) and error.errno in DISK_TROUBLE
+            if disk or isinstance(error, ImportError):
                 raise
             raise ModelError(
                 f"the weights of {label} can't be converted: {reason_of(error)}"
@@ -887,11 +888,11 @@ class MlxEngine:
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         prepare_hub(offline=True)
-        self._max_tokens = max_tokens
-        try:
-            import mlx_vlm
+        import mlx_vlm
 
-            self._mlx_vlm = mlx_vlm
+        self._max_tokens = max_tokens
+        self._mlx_vlm = mlx_vlm
+        try:
             self._model, self._processor = mlx_vlm.load(str(folder), trust_remote_code=False)
         except Exception as error:
             raise ModelError(
@@ -1714,8 +1715,8 @@ def explain(error: Exception) -> ExitCode:
         if not error.told:
             tell(str(error))
         return error.exit_code
-    if isinstance(error, ModuleNotFoundError):
-        tell(f"{error.name} is not installed; run ./install.sh again")
+    if isinstance(error, ImportError):
+        tell(f"a package can't be used ({reason_of(error)}); run ./install.sh again")
         return ExitCode.ENGINE
     tell(f"a fault of this program: {reason_of(error)}; --debug shows where")
     return ExitCode.INTERNAL
