@@ -620,8 +620,6 @@ PRESETS = {
     ),
 }
 
-DISK_TROUBLE = (ENOSPC, EDQUOT, EACCES, EROFS, EPERM)
-
 # Weights as safetensors and the processor's settings; never pickles, never code.
 WANTED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
@@ -714,12 +712,17 @@ def fetch(checkpoint: Checkpoint) -> Path:
     except RepositoryNotFoundError as error:
         raise ModelError(f"the Hub has no model {checkpoint.repository}") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+        if is_disk_trouble(error):
             raise
         raise unreachable(checkpoint, error) from error
     listed = {file.rfilename: file.lfs.sha256 for file in listing.siblings or [] if file.lfs}
     check_files(folder, listed, checkpoint)
     return folder
+
+
+def is_disk_trouble(error: Exception) -> bool:
+    """True when the disk is full or may not be written: no fault of the Hub or the model."""
+    return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EACCES, EROFS, EPERM)
 
 
 def unreachable(checkpoint: Checkpoint, error: Exception) -> PeteError:
@@ -826,8 +829,7 @@ def quantised(source: Path, key: str, label: str) -> Path:
         try:
             convert(source, making)
         except Exception as error:
-            disk = isinstance(error, OSError) and error.errno in DISK_TROUBLE
-            if disk or isinstance(error, ImportError):
+            if is_disk_trouble(error) or isinstance(error, ImportError):
                 raise
             raise ModelError(
                 f"the weights of {label} can't be converted: {reason_of(error)}"

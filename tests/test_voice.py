@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SoundCard
+from conftest import SoundCard, process_table, wait_until
 
 import pete_sounds
 from pete_sounds import PeteError, Voice, VoiceSettings, WavFile
@@ -80,19 +80,9 @@ def say_and_wait(voice: Voice, *sentences: str) -> None:
         voice.wait_until_quiet()
 
 
-def wait_for(condition: Callable[[], object], at_most: float = 30.0) -> None:
-    deadline = time.monotonic() + at_most
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 def alive(pid: int) -> bool:
     """Whether the process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+    return any(running == pid for running, *_ in process_table())
 
 
 def test_each_sentence_is_heard_in_the_wav_and_takes_as_long_as_its_words(
@@ -295,13 +285,15 @@ def test_close_hushes_at_once_and_leaves_no_process_and_no_file(
     player.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     voice = Voice(VoiceSettings())
-    wait_for(lambda: (tmp_path / "players").exists() and (tmp_path / "players").read_text())
+    assert wait_until(
+        lambda: (tmp_path / "players").exists() and (tmp_path / "players").read_text(), 30
+    )
     processes = [voice._child.pid, int((tmp_path / "players").read_text())]
     assert all(alive(process) for process in processes)
     started = time.monotonic()
     voice.close()
     assert time.monotonic() - started < 1.5
-    wait_for(lambda: not any(alive(process) for process in processes), at_most=1)
+    assert wait_until(lambda: not any(alive(process) for process in processes), 1)
     assert not Path(voice._folder).exists()
 
 

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import NOBODY
 from fake_hub import COMMIT, FakeHub, fake_hub
 
 import pete_sounds
 
 REPOSITORY = "somebody/small-model"
-NOBODY = "http://127.0.0.1:9"  # the discard port: nothing answers there
 
 # Runs in a process of its own: huggingface_hub reads its settings when it is first imported.
 SCRIPT = """
