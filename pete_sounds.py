@@ -125,7 +125,7 @@ class EngineError(PeteError):
 
 
 class Ended(BaseException):
-    """Somebody asked us to end: Ctrl-C, SIGTERM, SIGHUP, or nobody reads our stdout any more."""
+    """Nobody reads our stdout any more, so there is nothing left to do."""
 
 
 def tell(message: str) -> None:
@@ -820,11 +820,11 @@ def quantised(source: Path, key: str, label: str) -> Path:
     tell(f"making the {BITS}-bit weights of {label} (once)")
     KEPT.mkdir(parents=True, exist_ok=True)
     # Made elsewhere and moved when whole: a start that was cut off leaves nothing half-made, but
-    # its leavings, which are swept away once they can't be another start's work.
+    # its leavings, which are swept away unless they are another start's work.
     for leavings in KEPT.glob(".making-*"):
-        if time.time() - leavings.stat().st_mtime > 3600:
+        if not is_running(int(leavings.name.split("-")[1])):
             shutil.rmtree(leavings, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=KEPT, prefix=".making-") as folder:
+    with tempfile.TemporaryDirectory(dir=KEPT, prefix=f".making-{os.getpid()}-") as folder:
         making = Path(folder) / key
         try:
             convert(source, making)
@@ -837,6 +837,17 @@ def quantised(source: Path, key: str, label: str) -> Path:
         if not is_complete(made):  # Another start may have been quicker.
             making.rename(made)
     return made
+
+
+def is_running(process: int) -> bool:
+    """True when there is a process with this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def convert(source: Path, target: Path) -> None:
@@ -1102,8 +1113,9 @@ class Voice:
 
     def close(self) -> None:
         """Hush at once and end the child."""
+        self._closing = True
+        self.kill()  # even where somebody keeps the lock
         with self._changed:
-            self._closing = True
             self._waiting.clear()
         self.kill()
         self._thread.join(0.5)
@@ -1115,12 +1127,6 @@ class Voice:
         """End the child and whatever it plays, without a word and without waiting."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
-
-    def abandon(self) -> None:
-        """close() for an emergency: takes no lock and waits for nothing."""
-        self._closing = True
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- the child, seen from here
 
@@ -1601,64 +1607,87 @@ def list_voices() -> None:
 # -------------------------------------------------------------------------------------------- main
 
 
-def end_on_signals(emergency: contextlib.ExitStack, asked_to_end: threading.Event) -> None:
-    """Make Ctrl-C, SIGTERM and SIGHUP raise Ended in the main thread, once.
+class Ending:
+    """Ends the program at any moment, whatever the main thread is doing.
 
-    Python runs a handler only between byte codes, and a vision pass on a slow processor can take
-    longer than anybody waits. The wakeup descriptor is written at once, whatever the main thread
-    does: a watching thread ends the program from there when the orderly way takes too long.
+    A handler that raised would raise in the middle of what Python does just then, and some of
+    that swallows exceptions (callbacks of weak references, as in the import system) or takes
+    seconds to come back from (a vision pass). So the handlers do nothing: a signal also writes to
+    the wakeup descriptor, and a thread that waits there closes what is open and ends the process.
     """
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
-    def raise_ended(*_: Any) -> NoReturn:
-        asked_to_end.set()
+    def __init__(self) -> None:
+        self._opened = contextlib.ExitStack()  # everything that has to be closed
+        self._lock = threading.Lock()
+        self._asked = threading.Event()
+
+    def on_signals(self) -> None:
+        """From now on Ctrl-C, SIGTERM and SIGHUP end the program; under nohup SIGHUP doesn't."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)
-        raise Ended
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
 
-    def insist() -> None:
-        os.read(reading, 1)
-        time.sleep(END_WITHIN_S)
-        emergency.close()
-        os._exit(ExitCode.OK)
+        def end() -> None:
+            os.read(reading, 1)
+            self._asked.set()
+            patience = threading.Timer(END_WITHIN_S, os._exit, [int(ExitCode.OK)])
+            patience.daemon = True  # for a lock or a driver that does not let go
+            patience.start()
+            self.close()
+            if sys.stderr.isatty():
+                print(file=sys.stderr)  # the shell's prompt would stand behind the terminal's ^C
+            leave(ExitCode.OK)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            signal.signal(number, raise_ended)
-    threading.Thread(target=insist, name="ending", daemon=True).start()
+        threading.Thread(target=end, name="ending", daemon=True).start()
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[contextlib.ExitStack]:
+        """Where to put what has to be closed; no end comes between opening it and putting it."""
+        with self._lock:
+            yield self._opened
+
+    def close(self) -> None:
+        """Close everything, once; who comes second waits for the first."""
+        with self._lock:
+            self._opened.close()
+
+    def give_way(self) -> None:
+        """Go no further once an end was asked for: what is open is being closed."""
+        if self._asked.is_set():
+            time.sleep(2 * END_WITHIN_S)
 
 
-def run(options: argparse.Namespace, emergency: contextlib.ExitStack) -> None:
-    """Open the source and the voice, load the model, then watch. Everything is closed after it."""
+def run(options: argparse.Namespace, ending: Ending) -> None:
+    """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
-    with contextlib.ExitStack() as opened:
-        frames = Frames(options.source)
+    frames = Frames(options.source)
+    with ending.opening() as opened:
         opened.callback(frames.close)
-        weights = find_weights(options.model)
-        voice = open_voice(options, opened, emergency)
-        engine = MlxEngine(weights, options.max_tokens)
-        if voice is not None:
-            voice.wait_until_ready()
-        tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
-        narrator = Narrator(engine, voice, Captions(options.json), options.prompt)
-        try:
-            watch(frames, SceneGate(options.always), narrator, voice, options.limit, options.debug)
-        except PeteError as error:
-            tell(str(error))
-            error.told = True
-            if voice is not None:  # Who can't see the screen must hear why it falls silent.
-                voice.say(str(error), narrator.count)
-                voice.wait_until_quiet()
-            raise
-        if voice is not None:
+    weights = find_weights(options.model)
+    with ending.opening() as opened:
+        voice = open_voice(options, opened)
+    engine = MlxEngine(weights, options.max_tokens)
+    if voice is not None:
+        voice.wait_until_ready()
+    tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
+    narrator = Narrator(engine, voice, Captions(options.json), options.prompt)
+    try:
+        watch(frames, SceneGate(options.always), narrator, voice, options.limit, options.debug)
+    except PeteError as error:
+        tell(str(error))
+        error.told = True
+        if voice is not None:  # Who can't see the screen must hear why it falls silent.
+            voice.say(str(error), narrator.count)
             voice.wait_until_quiet()
+        raise
+    if voice is not None:
+        voice.wait_until_quiet()
 
 
-def open_voice(
-    options: argparse.Namespace, opened: contextlib.ExitStack, emergency: contextlib.ExitStack
-) -> Voice | None:
+def open_voice(options: argparse.Namespace, opened: contextlib.ExitStack) -> Voice | None:
     """The voice that was asked for, or None when nothing is to be spoken or kept."""
     if options.mute and options.wav is None:
         return None
@@ -1677,7 +1706,6 @@ def open_voice(
         wav,
     )
     opened.callback(voice.close)
-    emergency.callback(voice.abandon)
     return voice
 
 
@@ -1688,27 +1716,26 @@ def main(arguments: list[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         getattr(sys, name).reconfigure(errors="backslashreplace")
     options = parse_arguments(arguments)
-    emergency = contextlib.ExitStack()
-    asked_to_end = threading.Event()
+    ending = Ending()
+    code = ExitCode.OK
     try:
         continue_under_venv()
-        end_on_signals(emergency, asked_to_end)
+        ending.on_signals()
         if options.list_cameras:
             list_cameras()
         elif options.list_voices:
             list_voices()
         else:
-            run(options, emergency)
+            run(options, ending)
     except (Ended, BrokenPipeError):
-        if sys.stderr.isatty():
-            print(file=sys.stderr)  # the shell's prompt would stand behind the terminal's ^C
+        pass
     except Exception as error:
-        # A module that is interrupted while it is imported makes its own error of that.
-        code = ExitCode.OK if asked_to_end.is_set() else explain(error)
+        ending.give_way()  # An end that was asked for breaks what goes on beside it.
+        code = explain(error)
         if options.debug:
             traceback.print_exc()
-        return int(code)
-    return int(ExitCode.OK)
+    ending.close()
+    return int(code)
 
 
 def explain(error: Exception) -> ExitCode:

@@ -157,6 +157,7 @@ def test_a_conversion_that_was_killed_is_done_again_without_the_network(
     assert not [made for made in cache.glob("pete_sounds/*-4bit") if made.is_dir()]
     result = find_weights(cache, REPOSITORY, NOBODY)
     assert result.returncode == 0, result.stderr
+    assert not list(cache.glob("pete_sounds/.making-*"))
 
 
 def test_a_hub_that_is_away_is_told_in_one_line_that_points_to_the_demo(tmp_path: Path) -> None:
