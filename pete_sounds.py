@@ -8,7 +8,7 @@ this file:
     camera / video / picture / stream
        -> Frames      the newest frame only, with its time
        -> SceneGate   did anything change since the last caption?
-       -> MlxEngine   frame + prompt -> pieces of text, as they are generated
+       -> Engine      frame + prompt -> pieces of text, as they are generated: mlx or torch
        -> Narrator    pieces -> sentences -> the voice and the outputs
        -> Voice       pyttsx3 in a child process that is watched, hushed and replaced from here
        -> Captions    lines or JSON on stdout;  WavFile: the whole narration as sound
@@ -27,12 +27,16 @@ if __name__ == "__main__":  # Ctrl-C while the imports below run ends quietly, t
 
 import argparse
 import contextlib
+import ctypes
 import enum
 import hashlib
+import importlib.util
 import io
 import json
+import platform
 import queue
 import re
+import resource
 import select
 import shutil
 import stat
@@ -44,12 +48,12 @@ import time
 import traceback
 import unicodedata
 import wave
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from errno import EACCES, EDQUOT, EIO, ENOSPC, EPERM, EPIPE, EROFS
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +73,8 @@ DEFAULT_MAX_TOKENS = 64
 DEFAULT_RATE = 200  # words a minute, pyttsx3's own default
 DEFAULT_VOLUME = 1.0
 
-BITS = 4
+ENGINES = ("auto", "mlx", "torch")
+BITS = (4, 8, 16)
 GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
 OPEN_TIMEOUT_S = 10.0  # a camera or stream that shows nothing for so long is not there
 STALL_TIMEOUT_S = 10.0
@@ -187,12 +192,18 @@ def argument_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("what to say").add_argument
     add("--model", metavar="NAME", type=non_empty, default=DEFAULT_MODEL,
         help=f"{', '.join(PRESETS)}, a Hub repository, or a folder (default: %(default)s)")
-    add("--engine", choices=["mlx"], default="mlx",
-        help="what runs the model (default: %(default)s)")
+    add("--engine", metavar="NAME", choices=ENGINES, default=ENGINES[0],
+        help="auto, mlx or torch: what runs the model; auto is mlx on Apple Silicon, torch "
+             "elsewhere (default: %(default)s)")
+    add("--bits", metavar="N", type=int, choices=BITS,
+        help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
+             "Apple Silicon, else 16; torch takes 8 or 16)")
     add("--prompt", metavar="TEXT", type=non_empty, default=DEFAULT_PROMPT,
         help="what to ask of each frame (default: %(default)s)")
     add("--max-tokens", metavar="N", type=number_between(1, 4096), default=DEFAULT_MAX_TOKENS,
         help="length of a caption at most, in tokens (default: %(default)s)")
+    add("--detail", action="store_true",
+        help="look at the frame in tiles: finer, and some ten times slower")
 
     add = parser.add_argument_group("when to say it").add_argument
     add("--once", action="store_true", help="one caption, then end")
@@ -607,32 +618,60 @@ class Checkpoint:
     sha256: str | None = None
 
 
+class Weights(enum.Enum):
+    """What an engine loads; the values are part of the names under which they are kept."""
+
+    MLX_4BIT = "4bit"
+    MLX_8BIT = "8bit"
+    MLX_16BIT = "mlx"  # as published for mlx
+    TORCH = "torch"  # as published
+    TORCH_BFLOAT16 = "bfloat16"  # half the size, for processors that calculate in it
+
+    @property
+    def library(self) -> str:
+        """Whose layout it is, mlx or torch."""
+        return "torch" if self in (Weights.TORCH, Weights.TORCH_BFLOAT16) else "mlx"
+
+    @property
+    def bits(self) -> int | None:
+        """Bits a weight, where mlx-vlm's conversion has to quantise it."""
+        return {Weights.MLX_4BIT: 4, Weights.MLX_8BIT: 8}.get(self)
+
+
 PRESETS = {
-    "smolvlm2-256m": Checkpoint(
-        "mlx-community/SmolVLM2-256M-Video-Instruct-mlx",
-        "79901655c1a3d7ed6646c91325e3fde47e40e611",
-        "e37d0714a5e2db99b9e4c8747028fc6ddf16f87f4a34ac175c82757d3d8e6636",
-    ),
-    "smolvlm2-500m": Checkpoint(
-        "mlx-community/SmolVLM2-500M-Video-Instruct-mlx",
-        "fa57db46815177fbdfd65cc85a2b3416a8332268",
-        "a9839c8f79ecc93e54a00dc73cc0e68ba477debcd065d50c1c289fbb1075f981",
-    ),
+    "smolvlm2-256m": {
+        "mlx": Checkpoint(
+            "mlx-community/SmolVLM2-256M-Video-Instruct-mlx",
+            "79901655c1a3d7ed6646c91325e3fde47e40e611",
+            "e37d0714a5e2db99b9e4c8747028fc6ddf16f87f4a34ac175c82757d3d8e6636",
+        ),
+        "torch": Checkpoint(
+            "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
+            "067788b187b95ebe7b2e040b3e4299e342e5b8fd",
+        ),
+    },
+    "smolvlm2-500m": {
+        "mlx": Checkpoint(
+            "mlx-community/SmolVLM2-500M-Video-Instruct-mlx",
+            "fa57db46815177fbdfd65cc85a2b3416a8332268",
+            "a9839c8f79ecc93e54a00dc73cc0e68ba477debcd065d50c1c289fbb1075f981",
+        ),
+        "torch": Checkpoint("HuggingFaceTB/SmolVLM2-500M-Video-Instruct"),
+    },
 }
 
 # Weights as safetensors and the processor's settings; never pickles, never code.
 WANTED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 
-def find_weights(model: str) -> Path:
-    """The folder of 4-bit mlx weights for a preset, Hub repository or folder, made where needed.
+def find_weights(model: str, weights: Weights) -> Path:
+    """The folder of a preset, Hub repository or folder as an engine needs it, made where needed.
 
-    What is made is kept in .hf_cache and found again without the network. A folder that is
-    quantised already is used as it is. Raises ModelError.
+    What is made is kept in .hf_cache and found again without the network. Raises ModelError.
     """
     folder = Path(os.path.expanduser(model))  # Path.expanduser() raises for an unknown ~user
     if model in PRESETS:
-        checkpoint: Checkpoint | None = PRESETS[model]
+        checkpoint: Checkpoint | None = PRESETS[model][weights.library]
     elif os.path.isdir(folder):  # Path.is_dir() raises for a name that is too long
         checkpoint = None
     elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
@@ -644,11 +683,12 @@ def find_weights(model: str) -> Path:
         )
     try:
         if checkpoint is None:
-            return quantised(folder, folder_key(folder), label=folder.resolve().name)
-        key = checkpoint_key(checkpoint)
+            key = f"{folder_key(folder)}-{weights.value}"
+            return made_from(folder, weights, key, label=folder.resolve().name)
+        key = f"{checkpoint_key(checkpoint)}-{weights.value}"
         if is_complete(KEPT / key):
             return KEPT / key
-        return quantised(fetched(checkpoint, key), key, label=checkpoint.repository)
+        return made_from(fetched(checkpoint), weights, key, label=checkpoint.repository)
     except OSError as error:
         raise ModelError(
             f"the model can't be kept in {CACHE}: {error.strerror or error}"
@@ -656,9 +696,9 @@ def find_weights(model: str) -> Path:
 
 
 def checkpoint_key(checkpoint: Checkpoint) -> str:
-    """The name under which a checkpoint's 4-bit weights are kept."""
+    """The name under which what belongs to a checkpoint is kept."""
     name = checkpoint.repository.replace("/", "--")
-    return f"{name}-{(checkpoint.revision or 'newest')[:12]}-{BITS}bit"
+    return f"{name}-{(checkpoint.revision or 'newest')[:12]}"
 
 
 def folder_key(folder: Path) -> str:
@@ -669,7 +709,7 @@ def folder_key(folder: Path) -> str:
         if file.suffix in (".json", ".safetensors")
     ]
     digest = hashlib.sha256(repr((str(folder.resolve()), state)).encode()).hexdigest()
-    return f"{folder.resolve().name}-{digest[:12]}-{BITS}bit"
+    return f"{folder.resolve().name}-{digest[:12]}"
 
 
 def is_complete(folder: Path) -> bool:
@@ -677,9 +717,9 @@ def is_complete(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
-def fetched(checkpoint: Checkpoint, key: str) -> Path:
+def fetched(checkpoint: Checkpoint) -> Path:
     """The folder of a checkpoint that was fetched and checked, now or by an earlier start."""
-    note = KEPT / f"{key}.fetched"
+    note = KEPT / f"{checkpoint_key(checkpoint)}.fetched"
     if note.is_file() and is_complete(folder := Path(note.read_text("utf-8"))):
         return folder
     folder = fetch(checkpoint)
@@ -770,10 +810,13 @@ def prepare_hub(offline: bool) -> None:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    # transformers imports torch where it finds it, which takes seconds; mlx-vlm has no use for
-    # it. A None here makes Python answer that there is no such module.
-    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
-    sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
+
+
+def hide_torch() -> None:
+    """Make Python answer that there is no torch: transformers would import it where it finds it,
+    which takes seconds, and mlx-vlm has no use for it."""
+    for name in ("torch", "torchvision"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -807,17 +850,19 @@ def guard_rotary_base(config: dict[str, Any], folder: Path) -> None:
         )
 
 
-def quantised(source: Path, key: str, label: str) -> Path:
-    """The folder's weights at 4 bits, in mlx-vlm's own conversion; made once, then found again."""
+def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
+    """What an engine needs, from a checkpoint's folder; made once, then found again as `key`."""
     made = KEPT / key
     if is_complete(made):
         return made
     config = read_config(source)
-    guard_rotary_base(config, source)
-    if "quantization" in config:
+    if weights.library == "mlx":
+        guard_rotary_base(config, source)
+    elif "quantization" in config:
+        raise ModelError(f"{label} holds weights for mlx alone; --engine mlx can use them")
+    if "quantization" in config or not needs_conversion(source, weights):
         return source
-    prepare_hub(offline=True)
-    tell(f"making the {BITS}-bit weights of {label} (once)")
+    tell(f"making the {weights.value} weights of {label} (once)")
     KEPT.mkdir(parents=True, exist_ok=True)
     # Made elsewhere and moved when whole: a start that was cut off leaves nothing half-made, but
     # its leavings, which are swept away unless they are another start's work.
@@ -827,7 +872,7 @@ def quantised(source: Path, key: str, label: str) -> Path:
     with tempfile.TemporaryDirectory(dir=KEPT, prefix=f".making-{os.getpid()}-") as folder:
         making = Path(folder) / key
         try:
-            convert(source, making)
+            convert(source, making, weights)
         except Exception as error:
             if is_disk_trouble(error) or isinstance(error, ImportError):
                 raise
@@ -837,6 +882,65 @@ def quantised(source: Path, key: str, label: str) -> Path:
         if not is_complete(made):  # Another start may have been quicker.
             making.rename(made)
     return made
+
+
+def needs_conversion(source: Path, weights: Weights) -> bool:
+    """False where the folder's own weights will do."""
+    if weights is Weights.TORCH_BFLOAT16:
+        from safetensors import safe_open
+
+        for file in source.glob("*.safetensors"):
+            with safe_open(file, "pt") as tensors:
+                names = tensors.keys()
+                if any(tensors.get_slice(name).get_dtype() == "F32" for name in names):
+                    return True
+        return False
+    return weights.bits is not None
+
+
+def convert(source: Path, target: Path, weights: Weights) -> None:
+    """Write a folder's weights to another one: quantised by mlx-vlm (the language model; the
+    vision tower stays as it is), or rounded to bfloat16."""
+    # Only the files we know: mlx_vlm.convert would copy code and sub-folders along.
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent) as clean,
+        contextlib.redirect_stdout(io.StringIO()),  # mlx-vlm prints its progress there
+    ):
+        for pattern in WANTED_FILES:
+            for file in source.glob(pattern):
+                (Path(clean) / file.name).symlink_to(file.resolve())
+        if weights is Weights.TORCH_BFLOAT16:
+            round_to_bfloat16(Path(clean), target)
+            return
+        prepare_hub(offline=True)
+        hide_torch()
+        import mlx_vlm
+
+        mlx_vlm.convert(
+            clean,
+            str(target),
+            quantize=True,
+            q_bits=weights.bits,
+            q_group_size=GROUP_SIZE,
+            trust_remote_code=False,
+        )
+
+
+def round_to_bfloat16(source: Path, target: Path) -> None:
+    """Copy a checkpoint, its floating-point tensors rounded to bfloat16."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    target.mkdir()
+    for file in sorted(source.iterdir(), key=lambda file: file.name == "config.json"):
+        if file.suffix != ".safetensors":
+            shutil.copyfile(file, target / file.name)
+            continue
+        tensors = {
+            name: tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(file).items()
+        }
+        save_file(tensors, target / file.name, metadata={"format": "pt"})
 
 
 def is_running(process: int) -> bool:
@@ -850,28 +954,6 @@ def is_running(process: int) -> bool:
     return True
 
 
-def convert(source: Path, target: Path) -> None:
-    """Quantise a folder with mlx-vlm: language model at 4 bits, vision tower as it is."""
-    import mlx_vlm
-
-    # Only the files we know: mlx_vlm.convert would copy code and sub-folders along.
-    with (
-        tempfile.TemporaryDirectory(dir=target.parent) as clean,
-        contextlib.redirect_stdout(io.StringIO()),  # mlx-vlm prints its progress there
-    ):
-        for pattern in WANTED_FILES:
-            for file in source.glob(pattern):
-                (Path(clean) / file.name).symlink_to(file.resolve())
-        mlx_vlm.convert(
-            clean,
-            str(target),
-            quantize=True,
-            q_bits=BITS,
-            q_group_size=GROUP_SIZE,
-            trust_remote_code=False,
-        )
-
-
 def reason_of(error: BaseException) -> str:
     """An exception in one short printable line."""
     lines = str(error).strip().splitlines()
@@ -879,9 +961,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def install_model() -> int:
-    """What install.sh calls: bring the default model onto this machine. Returns an exit code."""
+    """What install.sh calls: bring what this machine's engine loads. Returns an exit code."""
     try:
-        find_weights(DEFAULT_MODEL)
+        find_weights(DEFAULT_MODEL, choose_engine("auto", None).weights())
     except PeteError as error:
         tell(str(error))
         return int(error.exit_code)
@@ -889,54 +971,734 @@ def install_model() -> int:
     return int(ExitCode.OK)
 
 
-# ------------------------------------------------------------------------------------------ engine
+# ------------------------------------------------------------------------- what a model is asked
 
 
-class MlxEngine:
-    """SmolVLM2 and its kin through mlx-vlm: a frame and a prompt become pieces of text.
+class SmolVlmInputs:
+    """Makes token numbers and pixels for the SmolVLM family, the same for every engine.
 
-    Load and describe on the same thread; mlx's streams belong to it. Decoding is greedy: the same
-    frame gives the same caption. Raises ModelError when the folder can't be loaded.
+    It does what transformers' SmolVLMProcessor does (the tests compare them), without its import,
+    which takes seconds, and with one resize where that has two. `detail` splits a frame into
+    tiles and adds the whole; without it the whole is the only tile, as with the video frames that
+    SmolVLM2 was trained on: 64 image tokens and one vision pass instead of thirteen.
     """
 
-    def __init__(self, folder: Path, max_tokens: int) -> None:
-        prepare_hub(offline=True)
-        import mlx_vlm
+    def __init__(self, folder: Path, detail: bool) -> None:
+        from tokenizers import Tokenizer
 
-        self._max_tokens = max_tokens
-        self._mlx_vlm = mlx_vlm
-        try:
-            self._model, self._processor = mlx_vlm.load(str(folder), trust_remote_code=False)
-        except Exception as error:
-            raise ModelError(
-                f"the model in {folder} can't be loaded: {reason_of(error)}"
-            ) from error
-        # One tile a frame: 64 image tokens and one vision pass instead of thirteen. SmolVLM2 was
-        # trained on video frames of one tile.
-        self._processor.image_processor.do_image_splitting = False
+        def settings(name: str) -> dict[str, Any]:
+            return dict(json.loads((folder / name).read_text("utf-8")))
+
+        picture, processor = settings("preprocessor_config.json"), settings("processor_config.json")
+        config, generation = settings("config.json"), settings("generation_config.json")
+        self._detail = detail
+        self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
+        self._longest: int = picture["size"]["longest_edge"]
+        self._mean, self._deviation = picture["image_mean"], picture["image_std"]
+        self._image_tokens: int = processor["image_seq_len"]
+        self._template = chat_template(folder)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._ids: dict[tuple[str, tuple[int, int]], list[int]] = {}
+        self.image_token: int = config["image_token_id"]
+        ends: Any = generation.get("eos_token_id", config.get("eos_token_id"))
+        self.ends = set(ends if isinstance(ends, list) else [ends])
+
+    def prepare(self, image: np.ndarray, prompt: str) -> tuple[list[int], np.ndarray]:
+        """The prompt's token numbers, and pixels of shape (tiles, 3, side, side), float32, RGB.
+
+        image: shape (height, width, 3), dtype uint8, colour order BGR.
+        """
+        grid = self._grid(image.shape[0], image.shape[1])
+        if (prompt, grid) not in self._ids:  # It is the same from frame to frame.
+            text = self._template(prompt).replace("<image>", self._image_text(grid))
+            self._ids[prompt, grid] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._ids[prompt, grid], self._pixels(image, grid)
+
+    def text_of(self, tokens: Iterable[int]) -> Iterator[str]:
+        """A piece of text for each token, empty while a character is not whole."""
+        from tokenizers.decoders import DecodeStream
+
+        stream = DecodeStream(skip_special_tokens=True)
+        for token in tokens:
+            yield stream.step(self._tokenizer, token) or ""
+
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tiles beside the one of the whole frame; none without `detail`."""
+        if not self._detail:
+            return 0, 0
+        scale = self._longest / max(height, width)
+        rows, columns = (-(-int(side * scale) // self._tile) for side in (height, width))
+        return (rows, columns) if rows * columns > 1 else (0, 0)
+
+    def _image_text(self, grid: tuple[int, int]) -> str:
+        fake, images = "<fake_token_around_image>", "<image>" * self._image_tokens
+        rows = (
+            "".join(f"{fake}<row_{row + 1}_col_{column + 1}>{images}" for column in range(grid[1]))
+            for row in range(grid[0])
+        )
+        before = "".join(f"{row}\n" for row in rows)
+        return f"{before}{chr(10) if before else ''}{fake}<global-img>{images}{fake}"
+
+    def _pixels(self, image: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+        import numpy as np
+        from PIL import Image
+
+        side, (rows, columns) = self._tile, grid
+        cv2 = import_cv2()
+        picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        # Lanczos, as in training; Pillow's widens with the scale, so that nothing aliases.
+        whole = picture.resize((side, side), Image.Resampling.LANCZOS)
+        tiles = [np.asarray(whole)]
+        if rows:
+            large = picture.resize((columns * side, rows * side), Image.Resampling.LANCZOS)
+            split = np.asarray(large).reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+            tiles = [*split.reshape(-1, side, side, 3), *tiles]
+        scale = np.float32(1 / 255) / np.float32(self._deviation)
+        shift = np.float32(self._mean) / np.float32(self._deviation)
+        pixels = np.stack(tiles).astype(np.float32) * scale - shift
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+
+def chat_template(folder: Path) -> Callable[[str], str]:
+    """The checkpoint's own wording around a picture and a prompt, as a function of the prompt."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
+        if (file := folder / name).is_file():
+            source = file.read_text("utf-8")
+            if file.suffix == ".json":
+                source = json.loads(source).get("chat_template", "")
+            if source:
+                break
+    else:
+        raise ModelError(f"{folder} has no chat template")
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(source)
+
+    def render(prompt: str) -> str:
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        messages = [{"role": "user", "content": content}]
+        return template.render(messages=messages, add_generation_prompt=True)
+
+    return render
+
+
+def is_smolvlm(folder: Path) -> bool:
+    """True for the family whose inputs SmolVlmInputs makes."""
+    return bool(read_config(folder)["model_type"] == "smolvlm")
+
+
+# ----------------------------------------------------------------------------------------- engines
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine runs the model, and why. bits: of its weights."""
+
+    name: str
+    bits: int
+    why: str
+
+    def weights(self) -> Weights:
+        """What this engine loads on this machine."""
+        if self.name == "mlx":
+            return {4: Weights.MLX_4BIT, 8: Weights.MLX_8BIT, 16: Weights.MLX_16BIT}[self.bits]
+        import torch
+
+        on_cpu = torch_device() == "cpu"
+        return (
+            Weights.TORCH_BFLOAT16 if on_cpu and torch_dtype() is torch.bfloat16 else Weights.TORCH
+        )
+
+
+def choose_engine(name: str, bits: int | None) -> EngineChoice:
+    """mlx where there is an Apple GPU, torch elsewhere, unless told. Raises UsageError."""
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    why = "as asked"
+    if name == "auto":
+        name, why = ("mlx", "Apple Silicon") if apple else ("torch", "no Apple GPU here")
+    if name == "torch" and bits == 4:
+        raise UsageError("--bits 4 is for --engine mlx; torch takes 8 or 16")
+    return EngineChoice(name, bits or (4 if name == "mlx" and apple else 16), why)
+
+
+def import_packages(engine: str) -> None:
+    """Import what an engine takes long to import; nothing else is done, and no error is raised."""
+    with contextlib.suppress(Exception):
+        if engine == "mlx":
+            import_mlx_vlm()
+        else:
+            import_torch()
+
+
+def open_engine(choice: EngineChoice, folder: Path, max_tokens: int, detail: bool) -> Engine:
+    """Load the weights in `folder`. Raises ModelError when they can't be loaded."""
+    try:
+        if choice.name == "mlx":
+            return MlxEngine(folder, max_tokens, detail)
+        import_torch()
+        if torch_device() == "cpu" and is_smolvlm(folder):
+            return CpuEngine(folder, max_tokens, detail, torch_dtype(), choice.bits)
+        if choice.bits == 8:
+            raise UsageError("--bits 8 with torch is for SmolVLM2 on a CPU; leave it out")
+        return TorchEngine(folder, max_tokens, detail, torch_device(), torch_dtype())
+    except (PeteError, ImportError):
+        raise
+    except Exception as error:
+        raise ModelError(f"the model in {folder} can't be loaded: {reason_of(error)}") from error
+
+
+class Engine(Protocol):
+    """A frame and a prompt become pieces of text, one a token. Decoding is greedy: the same frame
+    gives the same caption."""
+
+    label: str  # library, device and precision, for the user
 
     def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
         """Generate a caption, piece by piece; to interrupt it, stop iterating.
 
         image: shape (height, width, 3), dtype uint8, colour order BGR.
         """
-        cv2 = import_cv2()
-        from PIL import Image
 
-        picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-        chat = self._mlx_vlm.apply_chat_template(
-            self._processor, self._model.config, prompt, num_images=1
+    def peak_memory(self) -> int:
+        """Bytes that were needed at most so far, on the device that runs the model."""
+
+
+# -- mlx
+
+
+def import_mlx_vlm() -> Any:
+    """Import mlx-vlm without torch, and on Linux with a fast BLAS in the place of its own.
+
+    mlx's Linux wheel brings the reference BLAS: 4 GFLOP/s. The OpenBLAS that OpenCV's wheel
+    brings has the same functions; loaded first, with its names for all, it serves mlx as well.
+    """
+    prepare_hub(offline=True)
+    hide_torch()
+    if sys.platform == "linux":
+        opencv = importlib.util.find_spec("cv2")
+        libraries = (
+            Path(opencv.origin or "").parents[1] / "opencv_python.libs" if opencv else PROJECT
         )
-        for result in self._mlx_vlm.stream_generate(
-            self._model,
-            self._processor,
-            chat,
-            image=[picture],
-            max_tokens=self._max_tokens,
-            temperature=0.0,
-            skip_special_tokens=True,
-        ):
+        for library in libraries.glob("libopenblas*.so*"):
+            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    import mlx_vlm
+
+    return mlx_vlm
+
+
+class MlxEngine:
+    """SmolVLM2 and its kin through mlx-vlm. Load and describe on the same thread: mlx's streams
+    belong to it.
+
+    Without an Apple GPU the weights are turned into float32, whatever they were kept in: of all
+    that mlx calculates in, that alone is quick on a CPU.
+    """
+
+    def __init__(self, folder: Path, max_tokens: int, detail: bool) -> None:
+        self._mlx_vlm = import_mlx_vlm()
+        import mlx.core as mx
+
+        self._mx = mx
+        self._max_tokens = max_tokens
+        self._inputs = SmolVlmInputs(folder, detail) if is_smolvlm(folder) else None
+        self._model, self._processor = self._mlx_vlm.load(str(folder), trust_remote_code=False)
+        self.label = "mlx on the Apple GPU"
+        if not mx.metal.is_available():
+            self.label = "mlx on the CPU, float32"
+            to_float32(self._model)
+        if self._inputs is None and not detail:
+            image_processor: Any = getattr(self._processor, "image_processor", None)
+            if hasattr(image_processor, "do_image_splitting"):
+                image_processor.do_image_splitting = False
+
+    def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
+        """See Engine."""
+        settings: dict[str, Any] = {
+            "max_tokens": self._max_tokens,
+            "temperature": 0.0,
+            "skip_special_tokens": True,
+        }
+        chat = ""
+        if self._inputs is not None:
+            ids, pixels = self._inputs.prepare(image, prompt)
+            settings["input_ids"] = self._mx.array([ids])
+            settings["pixel_values"] = self._mx.array(pixels)[None]
+        else:
+            chat = self._mlx_vlm.apply_chat_template(
+                self._processor, self._model.config, prompt, num_images=1
+            )
+            settings["image"] = [rgb_picture(image)]
+        for result in self._mlx_vlm.stream_generate(self._model, self._processor, chat, **settings):
             yield result.text
+
+    def peak_memory(self) -> int:
+        """See Engine."""
+        if self._mx.metal.is_available():
+            return int(self._mx.get_peak_memory())
+        return peak_process_memory()
+
+
+def to_float32(model: Any) -> None:
+    """Turn an mlx model's weights, quantised or not, into float32, in place."""
+    import mlx.core as mx
+    from mlx_vlm.quant_utils import dequantize_model
+
+    dequantize_model(model)
+    model.apply(
+        lambda array: array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
+    )
+    mx.eval(model.parameters())
+
+
+def rgb_picture(image: np.ndarray) -> Any:
+    """A BGR image, shape (height, width, 3), dtype uint8, as an RGB picture of Pillow's."""
+    from PIL import Image
+
+    cv2 = import_cv2()
+    return Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def peak_process_memory() -> int:
+    """Bytes of memory that this process had at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+# -- torch
+
+
+def import_torch() -> Any:
+    """Import torch, which takes seconds."""
+    prepare_hub(offline=True)
+    keep_freed_memory()
+    import torch
+
+    return torch
+
+
+def keep_freed_memory() -> None:
+    """Tell the GNU C library to keep freed memory for the next tensor.
+
+    It would give large blocks back to the system each time and fault them in again, page by page:
+    40,000 faults a frame. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3).
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-3, 1 << 30)
+        mallopt(-1, (1 << 31) - 1)
+
+
+def torch_device() -> str:
+    """cuda, mps or cpu: the best that there is."""
+    torch = import_torch()
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def torch_dtype() -> Any:
+    """bfloat16 where the best device calculates in it itself, else float32."""
+    torch = import_torch()
+    device = torch_device()
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device == "mps":
+        native = True
+    else:
+        able = torch.cpu.get_capabilities()
+        native = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if native else torch.float32
+
+
+class TorchEngine:
+    """Any model that transformers can load, on a GPU or a CPU, with transformers' own classes."""
+
+    def __init__(
+        self, folder: Path, max_tokens: int, detail: bool, device: str, dtype: Any
+    ) -> None:
+        self._torch = import_torch()
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self._max_tokens = max_tokens
+        self._device, self._dtype = device, dtype
+        settings = {"local_files_only": True, "trust_remote_code": False}
+        model = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, **settings
+        )
+        self._model = model.to(device).eval()
+        self._inputs = SmolVlmInputs(folder, detail) if is_smolvlm(folder) else None
+        self._processor = None
+        if self._inputs is None:
+            self._processor = AutoProcessor.from_pretrained(folder, **settings)
+        self.label = f"torch on {device}, {str(dtype).removeprefix('torch.')}"
+
+    def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
+        """See Engine."""
+        if self._inputs is not None:
+            return self._inputs.text_of(self._tokens(image, prompt))
+        return self._decoded(self._tokens(image, prompt))
+
+    def peak_memory(self) -> int:
+        """See Engine."""
+        if self._device == "cuda":
+            return int(self._torch.cuda.max_memory_allocated())
+        return peak_process_memory()
+
+    def _tokens(self, image: np.ndarray, prompt: str) -> Iterator[int]:
+        """Greedy decoding with transformers' cache, like model.generate, but interruptible."""
+        torch = self._torch
+        inputs = self._model_inputs(image, prompt)
+        ends = self._model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        for _ in range(self._max_tokens):
+            with torch.inference_mode():
+                output = self._model(**inputs, use_cache=True, logits_to_keep=1)
+                token = output.logits[:, -1].argmax(-1)
+            if int(token) in ends:
+                return
+            yield int(token)
+            inputs = {"input_ids": token[None], "past_key_values": output.past_key_values}
+
+    def _model_inputs(self, image: np.ndarray, prompt: str) -> dict[str, Any]:
+        torch = self._torch
+        if self._inputs is not None:
+            ids, pixels = self._inputs.prepare(image, prompt)
+            return {
+                "input_ids": torch.tensor([ids], device=self._device),
+                "pixel_values": torch.from_numpy(pixels)[None].to(self._device, self._dtype),
+            }
+        assert self._processor is not None
+        content = [{"type": "image", "image": rgb_picture(image)}, {"type": "text", "text": prompt}]
+        return dict(
+            self._processor.apply_chat_template(
+                [{"role": "user", "content": content}],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+            ).to(self._device, self._dtype)
+        )
+
+    def _decoded(self, tokens: Iterator[int]) -> Iterator[str]:
+        """What each token adds to the text; a character that is not whole yet waits."""
+        assert self._processor is not None
+        so_far: list[int] = []
+        text = ""
+        for token in tokens:
+            so_far.append(token)
+            longer = self._processor.decode(so_far, skip_special_tokens=True)
+            whole = not longer.endswith("\ufffd")
+            yield longer[len(text) :] if whole else ""
+            text = longer if whole else text
+
+
+class CpuEngine:
+    """The SmolVLM family on a CPU: transformers' arithmetic, laid out for this processor.
+
+    transformers takes 9 s to import, and its attention, activation and cache cost a CPU a third
+    of the time. The two classes below do the same sums (the tests hold them to transformers' own
+    generate, token for token) with weights that oneDNN packed once, matrices joined where they
+    share their input, and a cache of fixed size.
+    """
+
+    def __init__(
+        self, folder: Path, max_tokens: int, detail: bool, dtype: Any, bits: int = 16
+    ) -> None:
+        self._torch = import_torch()
+        from safetensors.torch import load_file
+
+        config = read_config(folder)
+        weights = {
+            name: tensor.to(dtype)
+            for file in sorted(folder.glob("*.safetensors"))
+            for name, tensor in load_file(file).items()
+        }
+        self._max_tokens = max_tokens
+        self._dtype = dtype
+        self._inputs = SmolVlmInputs(folder, detail)
+        self._vision = VisionTower(weights, config, bits)
+        self._language = LanguageModel(weights, config)
+        precision = str(dtype).removeprefix("torch.")
+        self.label = f"torch on the CPU, {precision}" + (", vision int8" if bits == 8 else "")
+
+    def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
+        """See Engine."""
+        return self._inputs.text_of(self._tokens(image, prompt))
+
+    def peak_memory(self) -> int:
+        """See Engine."""
+        return peak_process_memory()
+
+    def first_logits(self, image: np.ndarray, prompt: str) -> Any:
+        """Fill the cache with picture and prompt. Returns logits of shape (1, vocabulary)."""
+        torch = self._torch
+        numbers, pixels = self._inputs.prepare(image, prompt)
+        with torch.inference_mode():
+            ids = torch.tensor(numbers)
+            embedded = self._language.embed(ids)
+            features = [self._vision(tile) for tile in torch.from_numpy(pixels).to(self._dtype)]
+            embedded[ids == self._inputs.image_token] = torch.cat(features)
+            self._language.start(len(numbers) + self._max_tokens)
+            return self._language(embedded)
+
+    def _tokens(self, image: np.ndarray, prompt: str) -> Iterator[int]:
+        torch = self._torch
+        logits = self.first_logits(image, prompt)
+        for count in range(1, self._max_tokens + 1):
+            token = int(logits.argmax())
+            if token in self._inputs.ends:
+                return
+            yield token
+            if count < self._max_tokens:
+                with torch.inference_mode():
+                    logits = self._language(self._language.embed(torch.tensor([token])))
+
+
+class CpuLinear:
+    """y = x W' + b, then GELU where asked for; bfloat16 weights in oneDNN's own layout.
+
+    weight: shape (outputs, inputs). rows: of x, as a rule; the layout is chosen for them. The
+    operators are those that torch's own compiler puts in the place of torch.nn.Linear.
+    """
+
+    def __init__(
+        self, weight: Any, bias: Any = None, rows: int = 1, activation: str = "none"
+    ) -> None:
+        self._torch = import_torch()
+        self._bias, self._activation = bias, activation
+        self._weight = weight.contiguous()
+        self._packed = weight.dtype is self._torch.bfloat16
+        if self._packed:
+            self._weight = self._torch.ops.mkldnn._reorder_linear_weight(self._weight, rows)
+
+    def __call__(self, x: Any) -> Any:
+        functional = self._torch.nn.functional
+        if self._packed:
+            how = "tanh" if self._activation == "gelu" else ""
+            return self._torch.ops.mkldnn._linear_pointwise(
+                x, self._weight, self._bias, self._activation, [], how
+            )
+        y = functional.linear(x, self._weight, self._bias)
+        return functional.gelu(y, approximate="tanh") if self._activation == "gelu" else y
+
+
+class VisionTower:
+    """SigLIP (arXiv:2303.15343) and SmolVLM's pixel shuffle: one tile becomes image features."""
+
+    HEADS_AT_ONCE = 2  # so many heads' scores (4 MB) stay in the processor's caches
+
+    def __init__(self, weights: dict[str, Any], config: dict[str, Any], bits: int) -> None:
+        self._torch = torch = import_torch()
+        vision = config["vision_config"]
+        self._width: int = vision["hidden_size"]
+        self._heads: int = vision["num_attention_heads"]
+        self._patch: int = vision["patch_size"]
+        self._side: int = vision["image_size"] // self._patch
+        self._shuffle: int = config["scale_factor"]
+        self._epsilon: float = vision.get("layer_norm_eps", 1e-6)
+        make = Int8Linear if bits == 8 else CpuLinear
+
+        def pair(name: str) -> tuple[Any, Any]:
+            start = f"model.vision_model.{name}"
+            return weights[f"{start}.weight"], weights[f"{start}.bias"]
+
+        def linear(*names: str, activation: str = "none") -> Any:
+            joined, biases = (torch.cat(parts) for parts in zip(*map(pair, names)))
+            return make(joined, biases, rows=self._side**2, activation=activation)
+
+        kernel, bias = pair("embeddings.patch_embedding")
+        self._embed = CpuLinear(kernel.flatten(1), bias, rows=self._side**2)
+        positions = weights["model.vision_model.embeddings.position_embedding.weight"]
+        self._positions = positions[self._position_ids()]
+        self._layers = [
+            (
+                pair(f"{layer}.layer_norm1"),
+                linear(*(f"{layer}.self_attn.{name}_proj" for name in "qkv")),
+                linear(f"{layer}.self_attn.out_proj"),
+                pair(f"{layer}.layer_norm2"),
+                linear(f"{layer}.mlp.fc1", activation="gelu"),
+                linear(f"{layer}.mlp.fc2"),
+            )
+            for layer in (f"encoder.layers.{n}" for n in range(vision["num_hidden_layers"]))
+        ]
+        self._last_norm = pair("post_layernorm")
+        features = (self._side // self._shuffle) ** 2
+        projection = weights["model.connector.modality_projection.proj.weight"]
+        self._connector = CpuLinear(projection, rows=features)
+
+    def __call__(self, tile: Any) -> Any:
+        """tile: shape (3, side, side), RGB, normalised. Returns (image tokens, text width)."""
+        n, p, shuffle = self._side, self._patch, self._shuffle
+        patches = tile[:, : n * p, : n * p].reshape(3, n, p, n, p).permute(1, 3, 0, 2, 4)
+        x = self._embed(patches.reshape(n * n, -1)) + self._positions
+        for norm1, qkv, out, norm2, up, down in self._layers:
+            x = x + out(self._attention(qkv(self._norm(x, norm1))))
+            x = x + down(up(self._norm(x, norm2)))
+        x = self._norm(x, self._last_norm)
+        m = n // shuffle
+        x = x.view(m, shuffle, m, shuffle, -1).transpose(1, 2).reshape(m * m, -1)
+        return self._connector(x)
+
+    def _position_ids(self) -> Any:
+        """Which embedding each patch gets, by the same sums as in transformers: for some sizes
+        their rounding is off by one, and the model was trained with it."""
+        torch, n = self._torch, self._side
+        fractions = (torch.arange(n, dtype=torch.float32) * (1.0 / n)).clamp(max=1.0 - 1e-6)
+        side = torch.bucketize(fractions, torch.arange(1 / n, 1.0, 1 / n), right=True)
+        return (side[:, None] * n + side).flatten()
+
+    def _norm(self, x: Any, pair: tuple[Any, Any]) -> Any:
+        return self._torch.nn.functional.layer_norm(x, (self._width,), *pair, self._epsilon)
+
+    def _attention(self, qkv: Any) -> Any:
+        """Softmax attention, some heads at a time: on a CPU that is twice as fast as torch's
+        fused kernel. qkv: shape (patches, 3 * width)."""
+        torch, step = self._torch, self.HEADS_AT_ONCE
+        q, k, v = qkv.view(len(qkv), 3, self._heads, -1).permute(1, 2, 0, 3).contiguous()
+        q *= q.shape[-1] ** -0.5
+        mixed = torch.empty_like(q)
+        for head in range(0, self._heads, step):
+            some = slice(head, head + step)
+            scores = torch.bmm(q[some], k[some].transpose(1, 2))
+            torch.bmm(torch.softmax(scores, -1), v[some], out=mixed[some])
+        return mixed.transpose(0, 1).reshape(len(qkv), -1)
+
+
+class LanguageModel:
+    """SmolLM2: a Llama (arXiv:2307.09288), grouped queries (arXiv:2305.13245), and its cache."""
+
+    def __init__(self, weights: dict[str, Any], config: dict[str, Any]) -> None:
+        self._torch = torch = import_torch()
+        text = config["text_config"]
+        self._width: int = text["hidden_size"]
+        self._heads: int = text["num_attention_heads"]
+        self._kv_heads: int = text["num_key_value_heads"]
+        self._head_width: int = text.get("head_dim") or self._width // self._heads
+        self._epsilon: float = text.get("rms_norm_eps", 1e-5)
+        rotary = text.get("rope_parameters") or text.get("rope_scaling") or {}
+        if rotary.get("rope_type", "default") != "default":
+            raise ModelError(f"rotary positions of type {rotary['rope_type']} are not supported")
+        self._rotary_base: float = text.get("rope_theta") or rotary["rope_theta"]
+
+        def norm(name: str) -> Any:
+            return weights[f"model.text_model.{name}.weight"].repeat(2)  # see _norm()
+
+        def linear(*names: str) -> CpuLinear:
+            found = [weights[f"model.text_model.{name}.weight"] for name in names]
+            return CpuLinear(torch.cat(found), rows=16)
+
+        self._layers = [
+            (
+                norm(f"{layer}.input_layernorm"),
+                linear(*(f"{layer}.self_attn.{name}_proj" for name in "qkv")),
+                linear(f"{layer}.self_attn.o_proj"),
+                norm(f"{layer}.post_attention_layernorm"),
+                linear(f"{layer}.mlp.gate_proj", f"{layer}.mlp.up_proj"),
+                linear(f"{layer}.mlp.down_proj"),
+            )
+            for layer in (f"layers.{n}" for n in range(text["num_hidden_layers"]))
+        ]
+        self._last_norm = norm("norm")
+        self._embeddings = weights["model.text_model.embed_tokens.weight"]
+        self._head = weights.get("lm_head.weight", self._embeddings)
+        self._keys = self._values = torch.empty(0, 0)
+        self._used = 0
+
+    def start(self, length: int) -> None:
+        """Make an empty cache for `length` tokens, and their rotations."""
+        torch, half = self._torch, self._head_width // 2
+        self._used = 0
+        if self._keys.shape[-2] >= length:
+            return
+        # float32: attention to few tokens is quicker in it, and more exact.
+        shape = (len(self._layers), self._kv_heads, length, self._head_width)
+        self._keys, self._values = torch.empty(shape), torch.empty(shape)
+        speeds = self._rotary_base ** -(torch.arange(half, dtype=torch.float32) / half)
+        angles = torch.outer(torch.arange(length, dtype=torch.float32), speeds)[:, None]
+        self._cos = torch.cat((angles.cos(), angles.cos()), -1)
+        self._sin = torch.cat((-angles.sin(), angles.sin()), -1)
+
+    def embed(self, ids: Any) -> Any:
+        """ids: shape (tokens,), int64. Returns (tokens, width)."""
+        return self._embeddings[ids]
+
+    def __call__(self, x: Any) -> Any:
+        """Append tokens, shape (tokens, width); the first time all of the prompt, then one by one.
+        Returns the logits behind the last one, shape (1, vocabulary)."""
+        torch = self._torch
+        functional = torch.nn.functional
+        here = slice(self._used, self._used + len(x))
+        self._used = here.stop
+        for (norm1, qkv, out, norm2, gate_up, down), keys, values in zip(
+            self._layers, self._keys, self._values
+        ):
+            q, k, v = self._rotated(qkv(self._norm(x, norm1)), here)
+            keys[:, here], values[:, here] = k, v
+            mixed = functional.scaled_dot_product_attention(
+                q[None],
+                keys[None, :, : here.stop],
+                values[None, :, : here.stop],
+                is_causal=len(x) > 1,
+                enable_gqa=True,
+            )
+            x = x + out(mixed[0].transpose(0, 1).reshape(len(x), -1).to(x.dtype))
+            gate, up = gate_up(self._norm(x, norm2)).chunk(2, -1)
+            x = x + down(functional.silu(gate) * up)
+        return functional.linear(self._norm(x[-1:], self._last_norm), self._head)
+
+    def _rotated(self, qkv: Any, here: slice) -> tuple[Any, Any, Any]:
+        """Queries, keys, both turned by their places (arXiv:2104.09864), and values: float32,
+        shape (heads, tokens, head width)."""
+        heads = qkv.view(len(qkv), -1, self._head_width).float()
+        v = heads[:, self._heads + self._kv_heads :]
+        qk = heads[:, : self._heads + self._kv_heads]
+        qk = qk * self._cos[here] + qk.roll(self._head_width // 2, -1) * self._sin[here]
+        q, k = qk.split((self._heads, self._kv_heads), 1)
+        return q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)
+
+    def _norm(self, x: Any, weight: Any) -> Any:
+        """RMSNorm (arXiv:1910.07467) by torch's faster LayerNorm: the mean of (x, -x) is 0, so
+        its variance is the mean square of x. weight: shape (2 * width,)."""
+        torch = self._torch
+        both = torch.cat((x, -x), -1)
+        whole = torch.nn.functional.layer_norm(
+            both, (2 * self._width,), weight, None, self._epsilon
+        )
+        return whole[:, : self._width]
+
+
+class Int8Linear:
+    """CpuLinear in 8-bit integers, which VNNI and AMX multiply at twice the speed of bfloat16.
+
+    Weights are rounded once, with a scale for each output; x each time, with a scale for each of
+    its rows (the dynamic scheme of LLM.int8(), arXiv:2208.07339, without its outliers).
+    """
+
+    def __init__(
+        self, weight: Any, bias: Any = None, rows: int = 1, activation: str = "none"
+    ) -> None:
+        self._torch = torch = import_torch()
+        self._bias, self._activation = bias, activation
+        scales = weight.float().abs().amax(1) / 127
+        rounded = (weight.float() / scales[:, None]).round().to(torch.int8)
+        self._scales = scales
+        self._weight = torch.ops.onednn.qlinear_prepack(rounded, [rows, weight.shape[1]])
+        self._zeros = torch.zeros(len(weight), dtype=torch.int64)
+
+    def __call__(self, x: Any) -> Any:
+        torch = self._torch
+        scale = x.abs().amax(-1, keepdim=True).float() / 127
+        # From -127..127 to 1..255; what follows the point is cut off, so .5 more rounds.
+        rounded = x.float().mul_(1 / scale).add_(128.5).to(torch.uint8)
+        y = torch.ops.onednn.qlinear_pointwise(
+            rounded, 1.0, 128, self._weight, self._scales, self._zeros,
+            None, 1.0, 0, torch.float32, "none", [], "",
+        )  # fmt: skip
+        y = torch.addcmul(self._bias.float(), y, scale).to(x.dtype)
+        if self._activation == "gelu":
+            return torch.nn.functional.gelu(y, approximate="tanh")
+        return y
 
 
 # ----------------------------------------------------------------------------------- text as data
@@ -1480,7 +2242,7 @@ class Narrator:
     """Turns a frame into a caption: sentences to the voice as they come, then a line for eyes."""
 
     def __init__(
-        self, engine: MlxEngine, voice: Voice | None, captions: Captions, prompt: str
+        self, engine: Engine, voice: Voice | None, captions: Captions, prompt: str
     ) -> None:
         self._engine = engine
         self._voice = voice
@@ -1663,15 +2425,20 @@ class Ending:
 def run(options: argparse.Namespace, ending: Ending) -> None:
     """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
+    choice = choose_engine(options.engine, options.bits)
+    # Camera and voice are opened while the engine's packages are imported.
+    packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
+    packages.start()
     frames = Frames(options.source)
     with ending.opening() as opened:
         opened.callback(frames.close)
-    weights = find_weights(options.model)
-    with ending.opening() as opened:
         voice = open_voice(options, opened)
-    engine = MlxEngine(weights, options.max_tokens)
+    packages.join()
+    weights = find_weights(options.model, choice.weights())
+    engine = open_engine(choice, weights, options.max_tokens, options.detail)
     if voice is not None:
         voice.wait_until_ready()
+    tell(f"engine: {engine.label} ({choice.why})")
     tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
     narrator = Narrator(engine, voice, Captions(options.json), options.prompt)
     try:

@@ -1,45 +1,231 @@
-"""MlxEngine on the small checkpoint, which really sees: drawn scenes in, true captions out."""
+"""The engines on the small checkpoint, which really sees: drawn scenes in, true captions out."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch  # before mlx-vlm, from which the program would hide it
 from drawn_scenes import random_scene
 
 import pete_sounds
-from pete_sounds import DEFAULT_PROMPT, MlxEngine, PeteError, find_weights
+from pete_sounds import (
+    DEFAULT_PROMPT,
+    CpuEngine,
+    Engine,
+    MlxEngine,
+    PeteError,
+    SmolVlmInputs,
+    TorchEngine,
+    UsageError,
+    Weights,
+    choose_engine,
+    find_weights,
+    open_engine,
+)
 
 UNSEEN_SEED = 20261123  # training and its own evaluation use others
 SCENES = 300
+TOKENS = 32
+
+
+@pytest.fixture(scope="module")
+def in_float32(tiny: Path) -> CpuEngine:
+    """The torch engine for a CPU, in float32."""
+    return CpuEngine(tiny, TOKENS, False, torch.float32)
 
 
 @pytest.fixture(scope="module")
 def quantised(tiny: Path) -> MlxEngine:
-    """The engine as --demo has it: the small checkpoint at 4 bits."""
-    return MlxEngine(find_weights(str(tiny)), max_tokens=32)
+    """The mlx engine as on Apple Silicon: 4 bits."""
+    return MlxEngine(find_weights(str(tiny), Weights.MLX_4BIT), TOKENS, False)
 
 
-def caption(engine: MlxEngine, image: np.ndarray, prompt: str = DEFAULT_PROMPT) -> str:
+@pytest.fixture(scope="module")
+def scenes() -> list[tuple[np.ndarray, str]]:
+    """Pictures that no training has seen, and what is true of them."""
+    rng = np.random.default_rng(UNSEEN_SEED)
+    return [random_scene(rng) for _ in range(SCENES)]
+
+
+Scenes = list[tuple[np.ndarray, str]]
+
+
+def caption(engine: Engine, image: np.ndarray, prompt: str = DEFAULT_PROMPT) -> str:
     return "".join(engine.describe(image, prompt)).strip()
 
 
-def exact_share(engine: MlxEngine) -> float:
-    """The share of unseen scenes whose caption is right to the letter."""
-    rng = np.random.default_rng(UNSEEN_SEED)
-    scenes = [random_scene(rng) for _ in range(SCENES)]
-    return sum(caption(engine, image) == truth for image, truth in scenes) / SCENES
+def captions(engine: Engine, scenes: Scenes) -> list[str]:
+    return [caption(engine, image) for image, _ in scenes]
 
 
-def test_at_four_bits_95_of_100_unseen_scenes_are_captioned_exactly(quantised: MlxEngine) -> None:
-    assert exact_share(quantised) >= 0.95
+def exact_share(said: list[str], scenes: Scenes) -> float:
+    """The share of scenes whose caption is right to the letter."""
+    return sum(one == truth for one, (_, truth) in zip(said, scenes)) / len(said)
 
 
-def test_in_float_95_of_100_unseen_scenes_are_captioned_exactly(tiny: Path) -> None:
-    assert exact_share(MlxEngine(tiny, max_tokens=32)) >= 0.95
+@pytest.fixture(scope="module")
+def said_in_float32(in_float32: CpuEngine, scenes: Scenes) -> list[str]:
+    return captions(in_float32, scenes)
+
+
+# ------------------------------------------------------------------------------------ one truth
+
+
+def test_95_of_100_unseen_scenes_are_captioned_exactly(
+    said_in_float32: list[str], scenes: Scenes
+) -> None:
+    assert exact_share(said_in_float32, scenes) >= 0.95
+
+
+def test_mlx_says_the_same_of_300_scenes_as_torch(
+    tiny: Path, said_in_float32: list[str], scenes: Scenes
+) -> None:
+    engine = MlxEngine(find_weights(str(tiny), Weights.MLX_16BIT), TOKENS, False)
+    assert captions(engine, scenes) == said_in_float32
+
+
+def test_at_four_bits_95_of_100_unseen_scenes_are_captioned_exactly(
+    quantised: MlxEngine, scenes: Scenes
+) -> None:
+    assert exact_share(captions(quantised, scenes), scenes) >= 0.95
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_what_is_quicker_is_at_most_a_point_less_exact(
+    tiny: Path, said_in_float32: list[str], scenes: Scenes, bits: int
+) -> None:
+    engine = CpuEngine(tiny, TOKENS, False, torch.bfloat16, bits)
+    assert exact_share(captions(engine, scenes), scenes) >= (
+        exact_share(said_in_float32, scenes) - 0.01
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(tiny: Path) -> Any:
+    """transformers' own model in float32."""
+    from transformers import AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText.from_pretrained(tiny, dtype=torch.float32).eval()
+
+
+def inputs_of(engine: Any, image: np.ndarray, prompt: str = DEFAULT_PROMPT) -> dict[str, Any]:
+    """What transformers' model takes, from the engine's own preparation."""
+    ids, pixels = engine._inputs.prepare(image, prompt)
+    return {"input_ids": torch.tensor([ids]), "pixel_values": torch.from_numpy(pixels)[None]}
+
+
+def noise_frames(count: int, size: tuple[int, int] = (480, 640)) -> list[np.ndarray]:
+    """Frames of coloured noise, BGR: nothing the model knows, so that tokens are near ties."""
+    rng = np.random.default_rng(11)
+    return [rng.integers(0, 255, (*size, 3), dtype=np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("detail", [False, True], ids=["one tile", "detail"])
+def test_logits_and_tokens_are_those_of_transformers_own_generate(
+    tiny: Path, reference: Any, detail: bool
+) -> None:
+    cpu = CpuEngine(tiny, 24, detail, torch.float32)
+    library = TorchEngine(tiny, 24, detail, "cpu", torch.float32)
+    for image in noise_frames(3 if detail else 10):
+        inputs = inputs_of(cpu, image)
+        with torch.inference_mode():
+            logits = reference(**inputs, logits_to_keep=1).logits[:, -1]
+        assert (cpu.first_logits(image, DEFAULT_PROMPT) - logits).abs().max() < 1e-3
+        made = reference.generate(**inputs, max_new_tokens=24, do_sample=False)
+        tokens = made[0, inputs["input_ids"].shape[1] :].tolist()
+        ended = [token for token in tokens if token not in cpu._inputs.ends]
+        assert list(cpu._tokens(image, DEFAULT_PROMPT)) == ended
+        assert list(library._tokens(image, DEFAULT_PROMPT)) == ended
+
+
+def test_mlx_has_the_logits_of_transformers(tiny: Path, reference: Any) -> None:
+    import mlx.core as mx
+
+    engine = MlxEngine(find_weights(str(tiny), Weights.MLX_16BIT), 24, False)
+    for image in noise_frames(10):
+        inputs = inputs_of(engine, image)
+        with torch.inference_mode():
+            expected = reference(**inputs, logits_to_keep=1).logits[0, -1]
+        output = engine._model(
+            mx.array(inputs["input_ids"].numpy()), mx.array(inputs["pixel_values"].numpy())
+        )
+        found = torch.from_numpy(np.array(output.logits[0, -1]))
+        assert (found - expected).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [(480, 640), (1080, 1920), (300, 200), (31, 57), (512, 512)])
+@pytest.mark.parametrize("detail", [False, True], ids=["one tile", "detail"])
+def test_what_the_model_is_asked_is_what_transformers_own_processor_asks(
+    tiny: Path, detail: bool, size: tuple[int, int]
+) -> None:
+    import cv2
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(tiny, backend="pil")
+    processor.image_processor.do_image_splitting = detail
+    image = cv2.GaussianBlur(noise_frames(1, size)[0], (0, 0), 5)
+    content = [
+        {"type": "image", "image": pete_sounds.rgb_picture(image)},
+        {"type": "text", "text": "What is that?"},
+    ]
+    theirs = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="np",
+    )
+    ids, pixels = SmolVlmInputs(tiny, detail).prepare(image, "What is that?")
+    assert ids == theirs["input_ids"][0].tolist()
+    assert pixels.shape == theirs["pixel_values"][0].shape
+    # It resizes twice, by way of a larger picture, and rounds between: near, but not the same.
+    assert np.abs(pixels - theirs["pixel_values"][0]).mean() < 0.02
+
+
+def test_the_language_model_reads_the_newer_layout_of_the_rotary_base(
+    tiny: Path, tmp_path: Path, in_float32: CpuEngine
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder, ignore=shutil.ignore_patterns("demo.*"))
+    config = json.loads((folder / "config.json").read_text())
+    theta = config["text_config"].pop("rope_theta")
+    config["text_config"]["rope_parameters"] = {"rope_theta": theta, "rope_type": "default"}
+    (folder / "config.json").write_text(json.dumps(config))
+    image = noise_frames(1)[0]
+    newer = CpuEngine(folder, TOKENS, False, torch.float32).first_logits(image, DEFAULT_PROMPT)
+    assert torch.equal(newer, in_float32.first_logits(image, DEFAULT_PROMPT))
+
+
+# ---------------------------------------------------------------------------------- every engine
+
+
+MAKERS: dict[str, Callable[[Path, int], Engine]] = {
+    "cpu": lambda folder, tokens: CpuEngine(folder, tokens, False, torch.float32),
+    "cpu bfloat16": lambda folder, tokens: CpuEngine(folder, tokens, False, torch.bfloat16),
+    "transformers": lambda folder, tokens: TorchEngine(folder, tokens, False, "cpu", torch.float32),
+    "mlx": lambda folder, tokens: MlxEngine(
+        find_weights(str(folder), Weights.MLX_4BIT), tokens, False
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def make(request: pytest.FixtureRequest, tiny: Path) -> Callable[[int], Engine]:
+    """Makes one of the engines, for so many tokens."""
+    return lambda tokens: MAKERS[request.param](tiny, tokens)
+
+
+@pytest.fixture(scope="module")
+def engine(make: Callable[[int], Engine]) -> Engine:
+    return make(TOKENS)
 
 
 def red_circle() -> np.ndarray:
@@ -51,63 +237,112 @@ def red_circle() -> np.ndarray:
     return image
 
 
-def test_frames_are_taken_as_bgr(quantised: MlxEngine) -> None:
-    assert caption(quantised, red_circle()) == "A red circle in the center."
-    assert caption(quantised, red_circle()[..., ::-1]) == "A blue circle in the center."
+def test_frames_are_taken_as_bgr(engine: Engine) -> None:
+    assert caption(engine, red_circle()) == "A red circle in the center."
+    assert caption(engine, red_circle()[..., ::-1]) == "A blue circle in the center."
 
 
-def test_the_same_frame_gives_the_same_caption(quantised: MlxEngine) -> None:
-    noise = np.random.default_rng(3).integers(0, 255, (480, 640, 3), dtype=np.uint8)
-    assert caption(quantised, noise) == caption(quantised, noise)
+def test_the_same_frame_gives_the_same_caption(engine: Engine) -> None:
+    noise = noise_frames(1)[0]
+    assert caption(engine, noise) == caption(engine, noise)
 
 
-def test_a_caption_comes_in_pieces_and_can_be_interrupted(quantised: MlxEngine) -> None:
-    pieces = list(quantised.describe(red_circle(), DEFAULT_PROMPT))
+def test_a_caption_comes_in_pieces_and_can_be_interrupted(engine: Engine) -> None:
+    pieces = list(engine.describe(red_circle(), DEFAULT_PROMPT))
     assert len([piece for piece in pieces if piece]) > 2
-    started = quantised.describe(red_circle(), DEFAULT_PROMPT)
+    started = engine.describe(red_circle(), DEFAULT_PROMPT)
     next(started)
     started.close()  # type: ignore[attr-defined]
-    assert caption(quantised, red_circle()) == "A red circle in the center."
+    assert caption(engine, red_circle()) == "A red circle in the center."
 
 
-def test_max_tokens_ends_a_caption(tiny: Path) -> None:
-    engine = MlxEngine(find_weights(str(tiny)), max_tokens=2)
-    assert 0 < len(caption(engine, red_circle())) < len("A red circle in the center.")
+def test_max_tokens_ends_a_caption(make: Callable[[int], Engine]) -> None:
+    assert 0 < len(caption(make(5), red_circle())) < len("A red circle in the center.")
+
+
+def test_a_longer_prompt_than_the_last_one_fits(engine: Engine) -> None:
+    assert caption(engine, red_circle(), "What is there?")
+    longer = "Look closely at the picture. " * 20 + "What is there?"
+    assert caption(engine, red_circle(), longer)
+    assert caption(engine, red_circle()) == "A red circle in the center."
+
+
+def test_it_says_what_it_is_and_what_memory_it_took(engine: Engine) -> None:
+    assert engine.label.split()[0] in ("mlx", "torch")
+    assert 10**8 < engine.peak_memory() < 10**11
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 1600), (1080, 1920), (31, 57)])
-def test_a_frame_of_any_size_is_one_tile(
-    quantised: MlxEngine, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+def test_a_frame_of_any_size_is_one_tile(tiny: Path, size: tuple[int, int]) -> None:
+    ids, pixels = SmolVlmInputs(tiny, False).prepare(np.zeros((*size, 3), np.uint8), "What?")
+    assert pixels.shape == (1, 3, 128, 128)
+    assert pixels.dtype == np.float32
+    assert ids.count(21) == 16
+
+
+# --------------------------------------------------------------------------------- which engine
+
+
+def test_apple_silicon_takes_mlx_at_four_bits_and_other_machines_torch(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    prompt_tokens = []
-    real = quantised._mlx_vlm.stream_generate
-
-    def counting(*arguments: object, **settings: object):  # type: ignore[no-untyped-def]
-        for result in real(*arguments, **settings):
-            prompt_tokens.append(result.prompt_tokens)
-            yield result
-
-    monkeypatch.setattr(quantised._mlx_vlm, "stream_generate", counting)
-    assert caption(quantised, np.full((*size, 3), 120, np.uint8))
-    caption(quantised, red_circle())
-    assert len(set(prompt_tokens)) == 1
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    choice = choose_engine("auto", None)
+    assert (choice.name, choice.bits, choice.why) == ("mlx", 4, "Apple Silicon")
+    assert choose_engine("torch", None).bits == 16
+    for system, machine in (("darwin", "x86_64"), ("linux", "x86_64"), ("linux", "aarch64")):
+        monkeypatch.setattr(sys, "platform", system)
+        monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
+        choice = choose_engine("auto", None)
+        assert (choice.name, choice.bits, choice.why) == ("torch", 16, "no Apple GPU here")
 
 
-def test_torch_is_not_imported_for_mlx(tiny: Path) -> None:
+def test_an_engine_that_is_asked_for_is_taken_with_the_bits_asked_for() -> None:
+    choice = choose_engine("mlx", 8)
+    assert (choice.name, choice.weights()) == ("mlx", Weights.MLX_8BIT)
+    with pytest.raises(UsageError, match="--bits 4 is for --engine mlx"):
+        choose_engine("torch", 4)
+
+
+@pytest.mark.parametrize("engine_name", ["torch", "mlx"])
+def test_each_engine_imports_its_own_packages_alone(tiny: Path, engine_name: str) -> None:
     script = (
-        "import pathlib, sys, pete_sounds as p\n"
-        "p.MlxEngine(p.find_weights(sys.argv[1]), 8)\n"
-        "print(sys.modules.get('torch'), [m for m in sys.modules if m.startswith('torch.')])"
+        "import sys, pete_sounds as p\n"
+        "choice = p.choose_engine(sys.argv[2], None)\n"
+        "p.open_engine(choice, p.find_weights(sys.argv[1], choice.weights()), 8, False)\n"
+        "heavy = ('torch._C', 'torchvision', 'transformers', 'mlx.core', 'mlx_vlm')\n"
+        "print(*[name for name in heavy if sys.modules.get(name)])"
     )
     result = subprocess.run(
-        [sys.executable, "-c", script, str(tiny)], cwd=pete_sounds.PROJECT,
+        [sys.executable, "-c", script, str(tiny), engine_name], cwd=pete_sounds.PROJECT,
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    assert result.stdout == "None []\n"
+    expected = {"torch": {"torch._C"}, "mlx": {"transformers", "mlx.core", "mlx_vlm"}}
+    assert set(result.stdout.split()) == expected[engine_name]
 
 
-def test_a_folder_that_is_no_model_cannot_be_loaded(tmp_path: Path) -> None:
+def test_on_linux_mlx_takes_its_blas_from_opencv() -> None:
+    """Without it a matrix product of this size takes a second; with it, some milliseconds."""
+    if sys.platform != "linux":
+        pytest.skip("a Mac's mlx has Apple's own BLAS")
+    script = (
+        "import pete_sounds as p, time\n"
+        "p.import_mlx_vlm()\n"
+        "import mlx.core as mx\n"
+        "print(*{line.split()[-1] for line in open('/proc/self/maps') if 'openblas' in line})\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=pete_sounds.PROJECT,
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "opencv_python.libs" in result.stdout
+
+
+@pytest.mark.parametrize("engine_name", ["torch", "mlx"])
+def test_a_folder_that_is_no_model_cannot_be_loaded(tmp_path: Path, engine_name: str) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "smolvlm"}')
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(PeteError, match="can't be loaded") as caught:
-        MlxEngine(tmp_path, 8)
+        open_engine(choose_engine(engine_name, None), tmp_path, 8, False)
     assert caught.value.exit_code is pete_sounds.ExitCode.MODEL

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import NOBODY
 from fake_hub import COMMIT, FakeHub, fake_hub
+from safetensors.torch import load_file, save_file
 
 import pete_sounds
+from pete_sounds import Weights
 
 REPOSITORY = "somebody/small-model"
 
@@ -28,9 +31,10 @@ import pathlib, sys
 import pete_sounds as p
 p.CACHE = pathlib.Path(sys.argv[1])
 p.KEPT = p.CACHE / "pete_sounds"
-p.PRESETS["pinned"] = p.Checkpoint(sys.argv[3], sys.argv[4], sys.argv[5] or None)
+pinned = p.Checkpoint(sys.argv[3], sys.argv[4], sys.argv[5] or None)
+p.PRESETS["pinned"] = {"mlx": pinned, "torch": pinned}
 try:
-    print(p.find_weights(sys.argv[2]))
+    print(p.find_weights(sys.argv[2], p.Weights(sys.argv[6])))
 except p.PeteError as error:
     p.tell(str(error))
     sys.exit(int(error.exit_code))
@@ -51,8 +55,11 @@ def hub(model: Path) -> Iterator[FakeHub]:
         yield hub
 
 
-def command(cache: Path, name: str | Path, sha256: str = "") -> list[str]:
-    return [sys.executable, "-c", SCRIPT, str(cache), str(name), REPOSITORY, COMMIT, sha256]
+def command(
+    cache: Path, name: str | Path, sha256: str = "", weights: Weights = Weights.MLX_4BIT
+) -> list[str]:
+    arguments = [str(cache), str(name), REPOSITORY, COMMIT, sha256, weights.value]
+    return [sys.executable, "-c", SCRIPT, *arguments]
 
 
 def environment(endpoint: str) -> dict[str, str]:
@@ -60,12 +67,16 @@ def environment(endpoint: str) -> dict[str, str]:
 
 
 def find_weights(
-    cache: Path, name: str | Path, endpoint: str = NOBODY, sha256: str = ""
+    cache: Path,
+    name: str | Path,
+    endpoint: str = NOBODY,
+    sha256: str = "",
+    weights: Weights = Weights.MLX_4BIT,
 ) -> subprocess.CompletedProcess[str]:
     """find_weights(name) with `cache` in the place of .hf_cache and a Hub at `endpoint`."""
     return subprocess.run(
-        command(cache, name, sha256), env=environment(endpoint), capture_output=True, text=True,
-        timeout=120, check=False,
+        command(cache, name, sha256, weights), env=environment(endpoint),
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -99,6 +110,42 @@ def test_a_repository_is_fetched_once_quantised_and_found_again_without_the_netw
     second = find_weights(tmp_path / "cache", "pinned", NOBODY)
     assert second.stdout == first.stdout
     assert second.stderr == ""
+
+
+@pytest.mark.parametrize("weights", [Weights.MLX_8BIT, Weights.TORCH_BFLOAT16])
+def test_each_kind_of_weights_is_made_once_and_kept_beside_the_others(
+    model: Path, tmp_path: Path, weights: Weights
+) -> None:
+    four_bits = find_weights(tmp_path / "cache", model).stdout
+    if weights is Weights.TORCH_BFLOAT16:  # made from float32 alone
+        in_float32 = {name: t.float() for name, t in load_file(model / "model.safetensors").items()}
+        save_file(in_float32, model / "model.safetensors")
+    made = find_weights(tmp_path / "cache", model, weights=weights)
+    assert made.returncode == 0, made.stderr
+    assert f"making the {weights.value} weights" in made.stderr
+    again = find_weights(tmp_path / "cache", model, weights=weights)
+    assert (again.stdout, again.stderr) == (made.stdout, "")
+    assert made.stdout not in ("", four_bits)
+    if weights is Weights.MLX_8BIT:
+        config = json.loads((Path(made.stdout.strip()) / "config.json").read_text())
+        assert config["quantization"]["bits"] == 8
+    else:
+        tensors = load_file(Path(made.stdout.strip()) / "model.safetensors")
+        assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("weights", [Weights.MLX_16BIT, Weights.TORCH, Weights.TORCH_BFLOAT16])
+def test_weights_that_will_do_as_they_are_are_not_copied(
+    model: Path, tmp_path: Path, weights: Weights
+) -> None:
+    result = find_weights(tmp_path / "cache", model, weights=weights)
+    assert (result.stdout.strip(), result.stderr) == (str(model), "")
+
+
+def test_torch_refuses_weights_that_are_for_mlx_alone(model: Path, tmp_path: Path) -> None:
+    made = find_weights(tmp_path / "cache", model).stdout.strip()
+    result = find_weights(tmp_path / "cache", made, weights=Weights.TORCH)
+    assert "--engine mlx can use them" in refusal(result)
 
 
 def test_what_is_asked_of_the_hub_names_the_pinned_revision(hub: FakeHub, tmp_path: Path) -> None:
@@ -197,7 +244,7 @@ def test_a_cache_that_cannot_be_written_is_told_in_one_line(model: Path, tmp_pat
 def refused(folder: str | Path) -> str:
     """The message with which find_weights refuses a model in this process."""
     with pytest.raises(pete_sounds.PeteError) as caught:
-        pete_sounds.find_weights(str(folder))
+        pete_sounds.find_weights(str(folder), Weights.MLX_4BIT)
     assert caught.value.exit_code is pete_sounds.ExitCode.MODEL
     return str(caught.value)
 
@@ -237,9 +284,11 @@ def test_the_newer_layout_of_the_rotary_base_is_refused_with_the_cure(model: Pat
 
 
 def test_each_preset_is_pinned_to_a_whole_commit_and_a_whole_hash() -> None:
-    for checkpoint in pete_sounds.PRESETS.values():
-        assert re.fullmatch(r"[0-9a-f]{40}", checkpoint.revision or "")
-        assert re.fullmatch(r"[0-9a-f]{64}", checkpoint.sha256 or "")
+    for preset in pete_sounds.PRESETS.values():
+        assert re.fullmatch(r"[0-9a-f]{40}", preset["mlx"].revision or "")
+        assert re.fullmatch(r"[0-9a-f]{64}", preset["mlx"].sha256 or "")
+    default = pete_sounds.PRESETS[pete_sounds.DEFAULT_MODEL]["torch"]
+    assert re.fullmatch(r"[0-9a-f]{40}", default.revision or "")
 
 
 def test_what_the_installer_calls_answers_in_one_line_and_a_code_without_the_network(
