@@ -40,6 +40,7 @@ import resource
 import select
 import shutil
 import stat
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,7 @@ DEFAULT_VOLUME = 1.0
 
 ENGINES = ("auto", "mlx", "torch")
 BITS = (4, 8, 16)
+BENCH_TOKENS = 24  # a caption as long as most
 GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
 OPEN_TIMEOUT_S = 10.0  # a camera or stream that shows nothing for so long is not there
 STALL_TIMEOUT_S = 10.0
@@ -220,6 +222,9 @@ def argument_parser() -> argparse.ArgumentParser:
         help="0 to 1 (default: %(default)s)")
     add("--list-voices", action="store_true", help="list the voices and exit")
 
+    add = parser.add_argument_group("how fast").add_argument
+    add("--bench", action="store_true", help="measure this machine and print the table")
+
     add = parser.add_argument_group("what to keep").add_argument
     add("--json", action="store_true", help="print each caption as one JSON object")
     add("--wav", metavar="FILE", type=non_empty, help="collect the narration in a WAV file")
@@ -228,10 +233,21 @@ def argument_parser() -> argparse.ArgumentParser:
 # fmt: on
 
 
+# What --bench does not measure, or sets itself.
+NOT_FOR_BENCH = (
+    "source", "demo", "list_cameras", "max_tokens", "detail", "once", "limit", "always", "mute",
+    "voice", "rate", "volume", "list_voices", "wav",
+)  # fmt: skip
+
+
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Check the whole command line before anything heavy is imported. Exits 2 when it is wrong."""
     parser = argument_parser()
     options = parser.parse_args(arguments)
+    if options.bench:
+        for name in NOT_FOR_BENCH:
+            if getattr(options, name) != parser.get_default(name):
+                parser.error(f"--bench has no use for --{name.replace('_', '-')}; leave it out")
     if options.demo:
         for name, default in (("source", DEFAULT_SOURCE), ("model", DEFAULT_MODEL)):
             if getattr(options, name) != default:
@@ -695,6 +711,14 @@ def find_weights(model: str, weights: Weights) -> Path:
         ) from error
 
 
+def is_on_disk(model: str, weights: Weights) -> bool:
+    """False for a preset whose weights would have to be fetched first."""
+    if model not in PRESETS:
+        return True
+    key = checkpoint_key(PRESETS[model][weights.library])
+    return is_complete(KEPT / f"{key}-{weights.value}") or (KEPT / f"{key}.fetched").is_file()
+
+
 def checkpoint_key(checkpoint: Checkpoint) -> str:
     """The name under which what belongs to a checkpoint is kept."""
     name = checkpoint.repository.replace("/", "--")
@@ -978,12 +1002,10 @@ class SmolVlmInputs:
     """Makes token numbers and pixels for the SmolVLM family, the same for every engine.
 
     It does what transformers' SmolVLMProcessor does (the tests compare them), without its import,
-    which takes seconds, and with one resize where that has two. `detail` splits a frame into
-    tiles and adds the whole; without it the whole is the only tile, as with the video frames that
-    SmolVLM2 was trained on: 64 image tokens and one vision pass instead of thirteen.
+    which takes seconds, and with one resize where that has two.
     """
 
-    def __init__(self, folder: Path, detail: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         from tokenizers import Tokenizer
 
         def settings(name: str) -> dict[str, Any]:
@@ -991,7 +1013,6 @@ class SmolVlmInputs:
 
         picture, processor = settings("preprocessor_config.json"), settings("processor_config.json")
         config, generation = settings("config.json"), settings("generation_config.json")
-        self._detail = detail
         self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
         self._longest: int = picture["size"]["longest_edge"]
         self._mean, self._deviation = picture["image_mean"], picture["image_std"]
@@ -1003,12 +1024,16 @@ class SmolVlmInputs:
         ends: Any = generation.get("eos_token_id", config.get("eos_token_id"))
         self.ends = set(ends if isinstance(ends, list) else [ends])
 
-    def prepare(self, image: np.ndarray, prompt: str) -> tuple[list[int], np.ndarray]:
+    def prepare(
+        self, image: np.ndarray, prompt: str, detail: bool = False
+    ) -> tuple[list[int], np.ndarray]:
         """The prompt's token numbers, and pixels of shape (tiles, 3, side, side), float32, RGB.
 
-        image: shape (height, width, 3), dtype uint8, colour order BGR.
+        image: shape (height, width, 3), dtype uint8, colour order BGR. detail: split the frame
+        into tiles and add the whole. Else the whole is the only tile, as with the video frames
+        that SmolVLM2 was trained on: 64 image tokens and one vision pass instead of thirteen.
         """
-        grid = self._grid(image.shape[0], image.shape[1])
+        grid = self._grid(image.shape[0], image.shape[1]) if detail else (0, 0)
         if (prompt, grid) not in self._ids:  # It is the same from frame to frame.
             text = self._template(prompt).replace("<image>", self._image_text(grid))
             self._ids[prompt, grid] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -1023,9 +1048,7 @@ class SmolVlmInputs:
             yield stream.step(self._tokenizer, token) or ""
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of tiles beside the one of the whole frame; none without `detail`."""
-        if not self._detail:
-            return 0, 0
+        """Rows and columns of tiles beside the one of the whole frame."""
         scale = self._longest / max(height, width)
         rows, columns = (-(-int(side * scale) // self._tile) for side in (height, width))
         return (rows, columns) if rows * columns > 1 else (0, 0)
@@ -1131,17 +1154,17 @@ def import_packages(engine: str) -> None:
             import_torch()
 
 
-def open_engine(choice: EngineChoice, folder: Path, max_tokens: int, detail: bool) -> Engine:
+def open_engine(choice: EngineChoice, folder: Path, max_tokens: int) -> Engine:
     """Load the weights in `folder`. Raises ModelError when they can't be loaded."""
     try:
         if choice.name == "mlx":
-            return MlxEngine(folder, max_tokens, detail)
+            return MlxEngine(folder, max_tokens)
         import_torch()
         if torch_device() == "cpu" and is_smolvlm(folder):
-            return CpuEngine(folder, max_tokens, detail, torch_dtype(), choice.bits)
+            return CpuEngine(folder, max_tokens, torch_dtype(), choice.bits)
         if choice.bits == 8:
             raise UsageError("--bits 8 with torch is for SmolVLM2 on a CPU; leave it out")
-        return TorchEngine(folder, max_tokens, detail, torch_device(), torch_dtype())
+        return TorchEngine(folder, max_tokens, torch_device(), torch_dtype())
     except (PeteError, ImportError):
         raise
     except Exception as error:
@@ -1153,12 +1176,16 @@ class Engine(Protocol):
     gives the same caption."""
 
     label: str  # library, device and precision, for the user
+    detail: bool  # look at a frame in tiles
 
     def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
         """Generate a caption, piece by piece; to interrupt it, stop iterating.
 
         image: shape (height, width, 3), dtype uint8, colour order BGR.
         """
+
+    def prepare(self, image: np.ndarray, prompt: str) -> Any:
+        """What describe() does before the model's turn; for measurements."""
 
     def peak_memory(self) -> int:
         """Bytes that were needed at most so far, on the device that runs the model."""
@@ -1195,42 +1222,47 @@ class MlxEngine:
     that mlx calculates in, that alone is quick on a CPU.
     """
 
-    def __init__(self, folder: Path, max_tokens: int, detail: bool) -> None:
+    def __init__(self, folder: Path, max_tokens: int) -> None:
         self._mlx_vlm = import_mlx_vlm()
         import mlx.core as mx
 
         self._mx = mx
+        self.detail = False
         self._max_tokens = max_tokens
-        self._inputs = SmolVlmInputs(folder, detail) if is_smolvlm(folder) else None
+        self._inputs = SmolVlmInputs(folder) if is_smolvlm(folder) else None
         self._model, self._processor = self._mlx_vlm.load(str(folder), trust_remote_code=False)
         self.label = "mlx on the Apple GPU"
         if not mx.metal.is_available():
             self.label = "mlx on the CPU, float32"
             to_float32(self._model)
-        if self._inputs is None and not detail:
-            image_processor: Any = getattr(self._processor, "image_processor", None)
-            if hasattr(image_processor, "do_image_splitting"):
-                image_processor.do_image_splitting = False
 
     def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
         """See Engine."""
-        settings: dict[str, Any] = {
-            "max_tokens": self._max_tokens,
-            "temperature": 0.0,
-            "skip_special_tokens": True,
-        }
-        chat = ""
-        if self._inputs is not None:
-            ids, pixels = self._inputs.prepare(image, prompt)
-            settings["input_ids"] = self._mx.array([ids])
-            settings["pixel_values"] = self._mx.array(pixels)[None]
-        else:
-            chat = self._mlx_vlm.apply_chat_template(
-                self._processor, self._model.config, prompt, num_images=1
-            )
-            settings["image"] = [rgb_picture(image)]
-        for result in self._mlx_vlm.stream_generate(self._model, self._processor, chat, **settings):
+        chat, inputs = self.prepare(image, prompt)
+        for result in self._mlx_vlm.stream_generate(
+            self._model,
+            self._processor,
+            chat,
+            max_tokens=self._max_tokens,
+            temperature=0.0,
+            skip_special_tokens=True,
+            **inputs,
+        ):
             yield result.text
+
+    def prepare(self, image: np.ndarray, prompt: str) -> tuple[str, dict[str, Any]]:
+        """See Engine. For other models mlx-vlm does most of it itself."""
+        if self._inputs is not None:
+            ids, pixels = self._inputs.prepare(image, prompt, self.detail)
+            mx = self._mx
+            return "", {"input_ids": mx.array([ids]), "pixel_values": mx.array(pixels)[None]}
+        image_processor: Any = getattr(self._processor, "image_processor", None)
+        if hasattr(image_processor, "do_image_splitting"):
+            image_processor.do_image_splitting = self.detail
+        chat = self._mlx_vlm.apply_chat_template(
+            self._processor, self._model.config, prompt, num_images=1
+        )
+        return chat, {"image": [rgb_picture(image)]}
 
     def peak_memory(self) -> int:
         """See Engine."""
@@ -1314,12 +1346,11 @@ def torch_dtype() -> Any:
 class TorchEngine:
     """Any model that transformers can load, on a GPU or a CPU, with transformers' own classes."""
 
-    def __init__(
-        self, folder: Path, max_tokens: int, detail: bool, device: str, dtype: Any
-    ) -> None:
+    def __init__(self, folder: Path, max_tokens: int, device: str, dtype: Any) -> None:
         self._torch = import_torch()
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
+        self.detail = False
         self._max_tokens = max_tokens
         self._device, self._dtype = device, dtype
         settings = {"local_files_only": True, "trust_remote_code": False}
@@ -1327,8 +1358,8 @@ class TorchEngine:
             folder, dtype=dtype, use_safetensors=True, **settings
         )
         self._model = model.to(device).eval()
-        self._inputs = SmolVlmInputs(folder, detail) if is_smolvlm(folder) else None
-        self._processor = None
+        self._inputs = SmolVlmInputs(folder) if is_smolvlm(folder) else None
+        self._processor: Any = None
         if self._inputs is None:
             self._processor = AutoProcessor.from_pretrained(folder, **settings)
         self.label = f"torch on {device}, {str(dtype).removeprefix('torch.')}"
@@ -1348,7 +1379,7 @@ class TorchEngine:
     def _tokens(self, image: np.ndarray, prompt: str) -> Iterator[int]:
         """Greedy decoding with transformers' cache, like model.generate, but interruptible."""
         torch = self._torch
-        inputs = self._model_inputs(image, prompt)
+        inputs = self.prepare(image, prompt)
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         for _ in range(self._max_tokens):
@@ -1360,15 +1391,18 @@ class TorchEngine:
             yield int(token)
             inputs = {"input_ids": token[None], "past_key_values": output.past_key_values}
 
-    def _model_inputs(self, image: np.ndarray, prompt: str) -> dict[str, Any]:
+    def prepare(self, image: np.ndarray, prompt: str) -> dict[str, Any]:
+        """See Engine."""
         torch = self._torch
         if self._inputs is not None:
-            ids, pixels = self._inputs.prepare(image, prompt)
+            ids, pixels = self._inputs.prepare(image, prompt, self.detail)
             return {
                 "input_ids": torch.tensor([ids], device=self._device),
                 "pixel_values": torch.from_numpy(pixels)[None].to(self._device, self._dtype),
             }
-        assert self._processor is not None
+        image_processor: Any = getattr(self._processor, "image_processor", None)
+        if hasattr(image_processor, "do_image_splitting"):
+            image_processor.do_image_splitting = self.detail
         content = [{"type": "image", "image": rgb_picture(image)}, {"type": "text", "text": prompt}]
         return dict(
             self._processor.apply_chat_template(
@@ -1382,7 +1416,6 @@ class TorchEngine:
 
     def _decoded(self, tokens: Iterator[int]) -> Iterator[str]:
         """What each token adds to the text; a character that is not whole yet waits."""
-        assert self._processor is not None
         so_far: list[int] = []
         text = ""
         for token in tokens:
@@ -1402,21 +1435,14 @@ class CpuEngine:
     share their input, and a cache of fixed size.
     """
 
-    def __init__(
-        self, folder: Path, max_tokens: int, detail: bool, dtype: Any, bits: int = 16
-    ) -> None:
+    def __init__(self, folder: Path, max_tokens: int, dtype: Any, bits: int = 16) -> None:
         self._torch = import_torch()
-        from safetensors.torch import load_file
-
         config = read_config(folder)
-        weights = {
-            name: tensor.to(dtype)
-            for file in sorted(folder.glob("*.safetensors"))
-            for name, tensor in load_file(file).items()
-        }
+        weights = Tensors(folder, dtype)
+        self.detail = False
         self._max_tokens = max_tokens
         self._dtype = dtype
-        self._inputs = SmolVlmInputs(folder, detail)
+        self._inputs = SmolVlmInputs(folder)
         self._vision = VisionTower(weights, config, bits)
         self._language = LanguageModel(weights, config)
         precision = str(dtype).removeprefix("torch.")
@@ -1430,14 +1456,19 @@ class CpuEngine:
         """See Engine."""
         return peak_process_memory()
 
+    def prepare(self, image: np.ndarray, prompt: str) -> tuple[list[int], Any]:
+        """See Engine."""
+        ids, pixels = self._inputs.prepare(image, prompt, self.detail)
+        return ids, self._torch.from_numpy(pixels).to(self._dtype)
+
     def first_logits(self, image: np.ndarray, prompt: str) -> Any:
         """Fill the cache with picture and prompt. Returns logits of shape (1, vocabulary)."""
         torch = self._torch
-        numbers, pixels = self._inputs.prepare(image, prompt)
+        numbers, pixels = self.prepare(image, prompt)
         with torch.inference_mode():
             ids = torch.tensor(numbers)
             embedded = self._language.embed(ids)
-            features = [self._vision(tile) for tile in torch.from_numpy(pixels).to(self._dtype)]
+            features = [self._vision(tile) for tile in pixels]
             embedded[ids == self._inputs.image_token] = torch.cat(features)
             self._language.start(len(numbers) + self._max_tokens)
             return self._language(embedded)
@@ -1453,6 +1484,26 @@ class CpuEngine:
             if count < self._max_tokens:
                 with torch.inference_mode():
                     logits = self._language(self._language.embed(torch.tensor([token])))
+
+
+class Tensors:
+    """A checkpoint's tensors by name, each read and cast when it is asked for: with all of them
+    at once in two forms, memory would peak while they are packed."""
+
+    def __init__(self, folder: Path, dtype: Any) -> None:
+        from safetensors import safe_open
+
+        self._dtype = dtype
+        self._files: dict[str, Any] = {}
+        for file in sorted(folder.glob("*.safetensors")):
+            opened = safe_open(file, "pt")
+            self._files.update(dict.fromkeys(opened.keys(), opened))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def __getitem__(self, name: str) -> Any:
+        return self._files[name].get_tensor(name).to(self._dtype)
 
 
 class CpuLinear:
@@ -1488,7 +1539,7 @@ class VisionTower:
 
     HEADS_AT_ONCE = 2  # so many heads' scores (4 MB) stay in the processor's caches
 
-    def __init__(self, weights: dict[str, Any], config: dict[str, Any], bits: int) -> None:
+    def __init__(self, weights: Tensors, config: dict[str, Any], bits: int) -> None:
         self._torch = torch = import_torch()
         vision = config["vision_config"]
         self._width: int = vision["hidden_size"]
@@ -1568,7 +1619,7 @@ class VisionTower:
 class LanguageModel:
     """SmolLM2: a Llama (arXiv:2307.09288), grouped queries (arXiv:2305.13245), and its cache."""
 
-    def __init__(self, weights: dict[str, Any], config: dict[str, Any]) -> None:
+    def __init__(self, weights: Tensors, config: dict[str, Any]) -> None:
         self._torch = torch = import_torch()
         text = config["text_config"]
         self._width: int = text["hidden_size"]
@@ -1601,7 +1652,8 @@ class LanguageModel:
         ]
         self._last_norm = norm("norm")
         self._embeddings = weights["model.text_model.embed_tokens.weight"]
-        self._head = weights.get("lm_head.weight", self._embeddings)
+        untied = "lm_head.weight" in weights
+        self._head = weights["lm_head.weight"] if untied else self._embeddings
         self._keys = self._values = torch.empty(0, 0)
         self._used = 0
 
@@ -2366,6 +2418,208 @@ def list_voices() -> None:
         print(f"{printable(identifier)}  {printable(name)}  {printable(languages)}")
 
 
+# ------------------------------------------------------------------------------------------- bench
+
+
+# Hidden size, layers, attention heads, key-value heads and intermediate size of the language
+# models. The vision tower is the same for both.
+TRUE_SHAPES = {
+    "smolvlm2-256m": (576, 30, 9, 3, 1536),
+    "smolvlm2-500m": (960, 32, 15, 5, 2560),
+}
+TRUE_VOCABULARY = 49280
+
+
+def random_checkpoint(preset: str) -> Path:
+    """A checkpoint of the preset's true shape with random weights, as quick as the true one and
+    of no other use; made once, then kept. Its words are those of the small bundled one."""
+    folder = KEPT / f"random-{preset}"
+    if is_complete(folder):
+        return folder
+    from safetensors.numpy import save_file
+
+    KEPT.mkdir(parents=True, exist_ok=True)
+    tell(f"making a random checkpoint of {preset}'s shape (once)")
+    with tempfile.TemporaryDirectory(dir=KEPT, prefix=f".making-{os.getpid()}-") as temporary:
+        making = Path(temporary) / folder.name
+        making.mkdir()
+        for file in DEMO.glob("*.json"):
+            shutil.copyfile(file, making / file.name)
+        config = true_shape(making, preset)
+        save_file(random_tensors(config), making / "model.safetensors", {"format": "pt"})
+        if not is_complete(folder):
+            making.rename(folder)
+    return folder
+
+
+def true_shape(folder: Path, preset: str) -> dict[str, Any]:
+    """Give the small checkpoint's settings in `folder` the preset's sizes; returns its config."""
+
+    def change(name: str, changes: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        settings: dict[str, Any] = json.loads((folder / name).read_text("utf-8"))
+        changes(settings)
+        (folder / name).write_text(json.dumps(settings), "utf-8")
+        return settings
+
+    width, layers, heads, kv_heads, inner = TRUE_SHAPES[preset]
+
+    def enlarge(config: dict[str, Any]) -> None:
+        config.update(scale_factor=4, vocab_size=TRUE_VOCABULARY)
+        config["text_config"].update(
+            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
+            num_key_value_heads=kv_heads, head_dim=64, intermediate_size=inner,
+            vocab_size=TRUE_VOCABULARY, pixel_shuffle_factor=4,
+        )  # fmt: skip
+        config["vision_config"].update(
+            hidden_size=768, num_hidden_layers=12, num_attention_heads=12,
+            intermediate_size=3072, image_size=512, patch_size=16,
+        )  # fmt: skip
+
+    def fill(tokenizer: dict[str, Any]) -> None:
+        words = tokenizer["model"]["vocab"]
+        words.update({f"<{number}>": number for number in range(len(words), TRUE_VOCABULARY)})
+
+    change("tokenizer.json", fill)
+    change("processor_config.json", lambda settings: settings.update(image_seq_len=64))
+    sizes = {"max_image_size": {"longest_edge": 512}, "size": {"longest_edge": 2048}}
+    change("preprocessor_config.json", lambda settings: settings.update(sizes))
+    return change("config.json", enlarge)
+
+
+def random_tensors(config: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Every tensor of a SmolVLM checkpoint, float16: normal with deviation 0.02, norms about 1."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    vision, text = config["vision_config"], config["text_config"]
+    v, t = vision["hidden_size"], text["hidden_size"]
+    kv = text["num_key_value_heads"] * text["head_dim"]
+    tower, language = "model.vision_model.", "model.text_model."
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{tower}embeddings.patch_embedding.weight": (v, 3, 16, 16),
+        f"{tower}embeddings.patch_embedding.bias": (v,),
+        f"{tower}embeddings.position_embedding.weight": ((vision["image_size"] // 16) ** 2, v),
+        f"{tower}post_layernorm.weight": (v,),
+        f"{tower}post_layernorm.bias": (v,),
+        "model.connector.modality_projection.proj.weight": (t, v * config["scale_factor"] ** 2),
+        f"{language}embed_tokens.weight": (text["vocab_size"], t),
+        f"{language}norm.weight": (t,),
+        "lm_head.weight": (text["vocab_size"], t),
+    }
+    for layer in range(vision["num_hidden_layers"]):
+        start, inner = f"{tower}encoder.layers.{layer}.", vision["intermediate_size"]
+        linears: dict[str, tuple[int, ...]]
+        linears = {f"self_attn.{name}_proj": (v, v) for name in ("q", "k", "v", "out")}
+        linears.update({"mlp.fc1": (inner, v), "mlp.fc2": (v, inner)})
+        linears.update({"layer_norm1": (v,), "layer_norm2": (v,)})
+        shapes.update({f"{start}{name}.weight": shape for name, shape in linears.items()})
+        shapes.update({f"{start}{name}.bias": shape[:1] for name, shape in linears.items()})
+    for layer in range(text["num_hidden_layers"]):
+        start, inner = f"{language}layers.{layer}.", text["intermediate_size"]
+        linears = {"q": (t, t), "k": (kv, t), "v": (kv, t), "o": (t, t)}
+        shapes.update({f"{start}self_attn.{n}_proj.weight": s for n, s in linears.items()})
+        linears = {"gate": (inner, t), "up": (inner, t), "down": (t, inner)}
+        shapes.update({f"{start}mlp.{name}_proj.weight": s for name, s in linears.items()})
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            shapes[f"{start}{norm}.weight"] = (t,)
+
+    def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        is_norm = "norm" in name and name.endswith("weight")
+        values = random.standard_normal(shape, dtype=np.float32) * 0.02 + is_norm
+        return values.astype(np.float16)
+
+    return {name: tensor(name, shape) for name, shape in shapes.items()}
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Measure this machine and print the table, or with --json one object."""
+    choice = choose_engine(options.engine, options.bits)
+    started = time.monotonic()
+    import_packages(choice.name)
+    imported = time.monotonic() - started
+    model, made_up = options.model, not is_on_disk(options.model, choice.weights())
+    folder = find_weights(str(random_checkpoint(model)) if made_up else model, choice.weights())
+    started = time.monotonic()
+    engine = open_engine(choice, folder, BENCH_TOKENS)
+    facts: dict[str, Any] = {
+        "model": options.model,
+        "random_weights": made_up,
+        "engine": engine.label,
+        "load_s": round(imported + time.monotonic() - started, 2),
+    }
+    if made_up:
+        tell(
+            f"{model} is not on this machine: random weights of its shape; speed alone is measured"
+        )
+    for name, detail, repeats in (("one_tile", False, 9), ("detail", True, 5)):
+        engine.detail = detail
+        facts[name] = measure(engine, options.prompt, repeats)
+    print(json.dumps(facts) if options.json else bench_table(facts), flush=True)
+
+
+def measure(engine: Engine, prompt: str, repeats: int) -> dict[str, Any]:
+    """Median, least and most of each figure, over captions of as many different frames."""
+    import numpy as np
+
+    cv2 = import_cv2()
+    random = np.random.default_rng(0)
+    figures: dict[str, list[float]] = {}
+    for repeat in range(repeats + 1):
+        small = random.integers(0, 255, (30, 40, 3), dtype=np.uint8)
+        image = cv2.resize(small, (640, 480), interpolation=cv2.INTER_CUBIC)
+        times = [time.perf_counter()]
+        engine.prepare(image, prompt)
+        prepared = time.perf_counter() - times[0]
+        times = [time.perf_counter()]
+        times += [time.perf_counter() for _ in engine.describe(image, prompt)]
+        if repeat == 0:  # The first one warms up.
+            continue
+        first, whole, count = times[1] - times[0], times[-1] - times[0], len(times) - 2
+        for name, value in (
+            ("frame_preparation_ms", prepared * 1000),
+            ("first_token_s", first),
+            ("tokens_per_s", count / max(whole - first, 1e-9)),
+            ("caption_s", whole),
+            ("captions_per_minute", 60 / whole),
+        ):
+            figures.setdefault(name, []).append(value)
+    results: dict[str, Any] = {
+        name: [round(value, 3) for value in (statistics.median(values), min(values), max(values))]
+        for name, values in figures.items()
+    }
+    return {**results, "repeats": repeats, "peak_memory_mb": round(engine.peak_memory() / 1e6)}
+
+
+def bench_table(facts: dict[str, Any]) -> str:
+    """The figures for a reader: median, and (least to most)."""
+    rows = [
+        ("frame preparation", "frame_preparation_ms", "ms", 1),
+        ("first token", "first_token_s", "s", 2),
+        ("tokens", "tokens_per_s", "/s", 1),
+        ("whole caption", "caption_s", "s", 2),
+        ("captions", "captions_per_minute", "/min", 1),
+    ]
+    weights = ", random weights" if facts["random_weights"] else ""
+    lines = [
+        f"{facts['engine']}; {facts['model']}{weights}; loaded in {facts['load_s']:.1f} s",
+        f"{'':19}{'one tile':30}--detail",
+    ]
+    for title, name, unit, digits in rows:
+        cells = [
+            f"{middle:.{digits}f} {unit} ({least:.{digits}f} to {most:.{digits}f})"
+            for middle, least, most in (facts["one_tile"][name], facts["detail"][name])
+        ]
+        lines.append(f"{title:19}{cells[0]:30}{cells[1]}")
+    memory = [f"{facts[name]['peak_memory_mb']} MB" for name in ("one_tile", "detail")]
+    lines.append(f"{'peak memory':19}{memory[0]:30}{memory[1]}")
+    counts = facts["one_tile"]["repeats"], facts["detail"]["repeats"]
+    lines.append(
+        f"640x480 frames, captions of at most {BENCH_TOKENS} tokens; median (least to most) of "
+        f"{counts[0]} and {counts[1]}"
+    )
+    return "\n".join(lines)
+
+
 # -------------------------------------------------------------------------------------------- main
 
 
@@ -2435,7 +2689,8 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         voice = open_voice(options, opened)
     packages.join()
     weights = find_weights(options.model, choice.weights())
-    engine = open_engine(choice, weights, options.max_tokens, options.detail)
+    engine = open_engine(choice, weights, options.max_tokens)
+    engine.detail = options.detail
     if voice is not None:
         voice.wait_until_ready()
     tell(f"engine: {engine.label} ({choice.why})")
@@ -2492,6 +2747,8 @@ def main(arguments: list[str] | None = None) -> int:
             list_cameras()
         elif options.list_voices:
             list_voices()
+        elif options.bench:
+            bench(options)
         else:
             run(options, ending)
     except (Ended, BrokenPipeError):

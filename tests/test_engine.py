@@ -39,13 +39,13 @@ TOKENS = 32
 @pytest.fixture(scope="module")
 def in_float32(tiny: Path) -> CpuEngine:
     """The torch engine for a CPU, in float32."""
-    return CpuEngine(tiny, TOKENS, False, torch.float32)
+    return CpuEngine(tiny, TOKENS, torch.float32)
 
 
 @pytest.fixture(scope="module")
 def quantised(tiny: Path) -> MlxEngine:
     """The mlx engine as on Apple Silicon: 4 bits."""
-    return MlxEngine(find_weights(str(tiny), Weights.MLX_4BIT), TOKENS, False)
+    return MlxEngine(find_weights(str(tiny), Weights.MLX_4BIT), TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_95_of_100_unseen_scenes_are_captioned_exactly(
 def test_mlx_says_the_same_of_300_scenes_as_torch(
     tiny: Path, said_in_float32: list[str], scenes: Scenes
 ) -> None:
-    engine = MlxEngine(find_weights(str(tiny), Weights.MLX_16BIT), TOKENS, False)
+    engine = MlxEngine(find_weights(str(tiny), Weights.MLX_16BIT), TOKENS)
     assert captions(engine, scenes) == said_in_float32
 
 
@@ -102,7 +102,7 @@ def test_at_four_bits_95_of_100_unseen_scenes_are_captioned_exactly(
 def test_what_is_quicker_is_at_most_a_point_less_exact(
     tiny: Path, said_in_float32: list[str], scenes: Scenes, bits: int
 ) -> None:
-    engine = CpuEngine(tiny, TOKENS, False, torch.bfloat16, bits)
+    engine = CpuEngine(tiny, TOKENS, torch.bfloat16, bits)
     assert exact_share(captions(engine, scenes), scenes) >= (
         exact_share(said_in_float32, scenes) - 0.01
     )
@@ -118,7 +118,7 @@ def reference(tiny: Path) -> Any:
 
 def inputs_of(engine: Any, image: np.ndarray, prompt: str = DEFAULT_PROMPT) -> dict[str, Any]:
     """What transformers' model takes, from the engine's own preparation."""
-    ids, pixels = engine._inputs.prepare(image, prompt)
+    ids, pixels = engine._inputs.prepare(image, prompt, engine.detail)
     return {"input_ids": torch.tensor([ids]), "pixel_values": torch.from_numpy(pixels)[None]}
 
 
@@ -132,8 +132,9 @@ def noise_frames(count: int, size: tuple[int, int] = (480, 640)) -> list[np.ndar
 def test_logits_and_tokens_are_those_of_transformers_own_generate(
     tiny: Path, reference: Any, detail: bool
 ) -> None:
-    cpu = CpuEngine(tiny, 24, detail, torch.float32)
-    library = TorchEngine(tiny, 24, detail, "cpu", torch.float32)
+    cpu = CpuEngine(tiny, 24, torch.float32)
+    library = TorchEngine(tiny, 24, "cpu", torch.float32)
+    cpu.detail = library.detail = detail
     for image in noise_frames(3 if detail else 10):
         inputs = inputs_of(cpu, image)
         with torch.inference_mode():
@@ -149,7 +150,7 @@ def test_logits_and_tokens_are_those_of_transformers_own_generate(
 def test_mlx_has_the_logits_of_transformers(tiny: Path, reference: Any) -> None:
     import mlx.core as mx
 
-    engine = MlxEngine(find_weights(str(tiny), Weights.MLX_16BIT), 24, False)
+    engine = MlxEngine(find_weights(str(tiny), Weights.MLX_16BIT), 24)
     for image in noise_frames(10):
         inputs = inputs_of(engine, image)
         with torch.inference_mode():
@@ -183,7 +184,7 @@ def test_what_the_model_is_asked_is_what_transformers_own_processor_asks(
         return_dict=True,
         return_tensors="np",
     )
-    ids, pixels = SmolVlmInputs(tiny, detail).prepare(image, "What is that?")
+    ids, pixels = SmolVlmInputs(tiny).prepare(image, "What is that?", detail)
     assert ids == theirs["input_ids"][0].tolist()
     assert pixels.shape == theirs["pixel_values"][0].shape
     # It resizes twice, by way of a larger picture, and rounds between: near, but not the same.
@@ -200,7 +201,7 @@ def test_the_language_model_reads_the_newer_layout_of_the_rotary_base(
     config["text_config"]["rope_parameters"] = {"rope_theta": theta, "rope_type": "default"}
     (folder / "config.json").write_text(json.dumps(config))
     image = noise_frames(1)[0]
-    newer = CpuEngine(folder, TOKENS, False, torch.float32).first_logits(image, DEFAULT_PROMPT)
+    newer = CpuEngine(folder, TOKENS, torch.float32).first_logits(image, DEFAULT_PROMPT)
     assert torch.equal(newer, in_float32.first_logits(image, DEFAULT_PROMPT))
 
 
@@ -208,12 +209,10 @@ def test_the_language_model_reads_the_newer_layout_of_the_rotary_base(
 
 
 MAKERS: dict[str, Callable[[Path, int], Engine]] = {
-    "cpu": lambda folder, tokens: CpuEngine(folder, tokens, False, torch.float32),
-    "cpu bfloat16": lambda folder, tokens: CpuEngine(folder, tokens, False, torch.bfloat16),
-    "transformers": lambda folder, tokens: TorchEngine(folder, tokens, False, "cpu", torch.float32),
-    "mlx": lambda folder, tokens: MlxEngine(
-        find_weights(str(folder), Weights.MLX_4BIT), tokens, False
-    ),
+    "cpu": lambda folder, tokens: CpuEngine(folder, tokens, torch.float32),
+    "cpu bfloat16": lambda folder, tokens: CpuEngine(folder, tokens, torch.bfloat16),
+    "transformers": lambda folder, tokens: TorchEngine(folder, tokens, "cpu", torch.float32),
+    "mlx": lambda folder, tokens: MlxEngine(find_weights(str(folder), Weights.MLX_4BIT), tokens),
 }
 
 
@@ -274,7 +273,7 @@ def test_it_says_what_it_is_and_what_memory_it_took(engine: Engine) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 1600), (1080, 1920), (31, 57)])
 def test_a_frame_of_any_size_is_one_tile(tiny: Path, size: tuple[int, int]) -> None:
-    ids, pixels = SmolVlmInputs(tiny, False).prepare(np.zeros((*size, 3), np.uint8), "What?")
+    ids, pixels = SmolVlmInputs(tiny).prepare(np.zeros((*size, 3), np.uint8), "What?")
     assert pixels.shape == (1, 3, 128, 128)
     assert pixels.dtype == np.float32
     assert ids.count(21) == 16
@@ -310,7 +309,7 @@ def test_each_engine_imports_its_own_packages_alone(tiny: Path, engine_name: str
     script = (
         "import sys, pete_sounds as p\n"
         "choice = p.choose_engine(sys.argv[2], None)\n"
-        "p.open_engine(choice, p.find_weights(sys.argv[1], choice.weights()), 8, False)\n"
+        "p.open_engine(choice, p.find_weights(sys.argv[1], choice.weights()), 8)\n"
         "heavy = ('torch._C', 'torchvision', 'transformers', 'mlx.core', 'mlx_vlm')\n"
         "print(*[name for name in heavy if sys.modules.get(name)])"
     )
@@ -344,5 +343,5 @@ def test_a_folder_that_is_no_model_cannot_be_loaded(tmp_path: Path, engine_name:
     (tmp_path / "config.json").write_text('{"model_type": "smolvlm"}')
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(PeteError, match="can't be loaded") as caught:
-        open_engine(choose_engine(engine_name, None), tmp_path, 8, False)
+        open_engine(choose_engine(engine_name, None), tmp_path, 8)
     assert caught.value.exit_code is pete_sounds.ExitCode.MODEL
