@@ -525,6 +525,11 @@ class Frames:
 # -------------------------------------------------------------------------------------- scene gate
 
 CELLS = (64, 48)  # columns and rows of the grid that every picture is shrunk to
+CLIPPED = 245.0  # levels; brighter ones may have been cut off by the sensor
+# What is taken for light, not for news, as factors:
+GAINS = (0.6, 1.67)  # automatic exposure
+TINTS = (0.8, 1.25)  # automatic white balance, one colour against the middle one
+ROW_FACTORS = (0.8, 1.25)  # a lamp's flicker under a rolling shutter
 
 
 @dataclass(frozen=True)
@@ -572,14 +577,12 @@ class Background:
     noise, a picture that moves by a pixel or two, highlights that clip.
     """
 
-    SMALLEST_CHANGE = 6.5  # levels that a cell must change by, however clean the picture is
+    # Levels that a cell must change by, however clean the picture is: blue, green, red. Codecs keep
+    # luma, which is green for the most part, far better than they keep hue.
+    SMALLEST_CHANGE = (11.0, 6.5, 9.0)
     NOISE_FACTOR = 4.0
     EDGE_FACTOR = 0.07  # of the contrast around a cell: 2 of the 30 pixels that a look averages
-    CLIPPED = 245.0  # levels; brighter ones may have been cut off by the sensor
     CLIPPED_FACTOR = 0.5
-    GAINS = (0.6, 1.67)  # automatic exposure; more than that is news
-    TINTS = (0.8, 1.25)  # automatic white balance, one colour against the middle one
-    ROWS = (0.8, 1.25)
     ADAPT_S = 10.0  # time constant
     FIRST_LOOKS = 15  # which are averaged to make up for a first one that was noisy
 
@@ -594,18 +597,17 @@ class Background:
         and the background as it would be in that look's light. noise: a cell's, in levels."""
         import numpy as np
 
-        gain, offset = light_between(self._look, look, self)
-        expected = self._look * gain + offset
-        rows = look[:, ::2, 1] / np.maximum(expected[:, ::2, 1], 8.0)
-        factors = np.clip(np.median(rows, axis=1), *self.ROWS)
-        expected *= factors[:, None, None]
+        expected = self._look * rows_between(self._look, look)[:, None, None]
+        gain, offset = light_between(expected, look)
+        expected = expected * gain + offset
         np.clip(expected, 0, 255, out=expected)
-        tolerance = self.EDGE_FACTOR * self._contrast
-        tolerance += self.SMALLEST_CHANGE + self.NOISE_FACTOR * noise
-        clipped = self._brightest * np.maximum(gain, 1) > self.CLIPPED
-        tolerance += clipped * (self.CLIPPED_FACTOR * np.abs(gain - 1) * self._brightest)
+        tolerance = self._tolerance + np.float32(self.NOISE_FACTOR * noise)
+        clipped = self._brightest * np.maximum(gain, 1) > CLIPPED
+        if clipped.any():
+            tolerance += clipped * (self.CLIPPED_FACTOR * np.abs(gain - 1) * self._brightest)
         excess = np.abs(look - expected) / tolerance
-        return excess.max(axis=2), expected
+        blue, green, red = (excess[:, :, colour] for colour in range(3))
+        return np.maximum(np.maximum(blue, green), red), expected
 
     def adapt(
         self, look: np.ndarray, excess: np.ndarray, expected: np.ndarray, seconds: float
@@ -625,43 +627,55 @@ class Background:
             self._measure_contrast()
 
     def _measure_contrast(self) -> None:
+        import numpy as np
+
         kernel = self._cv2.getStructuringElement(self._cv2.MORPH_RECT, (5, 5))
         self._brightest = self._cv2.dilate(self._look, kernel)
-        self._contrast = self._brightest - self._cv2.erode(self._look, kernel)
+        contrast = self._brightest - self._cv2.erode(self._look, kernel)
+        smallest = np.array(self.SMALLEST_CHANGE, np.float32)
+        self._tolerance = smallest + self.EDGE_FACTOR * contrast
 
 
-def light_between(
-    before: np.ndarray, now: np.ndarray, limits: Background | type[Background] = Background
-) -> tuple[np.ndarray, np.ndarray]:
+def rows_between(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """The factor, float32 (48,), by which each row of `now` is brighter than its neighbours are:
+    a lamp's flicker is one of stripes where the sensor is read row by row. Green alone tells it."""
+    import numpy as np
+
+    ratio = np.median(now[:, 1::3, 1] / np.maximum(before[:, 1::3, 1], 8.0), axis=1)
+    factors: np.ndarray = np.clip(ratio / max(float(np.median(ratio)), 0.01), *ROW_FACTORS)
+    return factors
+
+
+def light_between(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gain and offset of each colour, float32 (3,), that make `before` look like `now`.
 
     Weighted least squares, iterated with Cauchy weights so that an object has no say in it
     (Holland and Welsch 1977, doi:10.1080/03610927708827533), from the median ratio on. One cell in
-    four is enough. A plain wall tells no gain from an offset: a small ridge keeps it at the ratio.
+    nine is enough, as a look averages as many. A plain wall tells no gain from an offset: a small
+    ridge keeps the gain at the ratio there.
     """
     import numpy as np
 
-    x = np.ascontiguousarray(before[::2, ::2].reshape(-1, 3).T)
-    y = np.ascontiguousarray(now[::2, ::2].reshape(-1, 3).T)
-    usable = ((x < limits.CLIPPED) & (y < limits.CLIPPED)) + np.float32(1e-3)
+    x = np.ascontiguousarray(before[1::3, 1::3].reshape(-1, 3).T)
+    y = np.ascontiguousarray(now[1::3, 1::3].reshape(-1, 3).T)
+    usable = ((x < CLIPPED) & (y < CLIPPED)) + np.float32(1e-3)
     ratio = np.median(y / np.maximum(x, 8.0), axis=1)
     gain, offset = ratio, np.zeros(3, np.float32)
     for _ in range(2):
-        rest = y - gain[:, None] * x - offset[:, None]
-        scale = np.maximum(1.4826 * np.median(np.abs(rest), axis=1), 2.0)[:, None]
+        rest = np.abs(y - gain[:, None] * x - offset[:, None])
+        scale = np.maximum(1.4826 * np.median(rest, axis=1), 2.0)[:, None]
         weights = usable / (1 + np.square(rest / (2 * scale)))
         total = weights.sum(axis=1)
         mean_x, mean_y = (weights * x).sum(axis=1) / total, (weights * y).sum(axis=1) / total
-        off_x, off_y = x - mean_x[:, None], y - mean_y[:, None]
+        off_x = x - mean_x[:, None]
         weighted = weights * off_x
         ridge = 0.01 * total
-        gain = ((weighted * off_y).sum(axis=1) + ridge * ratio) / (
-            (weighted * off_x).sum(axis=1) + ridge
-        )
+        gain = (weighted * y).sum(axis=1) + ridge * ratio
+        gain /= (weighted * off_x).sum(axis=1) + ridge
         offset = mean_y - gain * mean_x
     brighter = mean_y / np.maximum(mean_x, 1.0)
-    common = np.clip(np.median(brighter), *limits.GAINS)
-    brighter = np.clip(brighter, common * limits.TINTS[0], common * limits.TINTS[1])
+    common = np.clip(np.median(brighter), *GAINS)
+    brighter = np.clip(brighter, common * TINTS[0], common * TINTS[1])
     gain = np.clip(gain, 0.5 * brighter, 2 * brighter)
     return gain.astype(np.float32), (brighter * mean_x - gain * mean_x).astype(np.float32)
 
@@ -720,8 +734,8 @@ class SceneGate:
         """From now on, compare with this frame."""
         if self._always:
             return
-        known = self._seen is frame and self._mean is not None
-        self._background = Background(self._mean if known else self._blurred(frame))
+        known = self._mean if self._seen is frame else None
+        self._background = Background(self._blurred(frame) if known is None else known)
         self._changed_at = None
 
     def _blurred(self, frame: Frame) -> np.ndarray:
@@ -748,8 +762,9 @@ class SceneGate:
         doi:10.1080/01621459.1993.10476408)."""
         import numpy as np
 
-        brighter = (look.mean(axis=1) + 1) / (before.mean(axis=1) + 1)
-        difference = np.abs(look - before * brighter[:, None])[::2, ::2]
+        green, was = look[::2, ::2, 1], before[::2, ::2, 1]
+        brighter = (green.mean(axis=1) + 1) / (was.mean(axis=1) + 1)
+        difference = np.abs(green - was * brighter[:, None])
         noise = 1.4826 / 2**0.5 * float(np.median(difference))
         if self._noise is None:
             self._noise = noise
@@ -778,6 +793,220 @@ class SceneGate:
             return 0
         _, _, areas, _ = self._cv2.connectedComponentsWithStats(mask, connectivity=4)
         return int(areas[1:, self._cv2.CC_STAT_AREA].max())
+
+
+# ------------------------------------------------------------------------------------------- sight
+
+
+class Trouble(enum.Enum):
+    """Why nothing can be told from the picture, in words for the user."""
+
+    DARK = "It is too dark to see."
+    COVERED = "The lens seems to be covered."
+    BRIGHT = "The picture is too bright to see."
+    BLURRED = "The picture is badly out of focus."
+    FROZEN = "The picture is frozen."
+
+
+CLEAR_AGAIN = "The picture is clear again."
+
+
+class Sight:
+    """Tells whether a frame can be described, and says when that ends and begins again.
+
+    look() gives a sentence once when it is time to say one, else None; `readable` tells whether
+    the frame just looked at is worth a caption; `trouble` is what ails that very frame, and `told`
+    the trouble that lasts and was said. What is dark, bright or blurred must last: a black frame
+    between two scenes is nothing. Each limit is wider for a trouble that was told, so that it is
+    not told again and again. In doubt the picture is fine: a plain wall is, and so is a dim room.
+
+    live: the source is a camera or a stream. A file may well show the same picture for long.
+    """
+
+    LASTS_S = 0.5  # before it is told
+    BLUR_LASTS_S = 1.0  # a lens needs some time to find its focus
+    OVER_S = 0.5
+    DARK, DARK_CONTRAST = 30.0, 8.0  # levels; a video's black can be 16
+    TOLD_FACTOR = 1.3
+    BLOWN, BLOWN_SHARE = 246.0, 0.9  # levels, and how much of the picture is as bright
+    COVERED = 70.0  # levels; a hand lets more light through than a dark room has
+    BLUR = (7.5, 6.5)  # edge widths in pixels of 160: from which on, and until which, blurred
+    FOCUS_EVERY_S = 0.25
+
+    def __init__(self, live: bool, shrinker: Shrinker | None = None) -> None:
+        self._cv2 = import_cv2()
+        self._shrinker = shrinker or Shrinker()
+        self._freeze = Freeze() if live else None
+        self._view = EarlierView()
+        self.trouble: Trouble | None = None
+        self.told: Trouble | None = None
+        self._since = 0.0
+        self._focus_at: float | None = None
+        self._blurred = False
+
+    @property
+    def readable(self) -> bool:
+        """True when the frame just looked at can be described."""
+        return self.trouble is None and self.told is None
+
+    def look(self, frame: Frame) -> str | None:
+        """Look at a frame, at every one; a sentence when there is one to say, else None."""
+        trouble = self._trouble_of(frame)
+        if trouble is not self.trouble:
+            self.trouble, self._since = trouble, frame.taken
+        lasted = frame.taken - self._since
+        if trouble is self.told or lasted < self._patience(trouble):
+            return None
+        told, self.told = self.told, trouble
+        if trouble is None:
+            return CLEAR_AGAIN
+        # Who knows that it is dark need not hear that it is a hand now.
+        dark = {Trouble.DARK, Trouble.COVERED}
+        return None if told in dark and trouble in dark else trouble.value
+
+    def _patience(self, trouble: Trouble | None) -> float:
+        """Seconds that a trouble, or none, must last."""
+        if trouble is None:
+            return self.OVER_S
+        patience = {Trouble.BLURRED: self.BLUR_LASTS_S, Trouble.FROZEN: 0.0}
+        return patience.get(trouble, self.LASTS_S)
+
+    def _trouble_of(self, frame: Frame) -> Trouble | None:
+        import numpy as np
+
+        small = self._shrinker.of(frame)
+        luma = small.cells @ np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
+        ranked = np.sort(luma[::2, ::2], axis=None)
+        low, high = float(ranked[len(ranked) // 20]), float(ranked[-len(ranked) // 20])
+        frozen = self._freeze is not None and self._freeze.look(frame)
+        dark = self.TOLD_FACTOR if self.told in (Trouble.DARK, Trouble.COVERED) else 1.0
+        if high < self.DARK * dark and high - low < self.DARK_CONTRAST * dark:
+            return Trouble.COVERED if self._view.is_covered_by(luma) else Trouble.DARK
+        if high < self.COVERED * dark and self._view.is_covered_by(luma):
+            return Trouble.COVERED
+        share = self.BLOWN_SHARE - (0.05 if self.told is Trouble.BRIGHT else 0.0)
+        if float(ranked[int(len(ranked) * (1 - share))]) > self.BLOWN:
+            return Trouble.BRIGHT
+        if frozen:
+            return Trouble.FROZEN
+        if self._is_blurred(small, frame.taken):
+            return Trouble.BLURRED
+        self._view.keep(luma, frame.taken)
+        return None
+
+    def _is_blurred(self, small: Small, taken: float) -> bool:
+        """Ask the focus now and then only: nothing that lasts a second needs more."""
+        if self._focus_at is None or taken - self._focus_at >= self.FOCUS_EVERY_S:
+            self._focus_at = taken
+            width = edge_width(small.half)
+            self._blurred = width is not None and width > self.BLUR[self._blurred]
+        return self._blurred
+
+
+class EarlierView:
+    """What was seen a second or two ago, to tell a covered lens from a dark room: a hand takes the
+    picture away at once and altogether (the idea of Saglam and Temizel 2009,
+    doi:10.1109/AVSS.2009.29); when the lamp goes out, faint traces of the same things are left."""
+
+    KEEP_EVERY_S = 1.0
+    DETAIL = 3.0  # levels, a standard deviation: less is a plain wall, which tells nothing
+    LEFT = 0.5  # of the brightness, at most, and of the detail
+    TRACES = 0.3  # correlation
+
+    def __init__(self) -> None:
+        self._cv2 = import_cv2()
+        self._kept: list[tuple[float, np.ndarray]] = []  # at most two, the older first
+
+    def keep(self, luma: np.ndarray, taken: float) -> None:
+        """Remember a view in which things can be seen. luma: float32 (48, 64), levels."""
+        if not self._kept or taken - self._kept[-1][0] >= self.KEEP_EVERY_S:
+            self._kept = [*self._kept[-1:], (taken, luma)]
+
+    def is_covered_by(self, luma: np.ndarray) -> bool:
+        """True when nothing of the earlier view is left in `luma`, and little of its light."""
+        if not self._kept:
+            return False
+        earlier = self._kept[0][1]
+        before, now = self._detail(earlier), self._detail(luma)
+        much, little = float(before.std()), float(now.std())
+        if much < self.DETAIL or little > self.LEFT * much:
+            return False
+        if float(luma.mean()) > self.LEFT * float(earlier.mean()):
+            return False
+        correlation = float((before * now).mean()) / max(much * little, 1e-6)
+        return correlation < self.TRACES
+
+    def _detail(self, luma: np.ndarray) -> np.ndarray:
+        """What is left of `luma` without its slow gradients; its mean is about zero."""
+        detail = luma - self._cv2.blur(luma, (9, 9))
+        shifted: np.ndarray = detail - detail.mean()
+        return shifted
+
+
+class Freeze:
+    """Tells when a live picture has stopped. A sensor's noise never gives the same frame twice, so
+    one that was alive and then repeats itself byte by byte is stuck. A camera that sends a test
+    card, or a codec that repeats still pictures for some time, has done so before: it is let be."""
+
+    AFTER_S = 5.0
+    ALIVE = 30  # frames that were unlike the one before
+    PAUSES = 4.0  # times as long as it has ever repeated a frame
+    FORGET = 0.99  # for each new picture
+
+    def __init__(self) -> None:
+        self._image: np.ndarray | None = None
+        self._taken = self._changed_at = 0.0
+        self._changes = 0
+        self._pause = 0.0  # the longest, seconds
+
+    def look(self, frame: Frame) -> bool:
+        """True while the picture is stuck."""
+        same = self._image is not None and self._is_same(frame.image, self._image)
+        if not same:
+            pause = self._taken - self._changed_at
+            if pause < max(self.AFTER_S, self.PAUSES * self._pause):
+                self._pause = max(pause, self.FORGET * self._pause)
+            self._changes += 1
+            self._changed_at = frame.taken
+        self._image, self._taken = frame.image, frame.taken
+        lasted = frame.taken - self._changed_at
+        return self._changes > self.ALIVE and lasted >= max(self.AFTER_S, self.PAUSES * self._pause)
+
+    def _is_same(self, image: np.ndarray, other: np.ndarray) -> bool:
+        import numpy as np
+
+        if not np.array_equal(image[::16], other[::16]):  # nearly always enough
+            return False
+        return np.array_equal(image, other)
+
+
+def edge_width(half: np.ndarray) -> float | None:
+    """How wide the sharper ones of the strong edges are, in pixels of a picture 160 wide; None
+    where there are none. half: uint8 BGR.
+
+    The width of an edge measures blur (Marziliano et al. 2002, doi:10.1109/ICIP.2002.1038902) and,
+    other than the variance of the Laplacian (Pech-Pacheco et al. 2000,
+    doi:10.1109/ICPR.2000.903548), depends neither on how much there is to see nor, on so small a
+    picture, on noise. It is taken where a slope is the steepest around, as the range of levels
+    there over that slope. A step blurred by a Gaussian of s pixels comes out 2.5 s wide.
+    """
+    cv2 = import_cv2()
+    height = max(1, round(160 * half.shape[0] / half.shape[1]))
+    grey = cv2.cvtColor(
+        cv2.resize(half, (160, height), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY
+    )
+    soft = cv2.GaussianBlur(grey.astype("float32"), (0, 0), 1.0)
+    across, down = (cv2.Sobel(soft, -1, x, 1 - x, scale=1 / 8) for x in (1, 0))
+    around = cv2.getStructuringElement(cv2.MORPH_RECT, (13, 13))
+    slope = cv2.magnitude(across, down)
+    steepest = slope > 0.8 * cv2.dilate(slope, around)
+    contrast = cv2.dilate(soft, around) - cv2.erode(soft, around)
+    strong = (contrast > 40.0) & steepest  # levels
+    if strong.mean() < 0.001:
+        return None
+    import numpy as np
+
+    return float(np.percentile(contrast[strong] / slope[strong], 10))
 
 
 # ----------------------------------------------------------------------------------------- weights

@@ -13,8 +13,10 @@ same in float32. Times are seconds. Nothing here knows of any model or gate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -176,11 +178,25 @@ class Camera:
         self, scene_at: Callable[[float], Picture], seconds: float, seed: int
     ) -> Iterator[tuple[float, np.ndarray]]:
         """(second, frame) for each frame of a clip."""
+        frames = self._sensed(scene_at, seconds, seed)
+        if self.codec == "mpeg4":
+            frames = through_mpeg4(frames, self.fps)
+        elif self.codec == "blocks":
+            blocks = Blocks(int(self.fps), self.jpeg or 30)
+            frames = (blocks.recoded(frame) for frame in frames)
+        elif self.jpeg:
+            frames = (recoded_as_jpeg(frame, self.jpeg) for frame in frames)
+        for number, frame in enumerate(frames):
+            yield number / self.fps, frame
+
+    def _sensed(
+        self, scene_at: Callable[[float], Picture], seconds: float, seed: int
+    ) -> Iterator[np.ndarray]:
+        """The frames before they are coded."""
         rng = np.random.default_rng(seed)
         pool = rng.standard_normal((HEIGHT + 64, WIDTH + 64, 3), np.float32)
         mains = rng.uniform(99.7, 100.3) if rng.random() < 0.5 else rng.uniform(119.7, 120.3)
         phase = rng.uniform(0, 2 * math.pi)
-        codec = Blocks(int(self.fps), self.jpeg or 30) if self.codec == "blocks" else None
         for number in range(int(seconds * self.fps)):
             at = number / self.fps
             seen = self._optics(scene_at(at), at, rng)
@@ -189,12 +205,7 @@ class Camera:
             noise = pool[y : y + HEIGHT, x : x + WIDTH] * (1 if rng.random() < 0.5 else -1)
             # Read noise and photon noise (Foi et al. 2008, doi:10.1109/TIP.2008.2001399).
             seen = seen + noise * (self.noise * np.sqrt(0.3 + 0.7 / 128 * np.maximum(seen, 0)))
-            frame = np.clip(seen, 0, 255).astype(np.uint8)
-            if codec is not None:
-                frame = codec.recoded(frame)
-            elif self.jpeg:
-                frame = recoded_as_jpeg(frame, self.jpeg)
-            yield at, frame
+            yield np.clip(seen, 0, 255).astype(np.uint8)
 
     def _optics(self, scene: Picture, at: float, rng: np.random.Generator) -> Picture:
         if self.breathing:
@@ -237,10 +248,27 @@ def recoded_as_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
     return decoded
 
 
+def through_mpeg4(frames: Iterable[np.ndarray], fps: float) -> Iterator[np.ndarray]:
+    """The frames after MPEG-4 at half their width and height, so that a block is 32 pixels wide,
+    as from a network camera with a thin line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "clip.mp4")
+        size = (WIDTH // 2, HEIGHT // 2)
+        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+        for frame in frames:
+            writer.write(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+        writer.release()
+        clip = cv2.VideoCapture(path)
+        while (read := clip.read())[0]:
+            yield cv2.resize(read[1], (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+        clip.release()
+
+
 @dataclass
 class Blocks:
     """What a video codec starved of bits does: a coarse key frame each second, and in between only
-    those 16x16 blocks anew that differ enough (conditional replenishment)."""
+    those 16x16 blocks anew whose mean is off by more than 3 levels, or that differ a good deal more
+    than noise does (conditional replenishment)."""
 
     key_every: int
     quality: int
@@ -249,15 +277,16 @@ class Blocks:
 
     def recoded(self, frame: np.ndarray) -> np.ndarray:
         """The frame as the other end sees it."""
-        coarse = recoded_as_jpeg(frame, max(5, self.quality // 2))
+        coarse = recoded_as_jpeg(frame, self.quality * 2 // 3)
         if self._shown is None or self._count % self.key_every == 0:
             self._shown = coarse
         else:
-            change = cv2.absdiff(frame, self._shown).astype(np.float32).max(axis=2)
-            blocks = cv2.resize(change, (WIDTH // 16, HEIGHT // 16), interpolation=cv2.INTER_AREA)
-            typical = float(np.median(blocks))
+            signed = frame.astype(np.float32) - self._shown
+            small = (WIDTH // 16, HEIGHT // 16)
+            off = np.abs(cv2.resize(signed, small, interpolation=cv2.INTER_AREA)).max(axis=2)
+            apart = cv2.resize(np.abs(signed).max(axis=2), small, interpolation=cv2.INTER_AREA)
             new = cv2.resize(
-                (blocks > typical * 1.3 + 3).astype(np.uint8),
+                ((off > 3) | (apart > 1.5 * np.median(apart) + 3)).astype(np.uint8),
                 (WIDTH, HEIGHT),
                 interpolation=cv2.INTER_NEAREST,
             )
@@ -282,8 +311,10 @@ STILL: dict[str, Camera] = {
     "white balance hunts": Camera(noise=4, balance=0.1),
     "JPEG 20": Camera(noise=5, jpeg=20),
     "JPEG 10 and noise": Camera(noise=9, jpeg=10),
-    "codec blocks": Camera(noise=5, codec="blocks", jpeg=20),
-    "codec blocks and flicker": Camera(fps=30, noise=5, codec="blocks", jpeg=30, flicker=0.05),
+    "codec blocks": Camera(noise=5, codec="blocks", jpeg=30),
+    "codec blocks and flicker": Camera(fps=30, noise=5, codec="blocks", jpeg=40, flicker=0.05),
+    "MPEG-4 of half size": Camera(noise=6, codec="mpeg4"),
+    "MPEG-4 and exposure": Camera(noise=6, codec="mpeg4", exposure=0.1),
     "shake half a pixel": Camera(noise=4, shake=0.5),
     "shake a pixel": Camera(fps=30, noise=4, shake=1.0),
     "focus breathes": Camera(noise=4, breathing=1.8),

@@ -17,9 +17,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from filmed import SCENES, STILL, Camera, Happening, Picture, happening  # noqa: E402
+from filmed import SCENES, STILL, Camera, Happening, Picture, happening
 
-from pete_sounds import Frame, SceneGate  # noqa: E402
+from pete_sounds import Frame, SceneGate
 
 BASE_S = 1000.0  # of the monotonic clock
 
@@ -67,7 +67,7 @@ def measure_still(seconds: float) -> None:
 
 def measure_happening(clips: int) -> None:
     """Print the share of clips captioned in time, for each thing that can happen and contrast."""
-    for (what, (label, contrast)) in itertools.product(
+    for what, (label, contrast) in itertools.product(
         ("appears", "slides in", "leaves", "moves"),
         (("low", (18.0, 35.0)), ("high", (45.0, 130.0))),
     ):
