@@ -536,11 +536,11 @@ ROW_FACTORS = (0.8, 1.25)  # a lamp's flicker under a rolling shutter
 class Small:
     """A frame made small once, for all who only glance at it.
 
-    half: uint8 BGR, 320 to 639 pixels wide where the frame is at least as wide.
+    picture: uint8 BGR, 320 to 639 pixels wide where the frame is at least as wide.
     cells: float32, shape (48, 64, 3), BGR: the mean colour of each cell of the grid CELLS.
     """
 
-    half: np.ndarray
+    picture: np.ndarray
     cells: np.ndarray
 
 
@@ -557,13 +557,12 @@ class Shrinker:
         and none for INTER_AREA by an odd factor."""
         if self._small is None or self._image is not frame.image:
             area = self._cv2.INTER_AREA
-            half = frame.image
-            while half.shape[1] >= 640 and half.shape[0] >= 2:
-                half = self._cv2.resize(
-                    half, (half.shape[1] // 2, half.shape[0] // 2), interpolation=area
-                )
-            cells = self._cv2.resize(half, CELLS, interpolation=area).astype("float32")
-            self._image, self._small = frame.image, Small(half, cells)
+            picture = frame.image
+            while picture.shape[1] >= 640 and picture.shape[0] >= 2:
+                half = (picture.shape[1] // 2, picture.shape[0] // 2)
+                picture = self._cv2.resize(picture, half, interpolation=area)
+            cells = self._cv2.resize(picture, CELLS, interpolation=area).astype("float32")
+            self._image, self._small = frame.image, Small(picture, cells)
         return self._small
 
 
@@ -683,13 +682,13 @@ def light_between(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.n
 class SceneGate:
     """Lets a frame through when the scene differs from the last one that was described.
 
-    Change detection on a coarse grid in the steps of Radke et al.'s survey (2005,
-    doi:10.1109/TIP.2004.838698): take out light and camera (see Background), then test whether what
-    remains is more than noise explains, over a window of cells rather than one (Aach, Kaup and
-    Mester 1993, doi:10.1016/0165-1684(93)90063-G). The noise is measured from one frame to the
-    next, without the light. The scene differs when CHANGED_CELLS that touch each other do. The
-    background follows what changes slowly, but not where something may have come: ViBe's
-    conservative update (Barnich and Van Droogenbroeck 2011, doi:10.1109/TIP.2010.2101613).
+    Change detection on a coarse grid, in the steps of Aach et al. (2001,
+    doi:10.1109/ICIP.2001.958200): take the light out (see Background), then test whether what
+    remains over a window of cells is more than noise explains. The noise is measured from one
+    frame to the next. The scene differs when CHANGED_CELLS that touch each other do. Meanwhile the
+    background follows what changes slowly, but not where something may have come: the conservative
+    update of background subtraction (Barnich and Van Droogenbroeck 2011,
+    doi:10.1109/TIP.2010.2101613).
 
     Looks are averaged over AVERAGE_S. A change is let through once two looks REST_S apart agree,
     or after SETTLE_AT_MOST_S of going on.
@@ -812,6 +811,7 @@ class Trouble(enum.Enum):
     FROZEN = "The picture is frozen."
 
 
+NO_LIGHT = {Trouble.DARK, Trouble.COVERED}
 CLEAR_AGAIN = "The picture is clear again."
 
 
@@ -855,9 +855,10 @@ class Sight:
 
     def look(self, frame: Frame) -> str | None:
         """Look at a frame, at every one; a sentence when there is one to say, else None."""
-        trouble = self._trouble_of(frame)
-        if trouble is not self.trouble:
-            self.trouble, self._since = trouble, frame.taken
+        before, self.trouble = self.trouble, self._trouble_of(frame)
+        trouble = self.trouble
+        if trouble is not before and not {trouble, before} <= NO_LIGHT:
+            self._since = frame.taken
         lasted = frame.taken - self._since
         if trouble is self.told or lasted < self._patience(trouble):
             return None
@@ -865,8 +866,7 @@ class Sight:
         if trouble is None:
             return CLEAR_AGAIN
         # Who knows that it is dark need not hear that it is a hand now.
-        dark = {Trouble.DARK, Trouble.COVERED}
-        return None if told in dark and trouble in dark else trouble.value
+        return None if {told, trouble} <= NO_LIGHT else trouble.value
 
     def _patience(self, trouble: Trouble | None) -> float:
         """Seconds that a trouble, or none, must last."""
@@ -881,9 +881,9 @@ class Sight:
         small = self._shrinker.of(frame)
         luma = small.cells @ np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
         ranked = np.sort(luma[::2, ::2], axis=None)
-        low, high = float(ranked[len(ranked) // 20]), float(ranked[-len(ranked) // 20])
+        low, high = float(ranked[len(ranked) // 50]), float(ranked[-len(ranked) // 50])
         frozen = self._freeze is not None and self._freeze.look(frame)
-        dark = self.TOLD_FACTOR if self.told in (Trouble.DARK, Trouble.COVERED) else 1.0
+        dark = self.TOLD_FACTOR if self.told in NO_LIGHT else 1.0
         if high < self.DARK * dark and high - low < self.DARK_CONTRAST * dark:
             return Trouble.COVERED if self._view.is_covered_by(luma) else Trouble.DARK
         if high < self.COVERED * dark and self._view.is_covered_by(luma):
@@ -902,15 +902,15 @@ class Sight:
         """Ask the focus now and then only: nothing that lasts a second needs more."""
         if self._focus_at is None or taken - self._focus_at >= self.FOCUS_EVERY_S:
             self._focus_at = taken
-            width = edge_width(small.half)
+            width = edge_width(small.picture)
             self._blurred = width is not None and width > self.BLUR[self._blurred]
         return self._blurred
 
 
 class EarlierView:
     """What was seen a second or two ago, to tell a covered lens from a dark room: a hand takes the
-    picture away at once and altogether (the idea of Saglam and Temizel 2009,
-    doi:10.1109/AVSS.2009.29); when the lamp goes out, faint traces of the same things are left."""
+    picture away at once and altogether (the way of Saglam and Temizel, "Real-Time Adaptive Camera
+    Tamper Detection", AVSS 2009); when the lamp goes out, faint traces of the things are left."""
 
     KEEP_EVERY_S = 1.0
     DETAIL = 3.0  # levels, a standard deviation: less is a plain wall, which tells nothing
@@ -984,9 +984,9 @@ class Freeze:
         return np.array_equal(image, other)
 
 
-def edge_width(half: np.ndarray) -> float | None:
+def edge_width(picture: np.ndarray) -> float | None:
     """How wide the sharper ones of the strong edges are, in pixels of a picture 160 wide; None
-    where there are none. half: uint8 BGR.
+    where there are none. picture: uint8 BGR.
 
     The width of an edge measures blur (Marziliano et al. 2002, doi:10.1109/ICIP.2002.1038902) and,
     other than the variance of the Laplacian (Pech-Pacheco et al. 2000,
@@ -995,9 +995,9 @@ def edge_width(half: np.ndarray) -> float | None:
     there over that slope. A step blurred by a Gaussian of s pixels comes out 2.5 s wide.
     """
     cv2 = import_cv2()
-    height = max(1, round(160 * half.shape[0] / half.shape[1]))
+    height = max(1, round(160 * picture.shape[0] / picture.shape[1]))
     grey = cv2.cvtColor(
-        cv2.resize(half, (160, height), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY
+        cv2.resize(picture, (160, height), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY
     )
     soft = cv2.GaussianBlur(grey.astype("float32"), (0, 0), 1.0)
     across, down = (cv2.Sobel(soft, -1, x, 1 - x, scale=1 / 8) for x in (1, 0))

@@ -202,10 +202,12 @@ class Camera:
             seen = self._optics(scene_at(at), at, rng)
             seen = self._light(seen, at, phase, mains)
             y, x = rng.integers(0, 64, 2)
-            noise = pool[y : y + HEIGHT, x : x + WIDTH] * (1 if rng.random() < 0.5 else -1)
+            noise = pool[y : y + HEIGHT, x : x + WIDTH]
             # Read noise and photon noise (Foi et al. 2008, doi:10.1109/TIP.2008.2001399).
-            seen = seen + noise * (self.noise * np.sqrt(0.3 + 0.7 / 128 * np.maximum(seen, 0)))
-            yield np.clip(seen, 0, 255).astype(np.uint8)
+            deviation = cv2.sqrt(np.maximum(seen, 0) * np.float32(0.7 / 128) + np.float32(0.3))
+            sign = 1 if rng.random() < 0.5 else -1
+            noise = cv2.multiply(noise, deviation, scale=sign * self.noise)
+            yield cv2.add(seen, noise, dtype=cv2.CV_8U)
 
     def _optics(self, scene: Picture, at: float, rng: np.random.Generator) -> Picture:
         if self.breathing:
@@ -237,7 +239,7 @@ class Camera:
             gain = gain * (1 + self.bands * rolling).astype(np.float32)
         if self.slope:
             gain = gain * (1 + self.slope * at / 60 * np.linspace(0, 1, WIDTH)[None, :, None])
-        return scene * gain
+        return (scene * gain).astype(np.float32)
 
 
 def recoded_as_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
