@@ -530,6 +530,7 @@ CLIPPED = 245.0  # levels; brighter ones may have been cut off by the sensor
 GAINS = (0.6, 1.67)  # automatic exposure
 TINTS = (0.8, 1.25)  # automatic white balance, one colour against the middle one
 ROW_FACTORS = (0.8, 1.25)  # a lamp's flicker under a rolling shutter
+RIDGE = 100.0  # levels squared: the contrast that it takes to tell a gain from an offset
 
 
 @dataclass(frozen=True)
@@ -582,7 +583,7 @@ class Background:
     NOISE_FACTOR = 4.0
     EDGE_FACTOR = 0.07  # of the contrast around a cell: 2 of the 30 pixels that a look averages
     CLIPPED_FACTOR = 0.5
-    ADAPT_S = 10.0  # time constant
+    ADAPT_S = 5.0  # time constant
     FIRST_LOOKS = 15  # which are averaged to make up for a first one that was noisy
 
     def __init__(self, look: np.ndarray) -> None:
@@ -650,8 +651,8 @@ def light_between(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.n
 
     Weighted least squares, iterated with Cauchy weights so that an object has no say in it
     (Holland and Welsch 1977, doi:10.1080/03610927708827533), from the median ratio on. One cell in
-    nine is enough, as a look averages as many. A plain wall tells no gain from an offset: a small
-    ridge keeps the gain at the ratio there.
+    nine is enough, as a look averages as many. A plain wall tells no gain from an offset, and an
+    object on it must not: a ridge keeps the gain near the ratio where there is little contrast.
     """
     import numpy as np
 
@@ -668,14 +669,14 @@ def light_between(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.n
         mean_x, mean_y = (weights * x).sum(axis=1) / total, (weights * y).sum(axis=1) / total
         off_x = x - mean_x[:, None]
         weighted = weights * off_x
-        ridge = 0.01 * total
+        ridge = RIDGE * total
         gain = (weighted * y).sum(axis=1) + ridge * ratio
         gain /= (weighted * off_x).sum(axis=1) + ridge
         offset = mean_y - gain * mean_x
     brighter = mean_y / np.maximum(mean_x, 1.0)
     common = np.clip(np.median(brighter), *GAINS)
     brighter = np.clip(brighter, common * TINTS[0], common * TINTS[1])
-    gain = np.clip(gain, 0.5 * brighter, 2 * brighter)
+    gain = np.clip(gain, 0.7 * brighter, 1.4 * brighter)
     return gain.astype(np.float32), (brighter * mean_x - gain * mean_x).astype(np.float32)
 
 

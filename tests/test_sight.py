@@ -79,7 +79,7 @@ def read(path: Path) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def test_a_dim_room_can_be_seen_while_there_is_contrast_in_it() -> None:
-    assert said(film(lambda at: furnished() * 0.15, 2)) == []
+    assert said(film(lambda at: furnished() * 0.1, 2)) == []
 
 
 def test_a_short_black_picture_is_nothing() -> None:
@@ -111,6 +111,12 @@ def test_a_lamp_that_goes_out_is_darkness() -> None:
     assert [sentence for _, sentence in times] == [Trouble.DARK.value, CLEAR_AGAIN]
     assert 2.4 <= times[0][0] <= 2.7
     assert 4.4 <= times[1][0] <= 4.7
+
+
+def test_dusk_that_wavers_is_told_once() -> None:
+    levels = np.full((480, 640, 3), 1, np.float32)
+    sentences = said(film(lambda at: levels * (26 if int(at) % 2 == 0 else 34), 6))
+    assert [sentence for _, sentence in sentences] == [Trouble.DARK.value]
 
 
 def test_dark_from_the_start_is_darkness() -> None:
