@@ -636,13 +636,22 @@ class Background:
         self._tolerance = smallest + self.EDGE_FACTOR * contrast
 
 
+def middle(values: np.ndarray) -> np.ndarray:
+    """The median along the last axis, of two the upper; np.median takes three times as long."""
+    import numpy as np
+
+    half = values.shape[-1] // 2
+    median: np.ndarray = np.partition(values, half, axis=-1)[..., half]
+    return median
+
+
 def rows_between(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     """The factor, float32 (48,), by which each row of `now` is brighter than its neighbours are:
     a lamp's flicker is one of stripes where the sensor is read row by row. Green alone tells it."""
     import numpy as np
 
-    ratio = np.median(now[:, 1::3, 1] / np.maximum(before[:, 1::3, 1], 8.0), axis=1)
-    factors: np.ndarray = np.clip(ratio / max(float(np.median(ratio)), 0.01), *ROW_FACTORS)
+    ratio = middle(now[:, 1::3, 1] / np.maximum(before[:, 1::3, 1], 8.0))
+    factors: np.ndarray = np.clip(ratio / max(float(middle(ratio)), 0.01), *ROW_FACTORS)
     return factors
 
 
@@ -659,11 +668,11 @@ def light_between(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.n
     x = np.ascontiguousarray(before[1::3, 1::3].reshape(-1, 3).T)
     y = np.ascontiguousarray(now[1::3, 1::3].reshape(-1, 3).T)
     usable = ((x < CLIPPED) & (y < CLIPPED)) + np.float32(1e-3)
-    ratio = np.median(y / np.maximum(x, 8.0), axis=1)
+    ratio = middle(y / np.maximum(x, 8.0))
     gain, offset = ratio, np.zeros(3, np.float32)
     for _ in range(2):
         rest = np.abs(y - gain[:, None] * x - offset[:, None])
-        scale = np.maximum(1.4826 * np.median(rest, axis=1), 2.0)[:, None]
+        scale = np.maximum(1.4826 * middle(rest), 2.0)[:, None]
         weights = usable / (1 + np.square(rest / (2 * scale)))
         total = weights.sum(axis=1)
         mean_x, mean_y = (weights * x).sum(axis=1) / total, (weights * y).sum(axis=1) / total
@@ -674,7 +683,7 @@ def light_between(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.n
         gain /= (weighted * off_x).sum(axis=1) + ridge
         offset = mean_y - gain * mean_x
     brighter = mean_y / np.maximum(mean_x, 1.0)
-    common = np.clip(np.median(brighter), *GAINS)
+    common = np.clip(middle(brighter), *GAINS)
     brighter = np.clip(brighter, common * TINTS[0], common * TINTS[1])
     gain = np.clip(gain, 0.7 * brighter, 1.4 * brighter)
     return gain.astype(np.float32), (brighter * mean_x - gain * mean_x).astype(np.float32)
@@ -767,7 +776,7 @@ class SceneGate:
         green, was = look[::2, ::2, 1], before[::2, ::2, 1]
         brighter = (green.mean(axis=1) + 1) / (was.mean(axis=1) + 1)
         difference = np.abs(green - was * brighter[:, None])
-        noise = 1.4826 / 2**0.5 * float(np.median(difference))
+        noise = 1.4826 / 2**0.5 * float(middle(difference.ravel()))
         if self._noise is None:
             self._noise = noise
         self._noise += self.NOISE_RATE * (noise - self._noise)
