@@ -551,71 +551,503 @@ class Frames:
 
 # -------------------------------------------------------------------------------------- scene gate
 
+CELLS = (64, 48)  # columns and rows of the grid that every picture is shrunk to
+CLIPPED = 245.0  # levels; brighter ones may have been cut off by the sensor
+# What is taken for light, not for news, as factors:
+GAINS = (0.6, 1.67)  # automatic exposure
+TINTS = (0.8, 1.25)  # automatic white balance, one colour against the middle one
+ROW_FACTORS = (0.8, 1.25)  # a lamp's flicker under a rolling shutter
+RIDGE = 100.0  # levels squared: the contrast that it takes to tell a gain from an offset
+
+
+@dataclass(frozen=True)
+class Small:
+    """A frame made small once, for all who only glance at it.
+
+    picture: uint8 BGR, 320 to 639 pixels wide where the frame is at least as wide.
+    cells: float32, shape (48, 64, 3), BGR: the mean colour of each cell of the grid CELLS.
+    """
+
+    picture: np.ndarray
+    cells: np.ndarray
+
+
+class Shrinker:
+    """Makes frames small, each one once: give the same Shrinker to all who look at a frame."""
+
+    def __init__(self) -> None:
+        self._cv2 = import_cv2()
+        self._image: np.ndarray | None = None
+        self._small: Small | None = None
+
+    def of(self, frame: Frame) -> Small:
+        """The frame, small. Halving first is what makes it cheap: OpenCV has fast code for it,
+        and none for INTER_AREA by an odd factor."""
+        if self._small is None or self._image is not frame.image:
+            area = self._cv2.INTER_AREA
+            picture = frame.image
+            while picture.shape[1] >= 640 and picture.shape[0] >= 2:
+                half = (picture.shape[1] // 2, picture.shape[0] // 2)
+                picture = self._cv2.resize(picture, half, interpolation=area)
+            cells = self._cv2.resize(picture, CELLS, interpolation=area).astype("float32")
+            self._image, self._small = frame.image, Small(picture, cells)
+        return self._small
+
+
+class Background:
+    """What a described scene looked like, and where a later look differs from it.
+
+    A look is float32 (48, 64, 3), BGR levels: the cells of Small, each averaged with its eight
+    neighbours. Light is taken for what changes every cell's colour by the same gain and offset, and
+    each row by a factor of its own (the bands of a lamp under a rolling shutter); both are fitted
+    robustly. What remains is set in proportion to what may remain although nothing happened:
+    noise, a picture that moves by a pixel or two, highlights that clip.
+    """
+
+    # Levels that a cell must change by, however clean the picture is: blue, green, red. Codecs keep
+    # luma, which is green for the most part, far better than they keep hue.
+    SMALLEST_CHANGE = (11.0, 6.5, 9.0)
+    NOISE_FACTOR = 4.0
+    EDGE_FACTOR = 0.07  # of the contrast around a cell: 2 of the 30 pixels that a look averages
+    CLIPPED_FACTOR = 0.5
+    ADAPT_S = 5.0  # time constant
+    FIRST_LOOKS = 15  # which are averaged to make up for a first one that was noisy
+
+    def __init__(self, look: np.ndarray) -> None:
+        self._cv2 = import_cv2()
+        self._look = look
+        self._learned = 0
+        self._measure_contrast()
+
+    def difference(self, look: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        """Where `look` differs, as float32 (48, 64), more than 1 where more than can be explained;
+        and the background as it would be in that look's light. noise: a cell's, in levels."""
+        import numpy as np
+
+        expected = self._look * rows_between(self._look, look)[:, None, None]
+        gain, offset = light_between(expected, look)
+        expected = expected * gain + offset
+        np.clip(expected, 0, 255, out=expected)
+        tolerance = self._tolerance + np.float32(self.NOISE_FACTOR * noise)
+        clipped = self._brightest * np.maximum(gain, 1) > CLIPPED
+        if clipped.any():
+            tolerance += clipped * (self.CLIPPED_FACTOR * np.abs(gain - 1) * self._brightest)
+        excess = np.abs(look - expected) / tolerance
+        blue, green, red = (excess[:, :, colour] for colour in range(3))
+        return np.maximum(np.maximum(blue, green), red), expected
+
+    def adapt(
+        self, look: np.ndarray, excess: np.ndarray, expected: np.ndarray, seconds: float
+    ) -> None:
+        """Follow a look in which nothing happened, `seconds` after the one before. Where it is
+        near to differing only the light is followed, so that what comes slowly is not absorbed."""
+        import numpy as np
+
+        rate = 1.0 - float(np.exp(-min(seconds, 0.5) / self.ADAPT_S))
+        self._learned += 1
+        if self._learned < self.FIRST_LOOKS:
+            rate = max(rate, 1.0 / (self._learned + 2))
+        near = self._cv2.dilate((excess > 0.7).astype("uint8"), np.ones((3, 3), np.uint8))
+        target = np.where(near[:, :, None] > 0, expected, look)
+        self._look = self._look + np.float32(rate) * (target - self._look)
+        if self._learned % self.FIRST_LOOKS == 0:
+            self._measure_contrast()
+
+    def _measure_contrast(self) -> None:
+        import numpy as np
+
+        kernel = self._cv2.getStructuringElement(self._cv2.MORPH_RECT, (5, 5))
+        self._brightest = self._cv2.dilate(self._look, kernel)
+        contrast = self._brightest - self._cv2.erode(self._look, kernel)
+        smallest = np.array(self.SMALLEST_CHANGE, np.float32)
+        self._tolerance = smallest + self.EDGE_FACTOR * contrast
+
+
+def middle(values: np.ndarray) -> np.ndarray:
+    """The median along the last axis, of two the upper; np.median takes three times as long."""
+    import numpy as np
+
+    half = values.shape[-1] // 2
+    median: np.ndarray = np.partition(values, half, axis=-1)[..., half]
+    return median
+
+
+def rows_between(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """The factor, float32 (48,), by which each row of `now` is brighter than its neighbours are:
+    a lamp's flicker is one of stripes where the sensor is read row by row. Green alone tells it."""
+    import numpy as np
+
+    ratio = middle(now[:, 1::3, 1] / np.maximum(before[:, 1::3, 1], 8.0))
+    factors: np.ndarray = np.clip(ratio / max(float(middle(ratio)), 0.01), *ROW_FACTORS)
+    return factors
+
+
+def light_between(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gain and offset of each colour, float32 (3,), that make `before` look like `now`.
+
+    Weighted least squares, iterated with Cauchy weights so that an object has no say in it
+    (Holland and Welsch 1977, doi:10.1080/03610927708827533), from the median ratio on. One cell in
+    nine is enough, as a look averages as many. A plain wall tells no gain from an offset, and an
+    object on it must not: a ridge keeps the gain near the ratio where there is little contrast.
+    """
+    import numpy as np
+
+    x = np.ascontiguousarray(before[1::3, 1::3].reshape(-1, 3).T)
+    y = np.ascontiguousarray(now[1::3, 1::3].reshape(-1, 3).T)
+    usable = ((x < CLIPPED) & (y < CLIPPED)) + np.float32(1e-3)
+    ratio = middle(y / np.maximum(x, 8.0))
+    gain, offset = ratio, np.zeros(3, np.float32)
+    for _ in range(2):
+        rest = np.abs(y - gain[:, None] * x - offset[:, None])
+        scale = np.maximum(1.4826 * middle(rest), 2.0)[:, None]
+        weights = usable / (1 + np.square(rest / (2 * scale)))
+        total = weights.sum(axis=1)
+        mean_x, mean_y = (weights * x).sum(axis=1) / total, (weights * y).sum(axis=1) / total
+        off_x = x - mean_x[:, None]
+        weighted = weights * off_x
+        ridge = RIDGE * total
+        gain = (weighted * y).sum(axis=1) + ridge * ratio
+        gain /= (weighted * off_x).sum(axis=1) + ridge
+        offset = mean_y - gain * mean_x
+    brighter = mean_y / np.maximum(mean_x, 1.0)
+    common = np.clip(middle(brighter), *GAINS)
+    brighter = np.clip(brighter, common * TINTS[0], common * TINTS[1])
+    gain = np.clip(gain, 0.7 * brighter, 1.4 * brighter)
+    return gain.astype(np.float32), (brighter * mean_x - gain * mean_x).astype(np.float32)
+
 
 class SceneGate:
     """Lets a frame through when the scene differs from the last one that was described.
 
-    Each frame is shrunk to 64 x 48 grey cells, which averages sensor noise away. The median of
-    the cell differences is light that changed everywhere alike and is taken off; the median
-    absolute deviation of what remains measures the noise, scaled to a standard deviation by 1.4826
-    for Gaussian noise (Rousseeuw and Croux 1993, doi:10.1080/01621459.1993.10476408). The scene
-    differs when enough cells change by more than that noise explains. A change is let through
-    once it stands still, or after SETTLE_AT_MOST_S of going on.
+    Change detection on a coarse grid, in the steps of Aach et al. (2001,
+    doi:10.1109/ICIP.2001.958200): take the light out (see Background), then test whether what
+    remains over a window of cells is more than noise explains. The noise is measured from one
+    frame to the next. The scene differs when CHANGED_CELLS that touch each other do. Meanwhile the
+    background follows what changes slowly, but not where something may have come: the conservative
+    update of background subtraction (Barnich and Van Droogenbroeck 2011,
+    doi:10.1109/TIP.2010.2101613).
+
+    Looks are averaged over AVERAGE_S. A change is let through once two looks REST_S apart agree,
+    or after SETTLE_AT_MOST_S of going on.
     """
 
-    CELLS = (64, 48)  # columns, rows
-    CHANGED_CELLS = 0.006  # of all cells; an object of 2 % of the frame covers three times that
-    SMALLEST_CHANGE = 10.0  # grey levels of 255
-    NOISE_FACTOR = 6.0
-    LOOK_EVERY_S = 0.15  # between the two looks that tell whether a scene stands still
+    CHANGED_CELLS = 24  # of 3072; an object of 2 % of the frame covers 61
+    MOVING_CELLS = 5
+    AVERAGE_S = 0.15
+    REST_S = 0.2
+    LOOK_EVERY_S = 0.015  # at most; a source that gives more than 60 frames a second gains nothing
     SETTLE_AT_MOST_S = 1.5
+    NOISE_RATE = 0.1  # weight of the newest frame in the noise
 
-    def __init__(self, always: bool = False) -> None:
+    def __init__(self, always: bool = False, shrinker: Shrinker | None = None) -> None:
         self._cv2 = import_cv2()
         self._always = always
-        self._described: np.ndarray | None = None
-        self._earlier: np.ndarray | None = None
-        self._earlier_at = 0.0
+        self._shrinker = shrinker or Shrinker()
+        self._background: Background | None = None
+        self._looks: list[tuple[float, np.ndarray]] = []  # seconds and look, oldest first
+        self._noise: float | None = None
+        self._seen: Frame | None = None
+        self._mean: np.ndarray | None = None
         self._changed_at: float | None = None
-        self._still = False
 
     def wants(self, frame: Frame) -> bool:
         """True when this frame is worth a caption. Look at every frame, or motion is missed."""
-        if self._always or self._described is None:
+        if self._always:
             return True
-        cells = self._shrink(frame)
-        if frame.taken - self._earlier_at >= self.LOOK_EVERY_S:
-            self._still = self._earlier is not None and not self._differ(cells, self._earlier)
-            self._earlier, self._earlier_at = cells, frame.taken
-        if not self._differ(cells, self._described):
+        since = frame.taken - self._seen.taken if self._seen is not None else 0.0
+        mean = self._look_at(frame)
+        if self._background is None:
+            return True
+        excess, expected = self._background.difference(mean, self._noise or 0.0)
+        if self._largest(excess) < self.CHANGED_CELLS:
+            self._background.adapt(mean, excess, expected, since)
             self._changed_at = None
             return False
         if self._changed_at is None:
-            self._changed_at, self._still = frame.taken, False
-        return self._still or frame.taken - self._changed_at >= self.SETTLE_AT_MOST_S
+            self._changed_at = frame.taken
+        return frame.taken - self._changed_at >= self.SETTLE_AT_MOST_S or self._rests(mean)
 
     def described(self, frame: Frame) -> None:
         """From now on, compare with this frame."""
-        self._described = self._shrink(frame)
+        if self._always:
+            return
+        known = self._mean if self._seen is frame else None
+        self._background = Background(self._blurred(frame) if known is None else known)
         self._changed_at = None
 
-    def _shrink(self, frame: Frame) -> np.ndarray:
-        """The frame as (48, 64, 3) float32 cells: all three colours, as red on grey can be as
-        bright as the grey."""
-        small: np.ndarray = self._cv2.resize(
-            frame.image, self.CELLS, interpolation=self._cv2.INTER_AREA
-        ).astype("float32")
-        return small
+    def _blurred(self, frame: Frame) -> np.ndarray:
+        look: np.ndarray = self._cv2.blur(self._shrinker.of(frame).cells, (3, 3))
+        return look
 
-    def _differ(self, cells: np.ndarray, others: np.ndarray) -> bool:
+    def _look_at(self, frame: Frame) -> np.ndarray:
+        """Take the frame in: the noise, and the mean of the latest looks, which is returned."""
+        if not self._looks or not 0 <= frame.taken - self._looks[-1][0] < self.LOOK_EVERY_S:
+            look = self._blurred(frame)
+            if self._looks:
+                self._measure_noise(look, self._looks[-1][1])
+            self._looks.append((frame.taken, look))
+        while len(self._looks) > 2 and self._looks[1][0] <= frame.taken - (
+            self.AVERAGE_S + self.REST_S
+        ):
+            del self._looks[0]
+        self._seen, self._mean = frame, self._mean_until(frame.taken)
+        return self._mean
+
+    def _measure_noise(self, look: np.ndarray, before: np.ndarray) -> None:
+        """Follow the noise of a look, a standard deviation in levels. Each row's own brightness
+        is taken off first, or a flickering lamp would pass for noise; the median passes over what
+        moves, and 1.4826 makes a standard deviation of it (Rousseeuw and Croux 1993,
+        doi:10.1080/01621459.1993.10476408)."""
         import numpy as np
 
-        difference = cells - others
-        difference -= np.median(difference, axis=(0, 1))
-        change = np.abs(difference).max(axis=2)
-        noise = 1.4826 * float(np.median(np.abs(difference)))
-        threshold = max(self.SMALLEST_CHANGE, self.NOISE_FACTOR * noise)
-        return float((change > threshold).mean()) > self.CHANGED_CELLS
+        green, was = look[::2, ::2, 1], before[::2, ::2, 1]
+        brighter = (green.mean(axis=1) + 1) / (was.mean(axis=1) + 1)
+        difference = np.abs(green - was * brighter[:, None])
+        noise = 1.4826 / 2**0.5 * float(middle(difference.ravel()))
+        if self._noise is None:
+            self._noise = noise
+        self._noise += self.NOISE_RATE * (noise - self._noise)
+
+    def _mean_until(self, taken: float) -> np.ndarray:
+        """The mean of the looks of AVERAGE_S up to `taken`."""
+        looks = [look for at, look in self._looks if taken - self.AVERAGE_S < at <= taken]
+        if not looks:  # a clock that runs backwards
+            return self._looks[-1][1]
+        total: np.ndarray = sum(looks[1:], looks[0])
+        return total / len(looks)
+
+    def _rests(self, mean: np.ndarray) -> bool:
+        """True when the looks REST_S ago were the same as `mean`, the newest."""
+        newest = self._looks[-1][0]
+        earlier = [at for at, _ in self._looks if at <= newest - self.REST_S]
+        if not earlier:
+            return False
+        before = Background(self._mean_until(earlier[-1]))
+        excess, _ = before.difference(mean, self._noise or 0.0)
+        return self._largest(excess) < self.MOVING_CELLS
+
+    def _largest(self, excess: np.ndarray) -> int:
+        """The size of the largest connected area where `excess` is more than 1, in cells."""
+        mask = (excess > 1).astype("uint8")
+        if not mask.any():
+            return 0
+        _, _, areas, _ = self._cv2.connectedComponentsWithStats(mask, connectivity=4)
+        return int(areas[1:, self._cv2.CC_STAT_AREA].max())
+
+
+# ------------------------------------------------------------------------------------------- sight
+
+
+class Trouble(enum.Enum):
+    """Why nothing can be told from the picture, in words for the user."""
+
+    DARK = "It is too dark to see."
+    COVERED = "The lens seems to be covered."
+    BRIGHT = "The picture is too bright to see."
+    BLURRED = "The picture is badly out of focus."
+    FROZEN = "The picture is frozen."
+
+
+NO_LIGHT = {Trouble.DARK, Trouble.COVERED}
+CLEAR_AGAIN = "The picture is clear again."
+
+
+class Sight:
+    """Tells whether a frame can be described, and says when that ends and begins again.
+
+    look() gives a sentence once when it is time to say one, else None; `readable` tells whether
+    the frame just looked at is worth a caption; `trouble` is what ails that very frame, and `told`
+    the trouble that lasts and was said. What is dark, bright or blurred must last: a black frame
+    between two scenes is nothing. Each limit is wider for a trouble that was told, so that it is
+    not told again and again. In doubt the picture is fine: a plain wall is, and so is a dim room.
+
+    live: the source is a camera or a stream. A file may well show the same picture for long.
+    """
+
+    LASTS_S = 0.5  # before it is told
+    BLUR_LASTS_S = 1.0  # a lens needs some time to find its focus
+    OVER_S = 0.5
+    DARK, DARK_CONTRAST = 30.0, 8.0  # levels; a video's black can be 16
+    TOLD_FACTOR = 1.3
+    BLOWN, BLOWN_SHARE = 246.0, 0.9  # levels, and how much of the picture is as bright
+    COVERED = 70.0  # levels; a hand lets more light through than a dark room has
+    BLUR = (7.5, 6.5)  # edge widths in pixels of 160: from which on, and until which, blurred
+    FOCUS_EVERY_S = 0.25
+
+    def __init__(self, live: bool, shrinker: Shrinker | None = None) -> None:
+        self._cv2 = import_cv2()
+        self._shrinker = shrinker or Shrinker()
+        self._freeze = Freeze() if live else None
+        self._view = EarlierView()
+        self.trouble: Trouble | None = None
+        self.told: Trouble | None = None
+        self._since = 0.0
+        self._focus_at: float | None = None
+        self._blurred = False
+
+    @property
+    def readable(self) -> bool:
+        """True when the frame just looked at can be described."""
+        return self.trouble is None and self.told is None
+
+    def look(self, frame: Frame) -> str | None:
+        """Look at a frame, at every one; a sentence when there is one to say, else None."""
+        before, self.trouble = self.trouble, self._trouble_of(frame)
+        trouble = self.trouble
+        if trouble is not before and not {trouble, before} <= NO_LIGHT:
+            self._since = frame.taken
+        lasted = frame.taken - self._since
+        if trouble is self.told or lasted < self._patience(trouble):
+            return None
+        told, self.told = self.told, trouble
+        if trouble is None:
+            return CLEAR_AGAIN
+        # Who knows that it is dark need not hear that it is a hand now.
+        return None if {told, trouble} <= NO_LIGHT else trouble.value
+
+    def _patience(self, trouble: Trouble | None) -> float:
+        """Seconds that a trouble, or none, must last."""
+        if trouble is None:
+            return self.OVER_S
+        patience = {Trouble.BLURRED: self.BLUR_LASTS_S, Trouble.FROZEN: 0.0}
+        return patience.get(trouble, self.LASTS_S)
+
+    def _trouble_of(self, frame: Frame) -> Trouble | None:
+        import numpy as np
+
+        small = self._shrinker.of(frame)
+        luma = small.cells @ np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
+        ranked = np.sort(luma[::2, ::2], axis=None)
+        low, high = float(ranked[len(ranked) // 50]), float(ranked[-len(ranked) // 50])
+        frozen = self._freeze is not None and self._freeze.look(frame)
+        dark = self.TOLD_FACTOR if self.told in NO_LIGHT else 1.0
+        if high < self.DARK * dark and high - low < self.DARK_CONTRAST * dark:
+            return Trouble.COVERED if self._view.is_covered_by(luma) else Trouble.DARK
+        if high < self.COVERED * dark and self._view.is_covered_by(luma):
+            return Trouble.COVERED
+        share = self.BLOWN_SHARE - (0.05 if self.told is Trouble.BRIGHT else 0.0)
+        if float(ranked[int(len(ranked) * (1 - share))]) > self.BLOWN:
+            return Trouble.BRIGHT
+        if frozen:
+            return Trouble.FROZEN
+        if self._is_blurred(small, frame.taken):
+            return Trouble.BLURRED
+        self._view.keep(luma, frame.taken)
+        return None
+
+    def _is_blurred(self, small: Small, taken: float) -> bool:
+        """Ask the focus now and then only: nothing that lasts a second needs more."""
+        if self._focus_at is None or taken - self._focus_at >= self.FOCUS_EVERY_S:
+            self._focus_at = taken
+            width = edge_width(small.picture)
+            self._blurred = width is not None and width > self.BLUR[self._blurred]
+        return self._blurred
+
+
+class EarlierView:
+    """What was seen a second or two ago, to tell a covered lens from a dark room: a hand takes the
+    picture away at once and altogether (the way of Saglam and Temizel, "Real-Time Adaptive Camera
+    Tamper Detection", AVSS 2009); when the lamp goes out, faint traces of the things are left."""
+
+    KEEP_EVERY_S = 1.0
+    DETAIL = 3.0  # levels, a standard deviation: less is a plain wall, which tells nothing
+    LEFT = 0.5  # of the brightness, at most, and of the detail
+    TRACES = 0.3  # correlation
+
+    def __init__(self) -> None:
+        self._cv2 = import_cv2()
+        self._kept: list[tuple[float, np.ndarray]] = []  # at most two, the older first
+
+    def keep(self, luma: np.ndarray, taken: float) -> None:
+        """Remember a view in which things can be seen. luma: float32 (48, 64), levels."""
+        if not self._kept or taken - self._kept[-1][0] >= self.KEEP_EVERY_S:
+            self._kept = [*self._kept[-1:], (taken, luma)]
+
+    def is_covered_by(self, luma: np.ndarray) -> bool:
+        """True when nothing of the earlier view is left in `luma`, and little of its light."""
+        if not self._kept:
+            return False
+        earlier = self._kept[0][1]
+        before, now = self._detail(earlier), self._detail(luma)
+        much, little = float(before.std()), float(now.std())
+        if much < self.DETAIL or little > self.LEFT * much:
+            return False
+        if float(luma.mean()) > self.LEFT * float(earlier.mean()):
+            return False
+        correlation = float((before * now).mean()) / max(much * little, 1e-6)
+        return correlation < self.TRACES
+
+    def _detail(self, luma: np.ndarray) -> np.ndarray:
+        """What is left of `luma` without its slow gradients; its mean is about zero."""
+        detail = luma - self._cv2.blur(luma, (9, 9))
+        shifted: np.ndarray = detail - detail.mean()
+        return shifted
+
+
+class Freeze:
+    """Tells when a live picture has stopped. A sensor's noise never gives the same frame twice, so
+    one that was alive and then repeats itself byte by byte is stuck. A camera that sends a test
+    card, or a codec that repeats still pictures for some time, has done so before: it is let be."""
+
+    AFTER_S = 5.0
+    ALIVE = 30  # frames that were unlike the one before
+    PAUSES = 4.0  # times as long as it has ever repeated a frame
+    FORGET = 0.99  # for each new picture
+
+    def __init__(self) -> None:
+        self._image: np.ndarray | None = None
+        self._taken = self._changed_at = 0.0
+        self._changes = 0
+        self._pause = 0.0  # the longest, seconds
+
+    def look(self, frame: Frame) -> bool:
+        """True while the picture is stuck."""
+        same = self._image is not None and self._is_same(frame.image, self._image)
+        if not same:
+            pause = self._taken - self._changed_at
+            if pause < max(self.AFTER_S, self.PAUSES * self._pause):
+                self._pause = max(pause, self.FORGET * self._pause)
+            self._changes += 1
+            self._changed_at = frame.taken
+        self._image, self._taken = frame.image, frame.taken
+        lasted = frame.taken - self._changed_at
+        return self._changes > self.ALIVE and lasted >= max(self.AFTER_S, self.PAUSES * self._pause)
+
+    def _is_same(self, image: np.ndarray, other: np.ndarray) -> bool:
+        import numpy as np
+
+        if not np.array_equal(image[::16], other[::16]):  # nearly always enough
+            return False
+        return np.array_equal(image, other)
+
+
+def edge_width(picture: np.ndarray) -> float | None:
+    """How wide the sharper ones of the strong edges are, in pixels of a picture 160 wide; None
+    where there are none. picture: uint8 BGR.
+
+    The width of an edge measures blur (Marziliano et al. 2002, doi:10.1109/ICIP.2002.1038902) and,
+    other than the variance of the Laplacian (Pech-Pacheco et al. 2000,
+    doi:10.1109/ICPR.2000.903548), depends neither on how much there is to see nor, on so small a
+    picture, on noise. It is taken where a slope is the steepest around, as the range of levels
+    there over that slope. A step blurred by a Gaussian of s pixels comes out 2.5 s wide.
+    """
+    cv2 = import_cv2()
+    height = max(1, round(160 * picture.shape[0] / picture.shape[1]))
+    grey = cv2.cvtColor(
+        cv2.resize(picture, (160, height), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY
+    )
+    soft = cv2.GaussianBlur(grey.astype("float32"), (0, 0), 1.0)
+    across, down = (cv2.Sobel(soft, -1, x, 1 - x, scale=1 / 8) for x in (1, 0))
+    around = cv2.getStructuringElement(cv2.MORPH_RECT, (13, 13))
+    slope = cv2.magnitude(across, down)
+    steepest = slope > 0.8 * cv2.dilate(slope, around)
+    contrast = cv2.dilate(soft, around) - cv2.erode(soft, around)
+    strong = (contrast > 40.0) & steepest  # levels
+    if strong.mean() < 0.001:
+        return None
+    import numpy as np
+
+    return float(np.percentile(contrast[strong] / slope[strong], 10))
 
 
 # ----------------------------------------------------------------------------------------- weights

@@ -1,0 +1,213 @@
+"""Sight: says once why nothing can be seen, and when that is over; silent about all else."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import TINY
+from drawn_scenes import random_scene
+from filmed import STILL, WIDTH, Camera, Picture, carpet, room, wall
+
+from pete_sounds import CLEAR_AGAIN, Frame, Sight, Trouble
+
+FPS = 15
+NOISY = Camera(fps=FPS, noise=5)
+
+
+def furnished() -> Picture:
+    """A room in good light."""
+    return room(np.random.default_rng(3))
+
+
+def said(
+    film: Iterable[tuple[float, np.ndarray]], sight: Sight | None = None
+) -> list[tuple[float, str]]:
+    """What Sight says of a film, and when."""
+    sight = sight or Sight(live=True)
+    sentences = []
+    for at, image in film:
+        sentence = sight.look(Frame(image, taken=1000.0 + at, at=at))
+        if sentence is not None:
+            sentences.append((round(at, 2), sentence))
+    return sentences
+
+
+def film(scene_at: Callable[[float], Picture], seconds: float, camera: Camera = NOISY) -> Iterator:
+    """(second, frame) of a film of what is there at each second."""
+    return camera.film(scene_at, seconds, seed=2)
+
+
+def between(start: float, end: float, usual: Picture, other: Picture) -> Callable:
+    """A scene that is `other` from second `start` to `end`."""
+    return lambda at: other if start <= at < end else usual
+
+
+# -- what can be seen
+
+
+@pytest.mark.parametrize("condition", ["noise 12", "exposure hunts", "JPEG 20", "focus breathes"])
+@pytest.mark.parametrize("scene", [wall, room, carpet])
+def test_nothing_is_said_of_a_picture_that_can_be_seen(scene: Callable, condition: str) -> None:
+    picture = scene(np.random.default_rng(4))
+    sight = Sight(live=True)
+    assert said(film(lambda at: picture, 1.5, STILL[condition]), sight) == []
+    assert sight.readable
+
+
+def test_nothing_is_said_of_drawn_scenes_and_the_demo_clip() -> None:
+    rng = np.random.default_rng(6)
+    scenes = [random_scene(rng)[0] for _ in range(100)]
+    assert said((second * 2.0 + held, image) for second, image in enumerate(scenes)
+                for held in (0.0, 0.9, 1.6)) == []  # fmt: skip
+    assert said(read(TINY / "demo.mp4")) == []
+
+
+def read(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """(second, frame) of a video file of 15 frames a second."""
+    video = cv2.VideoCapture(str(path))
+    for number in itertools.count():
+        good, image = video.read()
+        if not good:
+            assert number > 0
+            return
+        yield number / 15, image
+
+
+def test_a_dim_room_can_be_seen_while_there_is_contrast_in_it() -> None:
+    assert said(film(lambda at: furnished() * 0.1, 2)) == []
+
+
+def test_a_short_black_picture_is_nothing() -> None:
+    scene = between(1.0, 1.3, furnished(), furnished() * 0)
+    sight, unreadable = Sight(live=False), 0
+    for at, image in film(scene, 3):
+        assert sight.look(Frame(image, taken=at, at=at)) is None
+        unreadable += not sight.readable
+    assert 3 <= unreadable <= 6  # but nobody should caption it
+
+
+# -- what can't
+
+
+def test_darkness_is_told_once_and_its_end_too() -> None:
+    def evening(at: float) -> Picture:
+        light = np.interp(at, [0, 1, 4, 5, 6], [1, 1, 0.01, 0.01, 1])
+        return furnished() * np.float32(light)
+
+    assert [sentence for _, sentence in said(film(evening, 7))] == [
+        Trouble.DARK.value,
+        CLEAR_AGAIN,
+    ]
+
+
+def test_a_lamp_that_goes_out_is_darkness() -> None:
+    lamp = between(2, 4, furnished(), furnished() * np.float32(0.04))
+    times = said(film(lamp, 6))
+    assert [sentence for _, sentence in times] == [Trouble.DARK.value, CLEAR_AGAIN]
+    assert 2.4 <= times[0][0] <= 2.7
+    assert 4.4 <= times[1][0] <= 4.7
+
+
+def test_dusk_that_wavers_is_told_once() -> None:
+    levels = np.full((480, 640, 3), 1, np.float32)
+    sentences = said(film(lambda at: levels * (26 if int(at) % 2 == 0 else 34), 6))
+    assert [sentence for _, sentence in sentences] == [Trouble.DARK.value]
+
+
+def test_dark_from_the_start_is_darkness() -> None:
+    assert said(film(lambda at: furnished() * 0 + 6, 3))[0][1] == Trouble.DARK.value
+
+
+@pytest.mark.parametrize("glow", [2.0, 45.0])
+def test_a_hand_over_the_lens_covers_it(glow: float) -> None:
+    red = np.array([0.5, 0.6, 1.3], np.float32) * np.linspace(0.8, 1.2, WIDTH)[None, :, None]
+    hand = (furnished() * 0 + glow) * red.astype(np.float32)
+    assert [sentence for _, sentence in said(film(between(2, 4, furnished(), hand), 6))] == [
+        Trouble.COVERED.value,
+        CLEAR_AGAIN,
+    ]
+
+
+def test_a_wall_that_is_left_when_something_goes_is_no_cover() -> None:
+    bare = wall(np.random.default_rng(1))
+    assert said(film(lambda at: furnished() if at < 2 else bare * 0.7, 5)) == []
+
+
+def test_a_picture_that_is_blown_out_is_told() -> None:
+    blown = furnished() * 3 + 150
+    assert [sentence for _, sentence in said(film(between(1, 3, furnished(), blown), 5))] == [
+        Trouble.BRIGHT.value,
+        CLEAR_AGAIN,
+    ]
+
+
+def test_a_picture_badly_out_of_focus_is_told() -> None:
+    blurred = cv2.GaussianBlur(furnished(), (0, 0), 18)
+    times = said(film(between(1, 4, furnished(), blurred), 6, Camera(fps=FPS, noise=8, jpeg=40)))
+    assert [sentence for _, sentence in times] == [Trouble.BLURRED.value, CLEAR_AGAIN]
+    assert 2.0 <= times[0][0] <= 2.5
+
+
+def test_a_lens_that_searches_for_its_focus_is_not_told() -> None:
+    blurred = cv2.GaussianBlur(furnished(), (0, 0), 18)
+    assert said(film(between(1, 1.7, furnished(), blurred), 4)) == []
+
+
+# -- a picture that stands still
+
+
+def standing(seconds: float, alive: float) -> Iterator[tuple[float, np.ndarray]]:
+    """A film that is alive for some seconds, then repeats its last frame for three times as long as
+    is asked, as a stuck driver does, and is alive again for two."""
+    frames = [image for _, image in film(lambda at: SHOWN, max(alive, 1 / FPS), NOISY)]
+    stuck = [frames[-1].copy() for _ in range(int(seconds * FPS))]
+    again = [image for _, image in film(lambda at: SHOWN, 2, NOISY)]
+    return ((number / FPS, image) for number, image in enumerate([*frames, *stuck, *again]))
+
+
+SHOWN = furnished()
+
+
+def test_a_live_picture_that_stops_is_frozen() -> None:
+    times = said(standing(8, alive=4))
+    assert [sentence for _, sentence in times] == [Trouble.FROZEN.value, CLEAR_AGAIN]
+    assert 8.8 <= times[0][0] <= 9.2
+    assert 12.4 <= times[1][0] <= 12.7
+
+
+def test_a_file_may_show_one_picture_for_long() -> None:
+    assert said(standing(8, alive=4), Sight(live=False)) == []
+
+
+def test_a_test_card_was_never_alive() -> None:
+    assert said(cards_of_a_camera(seconds=12)) == []
+
+
+def cards_of_a_camera(seconds: float) -> Iterator[tuple[float, np.ndarray]]:
+    """A network camera that sends one JPEG again and again, and after a while another."""
+    cards = [np.clip(SHOWN * gain, 0, 255).astype(np.uint8) for gain in (1.0, 0.8)]
+    for number in range(int(seconds * FPS)):
+        yield number / FPS, cards[number // (7 * FPS) % 2].copy()
+
+
+def test_a_codec_that_repeats_still_pictures_is_not_frozen() -> None:
+    """Key frames two seconds apart, and nothing new in between; then seven seconds of nothing."""
+    images = [image for _, image in film(lambda at: SHOWN, 4, NOISY)]
+    alive = [(number / FPS, image) for number, image in enumerate(images)]
+    for second in range(4, 12, 2):
+        alive += [(second + n / FPS, images[second]) for n in range(2 * FPS)]
+    alive += [(12 + n / FPS, images[0]) for n in range(7 * FPS)]
+    assert said(alive) == []
+
+
+def test_a_covered_lens_whose_black_repeats_itself_is_not_called_frozen() -> None:
+    black = furnished() * 0
+    camera = Camera(fps=FPS, noise=0.0)
+    alive = list(film(lambda at: SHOWN, 3))
+    dark = [(3 + at, image) for at, image in film(lambda at: black, 8, camera)]
+    assert [sentence for _, sentence in said([*alive, *dark])] == [Trouble.COVERED.value]
