@@ -6,7 +6,7 @@ changes. Everything runs on this machine. A frame becomes a voice in this order,
 this file:
 
     camera / video / picture / stream
-       -> Frames      the newest frame only, with its time
+       -> Frames      the newest frame only, with its time; reopens what was lost
        -> SceneGate   did anything change since the last caption?
        -> Engine      frame + prompt -> pieces of text, as they are generated: mlx or torch
        -> Narrator    pieces -> sentences -> the voice and the outputs
@@ -33,6 +33,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import math
 import platform
 import queue
 import re
@@ -50,9 +51,9 @@ import traceback
 import unicodedata
 import wave
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from errno import EACCES, EDQUOT, EIO, ENOSPC, EPERM, EPIPE, EROFS
+from errno import EACCES, EBUSY, EDQUOT, EIO, ENOSPC, EPERM, EPIPE, EROFS
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -79,7 +80,10 @@ BITS = (4, 8, 16)
 BENCH_TOKENS = 24  # a caption as long as most
 GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
 OPEN_TIMEOUT_S = 10.0  # a camera or stream that shows nothing for so long is not there
-STALL_TIMEOUT_S = 10.0
+STALL_TIMEOUT_S = 5.0  # one that stops showing anything is reopened after so long
+REOPEN_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between the tries; the last one for ever
+STEADY_S = 0.5  # of pictures make a source that was lost one that is back
+HUNG_READERS = 3  # threads that may hang in a camera's driver at a time
 SHOW_EVERY_S = 0.5  # even where a file can't be decoded as fast as it plays
 FAULTS_IN_A_ROW = 3  # frames that the engine may fail on before the program ends
 # Channels, bytes a sample, samples a second: what espeak-ng speaks in, and what a Mac's speech is
@@ -335,6 +339,8 @@ def import_cv2() -> Any:
     """Import OpenCV with its and FFmpeg's own chatter off: our messages say what is wrong."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Whole seconds that a read may wait on Linux; OpenCV's own 10 would keep the device longer.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", f"{STALL_TIMEOUT_S:.0f}")
     import cv2
 
     return cv2
@@ -343,194 +349,145 @@ def import_cv2() -> Any:
 class Frames:
     """Reads a source and keeps its newest frame only; older ones are dropped unseen.
 
-    A camera or stream is read from the moment it is opened, so that what is seen is now. A video
-    file is paced by its own clock, which starts with the first call of newest(). A picture is a
-    source of one frame. Open it on the main thread: macOS asks for camera permission there alone.
+    A camera or stream is read from the moment it is opened, so that what is seen is now; when it
+    is lost it is reopened, which news() tells. A video file is paced by its own clock, which starts
+    with the first call of newest(). A picture is a source of one frame. Open it on the main thread:
+    macOS asks for camera permission there alone.
 
-    Raises SourceError when the source can't be opened, or a live one ends or stalls.
+    Raises SourceError when the source can't be opened, and never again after that.
     """
 
     def __init__(self, source: str) -> None:
-        self._cv2 = import_cv2()
-        self._kind = source_kind(source)
-        self._name = without_password(source)
-        self._slot = threading.Condition()
-        self._newest: Frame | None = None
-        self._seen_at = time.monotonic()
-        self._ended = False
-        self._closing = False
-        self._thread: threading.Thread | None = None
-        self._capture = self._open(source)
-        if self._kind is not SourceKind.FILE:
-            self._start()
+        cv2 = import_cv2()
+        self._slot = FrameSlot()
+        reader = FileReader if source_kind(source) is SourceKind.FILE else LiveSource
+        try:
+            self._reader: FileReader | LiveSource = reader(source, self._slot)
+        except cv2.error as error:
+            raise SourceError(f"{without_password(source)} can't be read: {error.err}") from error
 
     def newest(self, timeout: float) -> Frame | None:
         """Wait up to `timeout` seconds for a frame that was not returned before; None if none."""
-        if self._thread is None:
-            self._start()
-        with self._slot:
-            self._slot.wait_for(lambda: self._newest is not None or self._ended, timeout)
-            frame, self._newest = self._newest, None
-        if frame is not None:
-            self._seen_at = time.monotonic()
-        elif self._kind is not SourceKind.FILE:
-            self._complain_when_lost()
-        return frame
+        self._reader.tend()
+        return self._slot.take(timeout)
+
+    def news(self) -> list[str]:
+        """What the user has to be told since the last call, a sentence each: that a live source
+        is gone, and that it is back. Once each way, however often reopening fails in between."""
+        return self._reader.news()
 
     @property
     def ended(self) -> bool:
-        """True once the last frame of a file has been returned; a live source never just ends."""
-        with self._slot:
-            return self._kind is SourceKind.FILE and self._ended and self._newest is None
+        """True once the last frame of a file has been returned; a live source never ends."""
+        return self._slot.ended
 
     def close(self) -> None:
-        """End the reading thread and let go of the camera."""
-        self._closing = True
+        """End the reading and let go of the source, within a second."""
+        self._reader.close()
+
+
+class FrameSlot:
+    """Room for one frame between the thread that reads and the one that looks."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._ripe_at = 0.0
+        self._ended = False
+
+    def put(self, frame: Frame, ripens: float = 0.0) -> None:
+        """Replace the frame; nobody gets it before it has stood for `ripens` seconds."""
+        with self._changed:
+            self._frame, self._ripe_at = frame, frame.taken + ripens
+            self._changed.notify_all()
+
+    def take(self, timeout: float) -> Frame | None:
+        """Wait up to `timeout` seconds for a frame and take it away; None if none came."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while (now := time.monotonic()) < deadline and not self._ended:
+                if self._frame is None:
+                    self._changed.wait(deadline - now)
+                elif now < self._ripe_at:
+                    self._changed.wait(min(deadline, self._ripe_at) - now)
+                else:
+                    break
+            if now < self._ripe_at and not self._ended:
+                return None
+            frame, self._frame = self._frame, None
+            return frame
+
+    def clear(self) -> None:
+        """Drop the frame, which has become old."""
+        with self._changed:
+            self._frame = None
+
+    def end(self) -> None:
+        """No frame will follow."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def ended(self) -> bool:
+        """True once the last frame has been taken."""
+        with self._changed:
+            return self._ended and self._frame is None
+
+
+# -- files
+
+
+class FileReader:
+    """Shows a picture, or a video at the pace of its own clock. Raises SourceError."""
+
+    def __init__(self, source: str, slot: FrameSlot) -> None:
+        self._cv2 = import_cv2()
+        self._slot = slot
+        self._capture, self._first = open_file(source)
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._started = False
+
+    def tend(self) -> None:
+        """Start the clock with the first look; a picture has nothing more to read."""
+        if self._started:
+            return
+        self._started = True
+        self._slot.put(Frame(self._first, time.monotonic(), 0.0))
+        if self._capture is None:
+            self._slot.end()
+            return
+        self._thread = threading.Thread(target=self._run, name="frames", daemon=True)
+        self._thread.start()
+
+    def news(self) -> list[str]:
+        """Nothing: the end of a file is a normal end."""
+        return []
+
+    def close(self) -> None:
+        """End the reading thread and close the file."""
+        self._closing.set()
         if self._thread is not None:
             self._thread.join(0.8)
         # A read that hangs keeps the capture: releasing it under the reader would crash.
         if self._capture is not None and not (self._thread and self._thread.is_alive()):
             self._capture.release()
 
-    def _complain_when_lost(self) -> None:
-        if self._ended:
-            raise SourceError(
-                f"{self._kind.value} {self._name} ended or was unplugged; "
-                "start again when it is back"
-            )
-        if time.monotonic() - self._seen_at > STALL_TIMEOUT_S:
-            raise SourceError(
-                f"{self._kind.value} {self._name} sent no picture for "
-                f"{STALL_TIMEOUT_S:g} s; start again when it is back"
-            )
-
-    # -- opening
-
-    def _open(self, source: str) -> Any:
-        """Open the source, read its first frame, and return the capture; None for a picture."""
+    def _run(self) -> None:
         try:
-            if self._kind is SourceKind.FILE:
-                return self._open_file(source)
-            if self._kind is SourceKind.STREAM:
-                return self._open_stream(source)
-            return self._open_camera(int(source))
-        except self._cv2.error as error:
-            raise SourceError(f"{self._name} can't be read: {error.err}") from error
-
-    def _open_file(self, source: str) -> Any:
-        try:
-            # Absolute, as FFmpeg takes the start of "12:30.mp4" for a protocol.
-            path = Path(os.path.expanduser(source)).absolute()
-            str(path).encode()  # OpenCV crashes on a name that is not Unicode.
-            with path.open("rb"):
-                pass
-        except IsADirectoryError as error:
-            raise SourceError(f"{source} is a folder; give a video or a picture") from error
-        except UnicodeError as error:
-            raise SourceError(f"{source} can't be opened: its name is not UTF-8") from error
-        except (OSError, ValueError) as error:  # ValueError: a zero byte
-            reason = getattr(error, "strerror", None) or error
-            raise SourceError(f"{source} can't be opened: {reason}") from error
-        if self._cv2.haveImageReader(str(path)):
-            image = self._cv2.imread(str(path), self._cv2.IMREAD_COLOR)
-            if image is not None:
-                self._newest = Frame(image, time.monotonic(), 0.0)
-                return None
-        capture = self._cv2.VideoCapture(str(path), self._cv2.CAP_FFMPEG)
-        # FFmpeg draws text files (.txt, .nfo) as if a terminal showed them.
-        is_text = int(capture.get(self._cv2.CAP_PROP_FOURCC)) == int.from_bytes(b"ansi", "little")
-        if is_text or not self._first_frame(capture, patience=0.0):
-            raise SourceError(f"{source} is not a picture or video that can be read here")
-        return capture
-
-    def _open_stream(self, url: str) -> Any:
-        if not url.lower().startswith(("http://", "https://", "rtsp://", "rtsps://")):
-            raise SourceError(f"{self._name}: only http, https and rtsp streams can be watched")
-        milliseconds = int(OPEN_TIMEOUT_S * 1000)
-        capture = self._cv2.VideoCapture(
-            url,
-            self._cv2.CAP_FFMPEG,
-            [
-                self._cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                milliseconds,
-                self._cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                milliseconds,
-            ],
-        )
-        if not self._first_frame(capture, patience=0.0):
-            raise SourceError(
-                f"stream {self._name} shows no picture; is it on, and is the address right?"
-            )
-        return capture
-
-    def _open_camera(self, number: int) -> Any:
-        capture = self._cv2.VideoCapture(number)
-        if not self._first_frame(capture, patience=OPEN_TIMEOUT_S):
-            hint = "--list-cameras shows what there is, --source takes a video too"
-            if sys.platform == "darwin":
-                hint = (
-                    "allow it for your terminal in System Settings > Privacy & Security > "
-                    f"Camera, then start again; {hint}"
-                )
-            raise SourceError(f"camera {number} is not there, in use, or not allowed; {hint}")
-        return capture
-
-    def _first_frame(self, capture: Any, patience: float) -> bool:
-        """Read until a first frame comes; an open camera may need some seconds of patience."""
-        deadline = time.monotonic() + patience
-        while capture.isOpened():
-            good, image = capture.read()
-            if good:
-                self._opened_at = time.monotonic()
-                self._newest = Frame(image, self._opened_at, 0.0)
-                return True
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(0.05)
-        capture.release()
-        return False
-
-    # -- reading, on a thread of its own
-
-    def _start(self) -> None:
-        """Start the clock and the reading; a picture has nothing more to read."""
-        if self._newest is not None:
-            self._newest = replace(self._newest, taken=time.monotonic())
-        if self._capture is None:
-            self._ended = True
-            return
-        read = self._read_file if self._kind is SourceKind.FILE else self._read_live
-        self._thread = threading.Thread(target=self._run, args=(read,), name="frames", daemon=True)
-        self._thread.start()
-
-    def _run(self, read: Any) -> None:
-        try:
-            read()
+            self._play()
         except self._cv2.error:
-            pass  # A frame that can't be decoded ends the source; the reader of newest() is told.
+            pass  # A frame that can't be decoded is the last one.
         finally:
-            with self._slot:
-                self._ended = True
-                self._slot.notify_all()
+            self._slot.end()
 
-    def _show(self, image: np.ndarray, at: float) -> None:
-        with self._slot:
-            self._newest = Frame(image, time.monotonic(), at)
-            self._slot.notify_all()
-
-    def _read_live(self) -> None:
-        while not self._closing:
-            good, image = self._capture.read()
-            if not good:
-                return
-            self._show(image, time.monotonic() - self._opened_at)
-
-    def _read_file(self) -> None:
+    def _play(self) -> None:
         """Show each frame when it is due; frames that are late already are skipped, not decoded."""
         started = shown = time.monotonic()
         frame_seconds = 1.0 / (self._capture.get(self._cv2.CAP_PROP_FPS) or 25.0)
         at = 0.0
-        while not self._closing and self._capture.grab():
+        while not self._closing.is_set() and self._capture.grab():
             # Some files carry no time stamps: count frames then.
             stamp = self._capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1000.0
             at = stamp if stamp > at else at + frame_seconds
@@ -538,15 +495,394 @@ class Frames:
             late = early < -frame_seconds
             if late and time.monotonic() - shown < SHOW_EVERY_S:
                 continue
-            while early > 0 and not self._closing:
-                time.sleep(min(early, 0.2))
-                early = started + at - time.monotonic()
+            if early > 0:
+                self._closing.wait(early)
             good, image = self._capture.retrieve()
             if good:
-                self._show(image, at)
                 shown = time.monotonic()
+                self._slot.put(Frame(image, shown, at))
         # The last frame stays on show for its own length.
-        time.sleep(0.0 if self._closing else min(frame_seconds, 0.2))
+        self._closing.wait(min(frame_seconds, 0.2))
+
+
+def open_file(source: str) -> tuple[Any, np.ndarray]:
+    """Open a file and read its first frame.
+
+    Returns the OpenCV capture, None for a picture, and the frame: (height, width, 3), uint8, BGR.
+    Raises SourceError.
+    """
+    cv2 = import_cv2()
+    path = readable_file(source)
+    if cv2.haveImageReader(path) and not is_animated(path):
+        picture = cv2.imread(path, cv2.IMREAD_COLOR)
+        if picture is not None:
+            return None, picture
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    # FFmpeg draws text files (.txt, .nfo) as if a terminal showed them.
+    if int(capture.get(cv2.CAP_PROP_FOURCC)) != int.from_bytes(b"ansi", "little"):
+        good, image = capture.read()
+        if good:
+            return capture, image
+    capture.release()
+    raise SourceError(f"{source} is not a picture or video that can be read here")
+
+
+def readable_file(source: str) -> str:
+    """The absolute path of a file that can be opened. Raises SourceError."""
+    try:
+        # Absolute, as FFmpeg takes the start of "12:30.mp4" for a protocol.
+        path = Path(os.path.expanduser(source)).absolute()
+        str(path).encode()  # OpenCV crashes on a name that is not Unicode.
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise SourceError(f"{source} is a folder; give a video or a picture")
+        if not stat.S_ISREG(mode):  # Opening a pipe would wait for its other end.
+            raise SourceError(f"{source} is no ordinary file; give a video or a picture")
+        with path.open("rb"):
+            pass
+    except UnicodeError as error:
+        raise SourceError(f"{source} can't be opened: its name is not UTF-8") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{source} can't be opened: {reason}") from error
+    return str(path)
+
+
+def is_animated(path: str) -> bool:
+    """True for a picture file that FFmpeg plays as more than one frame: an animated GIF or PNG, or
+    JPEGs one behind the other (.mjpeg)."""
+    cv2 = import_cv2()
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    try:
+        return bool(capture.grab() and capture.grab())
+    finally:
+        capture.release()
+
+
+# -- cameras and streams
+
+
+class LiveSource:
+    """A camera or stream that is kept going.
+
+    It is opened here, on the thread of the caller, and then read by a LiveReader, which reports
+    each picture and each loss. An outage begins with a loss and lasts until pictures have come
+    steadily again, so a source that flaps is told once. A reader that hangs in the driver is
+    replaced. Raises SourceError when the source can't be opened.
+    """
+
+    BURST_AFTER_S = 0.5  # without a picture; what comes next may have been held up on its way
+    BURST_AT_MOST_S = 2.0
+    RIPENS_S = 0.025  # a picture of a burst is followed sooner than that
+
+    def __init__(self, source: str, slot: FrameSlot) -> None:
+        self._kind = source_kind(source).value
+        self._slot = slot
+        self._lock = threading.Lock()
+        self._news: list[str] = []
+        self._noise = NoiseWatch()
+        self._lost = False
+        self._steady_since: float | None = None
+        self._tries = 0  # to reopen it, in this outage
+        self._told_hung = False
+        self._hung: list[LiveReader] = []
+        capture, image = open_live(source)
+        self._first_at = time.monotonic()
+        self._last_at = self._burst_until = -math.inf
+        self.show(image)
+        self._source = source
+        self._reader = LiveReader(self, source, capture)
+        self._reader.start()
+
+    # -- for Frames
+
+    def news(self) -> list[str]:
+        """Sentences for the user since the last call."""
+        self.tend()
+        with self._lock:
+            news, self._news = self._news, []
+        return news
+
+    def tend(self) -> None:
+        """Replace a reader that hangs; it ends by itself should the driver ever let go of it.
+        At most HUNG_READERS hang at a time: each holds a thread, and perhaps the camera."""
+        if self._reader.is_fine():
+            return
+        self._reader.join(0.05)  # Perhaps it only had no turn while this thread was busy.
+        if self._reader.is_fine():
+            return
+        self._hung = [reader for reader in self._hung if reader.is_alive()]
+        self.lost("sends no picture")
+        if len(self._hung) + 1 < HUNG_READERS:
+            self._reader.stop.set()
+            self._hung.append(self._reader)
+            self._reader = LiveReader(self, self._source)
+            self._reader.start()
+        elif not self._told_hung:
+            self._told_hung = True
+            with self._lock:
+                self._news.append(
+                    f"The {self._kind} does not answer at all; it may help to start again."
+                )
+
+    def close(self) -> None:
+        """End the reading thread, which lets go of the source."""
+        self._reader.stop.set()
+        self._reader.join(0.8)
+
+    # -- for the reader
+
+    def show(self, image: np.ndarray) -> bool:
+        """Take a new picture (height, width, 3), uint8, BGR; False when the source is frozen."""
+        now = time.monotonic()
+        still = self._noise.still_for(image, now)
+        if still >= STALL_TIMEOUT_S:
+            return False
+        ripens = self._ripens(now)
+        if self._lost and still == 0.0:
+            self._steady_since = self._steady_since or now
+            if now - self._steady_since >= STEADY_S:
+                self._back()
+        if not self._lost:
+            self._slot.put(Frame(image, now, now - self._first_at), ripens)
+        return True
+
+    def lost(self, trouble: str) -> None:
+        """Tell that the source is lost, unless that is told already."""
+        with self._lock:
+            self._steady_since = None
+            if not self._lost:
+                self._lost = True
+                self._news.append(f"The {self._kind} {trouble}; trying to get it back.")
+        self._noise.start_again()
+        self._slot.clear()
+
+    def next_pause(self) -> float:
+        """Seconds from the last try to reopen the source to the next one."""
+        pause = REOPEN_PAUSES_S[min(self._tries, len(REOPEN_PAUSES_S) - 1)]
+        self._tries += 1
+        return pause
+
+    def _back(self) -> None:
+        with self._lock:
+            self._lost = self._told_hung = False
+            self._tries = 0
+            self._news.append(f"The {self._kind} is back.")
+
+    def _ripens(self, now: float) -> float:
+        """How long a picture has to stand. After a gap a stream may send all at once what it could
+        not send before; only what is not followed at once by the next one shows what is now."""
+        gap, self._last_at = now - self._last_at, now
+        if gap >= self.BURST_AFTER_S:
+            self._burst_until = now + self.BURST_AT_MOST_S
+        elif gap >= self.RIPENS_S:
+            self._burst_until = now
+        return self.RIPENS_S if now < self._burst_until else 0.0
+
+
+class LiveReader(threading.Thread):
+    """Reads a live source until it is told to stop, and reopens it when it is lost.
+
+    It alone touches its capture, and releases it when it ends, however late that is: releasing a
+    capture under a read that hangs would crash.
+    """
+
+    FAILED_READS = 10  # in a row: some drivers fail a read now and then
+    AFTER_A_FAILED_READ_S = 0.05
+    LATE_S = 1.0  # what OpenCV's own time limits may be exceeded by
+
+    def __init__(self, live: LiveSource, source: str, capture: Any = None) -> None:
+        super().__init__(name="frames", daemon=True)
+        self._live = live
+        self._source = source
+        self._capture = capture
+        self._took = 0.0  # seconds that the last try to open it took
+        self.stop = threading.Event()
+        self._due = math.inf  # when the present call of OpenCV should have come back
+
+    def is_fine(self) -> bool:
+        """False when it hangs, or has died without being told to stop."""
+        return self.stop.is_set() or (self.is_alive() and time.monotonic() < self._due)
+
+    def run(self) -> None:
+        """Read and reopen in turn."""
+        while not self.stop.is_set():
+            if self._capture is None:
+                self._reopen()
+                continue
+            trouble = self._read()
+            self._release()
+            if trouble is not None:
+                self._live.lost(trouble)
+        self._release()
+
+    def _read(self) -> str | None:
+        """Show each picture; what is wrong once none comes any more, None when told to stop."""
+        good_at, failed = time.monotonic(), 0
+        while True:
+            with self._call(STALL_TIMEOUT_S):
+                good, image = read_picture(self._capture)
+            if self.stop.is_set():
+                return None
+            # Even where a picture came: FFmpeg gives up waiting with one that it had kept back.
+            if time.monotonic() - good_at >= STALL_TIMEOUT_S:
+                return "sends no picture"
+            if image is not None:
+                good_at, failed = time.monotonic(), 0
+                if not self._live.show(image):
+                    return "sends the same picture over and over"
+            elif not good:
+                failed += 1
+                if failed >= self.FAILED_READS:
+                    return "is gone"
+                self.stop.wait(self.AFTER_A_FAILED_READ_S)
+
+    def _reopen(self) -> None:
+        """Wait, then try once. macOS asks for permission on the main thread alone, but gave it when
+        the source was first opened: from then on any thread will do."""
+        pause = max(REOPEN_PAUSES_S[0], self._live.next_pause() - self._took)
+        if self.stop.wait(pause):
+            return
+        started = time.monotonic()
+        not_yet = (SourceError, import_cv2().error)
+        with self._call(2 * OPEN_TIMEOUT_S), contextlib.suppress(*not_yet):
+            self._capture, _ = open_live(self._source)
+        self._took = time.monotonic() - started
+
+    def _release(self) -> None:
+        if self._capture is not None:
+            with self._call(STALL_TIMEOUT_S):
+                self._capture.release()
+            self._capture = None
+
+    @contextlib.contextmanager
+    def _call(self, within: float) -> Iterator[None]:
+        """Around what should come back within so many seconds, or hangs."""
+        self._due = time.monotonic() + within + self.LATE_S
+        try:
+            yield
+        finally:
+            self._due = math.inf
+
+
+class NoiseWatch:
+    """Notices a camera that froze: noise made each of its pictures differ, and now none does.
+
+    A drawn picture may stand still for ever, and so may one without any contrast (a covered lens);
+    of those nothing is said.
+    """
+
+    NOISY = 100  # pictures that differed, one after the other
+    CONTRAST = 32  # grey levels of 255
+
+    def __init__(self) -> None:
+        self._last: np.ndarray | None = None
+        self._differed = 0
+        self._still_since: float | None = None
+
+    def still_for(self, image: np.ndarray, now: float) -> float:
+        """Seconds for which a noisy camera has sent nothing but this picture; 0 if it is new."""
+        sample = image[::8, ::8]
+        last, self._last = self._last, sample.copy()
+        if last is None or last.shape != sample.shape or (last != sample).any():
+            self._differed = 1 if self._still_since is not None else self._differed + 1
+            self._still_since = None
+            return 0.0
+        contrast = (sample.max(axis=(0, 1)).astype(int) - sample.min(axis=(0, 1))).max()
+        if self._differed < self.NOISY or contrast < self.CONTRAST:
+            self._differed = 0
+            return 0.0
+        if self._still_since is None:
+            self._still_since = now
+        return now - self._still_since
+
+    def start_again(self) -> None:
+        """Give a source that was reopened as much time as before."""
+        if self._still_since is not None:
+            self._still_since = time.monotonic()
+
+
+def open_live(source: str) -> tuple[Any, np.ndarray]:
+    """Open a camera or stream and read its first picture.
+
+    Returns the OpenCV capture and the picture: (height, width, 3), uint8, BGR. Raises SourceError.
+    """
+    camera = source_kind(source) is SourceKind.CAMERA
+    capture = import_cv2().VideoCapture(int(source)) if camera else open_stream(source)
+    # A camera may need some seconds; a stream may begin with something broken.
+    deadline = time.monotonic() + (OPEN_TIMEOUT_S if camera else 1.0)
+    while capture.isOpened():
+        _, image = read_picture(capture)
+        if image is not None:
+            return capture, image
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.005)
+    capture.release()
+    if camera:
+        raise SourceError(camera_trouble(int(source)))
+    raise SourceError(
+        f"stream {without_password(source)} shows no picture; is it on, and is the address right?"
+    )
+
+
+def camera_trouble(number: int) -> str:
+    """Why a camera shows nothing, as far as the system tells."""
+    hint = "--list-cameras shows what there is, --source takes a video too"
+    if sys.platform == "darwin":
+        return (
+            f"camera {number} is not there, in use, or not allowed; allow it for your terminal in "
+            f"System Settings > Privacy & Security > Camera, then start again; {hint}"
+        )
+    device = f"/dev/video{number}"
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
+    except OSError as error:
+        if error.errno in (EACCES, EPERM):
+            return (
+                f"camera {number} is not allowed: you may not use {device} (on most systems those "
+                "in the group video may)"
+            )
+        if error.errno == EBUSY:
+            return f"camera {number} is in use; end the other program that shows it"
+        return f"camera {number} is not there; {hint}"
+    return f"camera {number} shows no picture; another program may be using it; {hint}"
+
+
+def open_stream(url: str) -> Any:
+    """OpenCV's capture of a stream, opened or not. Raises SourceError for what is no such URL."""
+    cv2 = import_cv2()
+    if not url.lower().startswith(("http://", "https://", "rtsp://", "rtsps://")):
+        raise SourceError(
+            f"{without_password(url)}: only http, https and rtsp streams can be watched"
+        )
+    limits = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+        int(OPEN_TIMEOUT_S * 1000),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        int(STALL_TIMEOUT_S * 1000),
+        # Each further thread decodes a picture of its own, which makes all of them one later: with
+        # 16 a stream of H.264 at 30 a second came half a second late.
+        cv2.CAP_PROP_N_THREADS,
+        1,
+    ]
+    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    # JPEGs are decoded here: OpenCV would squeeze each into the size of the first.
+    if int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
+        capture.set(cv2.CAP_PROP_FORMAT, -1)
+    return capture
+
+
+def read_picture(capture: Any) -> tuple[bool, np.ndarray | None]:
+    """Read once: whether anything came, and the picture, or None where that was none."""
+    cv2 = import_cv2()
+    try:
+        good, image = capture.read()
+        if good and image.ndim == 2:  # the bytes of a JPEG
+            image = cv2.imdecode(image, cv2.IMREAD_COLOR)
+    except cv2.error:
+        return False, None
+    return good, image if good else None
 
 
 # -------------------------------------------------------------------------------------- scene gate
@@ -2786,6 +3122,10 @@ def watch(
     faults = 0
     while not frames.ended and (limit is None or narrator.count < limit):
         frame = frames.newest(timeout=0.1)
+        for sentence in frames.news():
+            tell(sentence)
+            if voice is not None:
+                voice.say(sentence, narrator.count)
         if not stdout_is_read():
             raise Ended
         # While the voice speaks no caption is made: it would be old when its turn came.

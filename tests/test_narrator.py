@@ -48,8 +48,9 @@ class Voice:
 class Frames:
     """Stand-in: as many frames as asked for, all different, none of them waited for."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, news: list[str] | None = None) -> None:
         self.left = count
+        self.untold = news or []
 
     @property
     def ended(self) -> bool:
@@ -58,6 +59,10 @@ class Frames:
     def newest(self, timeout: float) -> Frame:
         self.left -= 1
         return frame()
+
+    def news(self) -> list[str]:
+        news, self.untold = self.untold, []
+        return news
 
 
 def frame(age: float = 0.0) -> Frame:
@@ -71,8 +76,14 @@ def narrator(describe: Describe, voice: Voice | None = None, as_json: bool = Fal
     return Narrator(engine, speaker, Captions(as_json), "What is there?")
 
 
-def run_loop(describe: Describe, frames: int, voice: Voice | None = None, **settings: Any) -> None:
-    source: Any = Frames(frames)
+def run_loop(
+    describe: Describe,
+    frames: int,
+    voice: Voice | None = None,
+    news: list[str] | None = None,
+    **settings: Any,
+) -> None:
+    source: Any = Frames(frames, news)
     speaker: Any = voice
     options = {"limit": None, "debug": False, **settings}
     watch(source, SceneGate(always=True), narrator(describe, voice), speaker, **options)
@@ -178,6 +189,18 @@ def test_no_caption_is_made_while_the_voice_speaks(capsys: pytest.CaptureFixture
     voice = Voice(busy_for=5)
     run_loop(says("A cat."), frames=7, voice=voice)
     assert voice.log == ["said A cat."] * 2
+
+
+def test_news_of_the_source_is_told_and_spoken(capsys: pytest.CaptureFixture[str]) -> None:
+    voice = Voice()
+    run_loop(says("A cat."), frames=2, voice=voice, news=["The camera is gone.", "It is back."])
+    assert (
+        voice.log
+        == [f"said {text}" for text in ("The camera is gone.", "It is back.")] + ["said A cat."] * 2
+    )
+    captured = capsys.readouterr()
+    assert captured.err == "pete_sounds: The camera is gone.\npete_sounds: It is back.\n"
+    assert captured.out == "A cat.\n" * 2
 
 
 def test_a_closed_stdout_ends_the_narration(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Measures Frames for longer than a test may take, and prints a table.
+
+    PYTHONPATH=. .venv/bin/python tests/measure_frames.py 2>/dev/null
+
+(stderr is where OpenCV tells of every fault that is caused here.)
+
+What it shows: how long a stream takes to be watched again after its server was killed, stalled or
+sent garbage, with what was told, and the threads and descriptors before and after; how old the
+newest frame of a 30 a second stream is for a slow reader; and what 200 broken files are answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from conftest import MjpegCamera, as_jpeg, made_at, stamped_picture, write_video
+
+import pete_sounds
+from pete_sounds import ExitCode, Frames, PeteError
+
+FAULTS = {
+    "killed": (MjpegCamera.kill, MjpegCamera.restart),
+    "stalled": (MjpegCamera.stall, MjpegCamera.come_back),
+    "garbage": (MjpegCamera.send_garbage, MjpegCamera.come_back),
+}
+
+
+def descriptors() -> int:
+    """Open file descriptors of this process."""
+    return len(os.listdir("/dev/fd"))
+
+
+def reading_threads() -> int:
+    """Threads of Frames."""
+    return sum(thread.name == "frames" for thread in threading.enumerate())
+
+
+def native_threads() -> int:
+    """All threads of this process, those of OpenCV and FFmpeg too; 0 where nobody tells."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else 0
+
+
+def look_on(frames: Frames, seconds: float, heard: list[str]) -> bool:
+    """Look at every frame for some seconds, or until the source is back; True if it is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        frames.newest(0.05)
+        news = frames.news()
+        heard += news
+        if any(sentence.endswith("is back.") for sentence in news):
+            return True
+    return False
+
+
+def measure_outages(times: int) -> None:
+    """Kill, stall and send garbage, so many times each, with one Frames for all of it."""
+    camera = MjpegCamera()
+    camera.film(lambda: as_jpeg(stamped_picture(320, 240)))
+    with contextlib.closing(camera), contextlib.closing(Frames(camera.url)) as frames:
+        look_on(frames, 1, [])
+        for name, (break_it, mend_it) in FAULTS.items():
+            before = (reading_threads(), descriptors(), native_threads())
+            resumed, messages = [], Counter[int]()
+            for number in range(times):
+                heard: list[str] = []
+                break_it(camera)
+                # Away for 6 to 24 s, so that it comes back at any place in a pause or a try.
+                assert not look_on(frames, 6 + number * 7 % 19, heard)
+                mended_at = time.monotonic()
+                mend_it(camera)
+                assert look_on(frames, 30, heard), f"{name}: never back"
+                assert frames.newest(5) is not None
+                resumed.append(time.monotonic() - mended_at)
+                messages[len(heard)] += 1
+            look_on(frames, 1, [])
+            after = (reading_threads(), descriptors(), native_threads())
+            print(
+                f"{name:8} x{times}: resumed in {statistics.median(resumed):.1f} s at the median, "
+                f"{max(resumed):.1f} s at most; messages an outage {dict(messages)}; "
+                f"threads, descriptors, native threads {before} -> {after}",
+                flush=True,
+            )
+
+
+def measure_age(minutes: float) -> None:
+    """A reader that takes up to a second between two looks, and the age of what it sees."""
+    camera = MjpegCamera(fps=30)
+    camera.film(lambda: as_jpeg(stamped_picture()))
+    ages = []
+    with contextlib.closing(camera), contextlib.closing(Frames(camera.url)) as frames:
+        deadline = time.monotonic() + minutes * 60
+        while time.monotonic() < deadline:
+            frame = frames.newest(1)
+            if frame is not None:
+                ages.append(time.monotonic() - made_at(frame.image))
+            time.sleep(random.uniform(0, 1))
+    ages.sort()
+    print(
+        f"age of the newest frame, {len(ages)} looks in {minutes:g} minutes: median "
+        f"{ages[len(ages) // 2]:.3f} s, 99 % {ages[len(ages) * 99 // 100]:.3f} s, "
+        f"most {ages[-1]:.3f} s, above 0.2 s {sum(age > 0.2 for age in ages)}",
+        flush=True,
+    )
+
+
+def broken_files(folder: Path, count: int) -> list[Path]:
+    """Files of random, truncated, damaged and mislabelled bytes; the same ones each time."""
+    dice = random.Random(5)
+    images = [stamped_picture(320, 48) for _ in range(6)]
+    videos = [write_video(folder / f"whole{suffix}", images) for suffix in (".mp4", ".mkv", ".avi")]
+    whole = [video.read_bytes() for video in videos] + [as_jpeg(images[0])]
+    suffixes = [".mp4", ".mkv", ".avi", ".jpg", ".png", ".gif", ".webp", ".txt", ".mjpeg", ".sdp"]
+    suffixes += [".m3u8", ".ts", ".wav", ".tiff", ""]
+    files = []
+    for number in range(count):
+        content = bytearray(dice.choice(whole))
+        kind = number % 4
+        if kind == 0:
+            content = bytearray(dice.randbytes(dice.randrange(100_000)))
+        elif kind == 1:
+            del content[dice.randrange(len(content)) :]
+        elif kind == 2:
+            for _ in range(50):
+                content[dice.randrange(len(content))] = dice.randrange(256)
+        else:
+            content = bytearray(Path(__file__).read_bytes())
+        files.append(folder / f"{number}{dice.choice(suffixes)}")
+        files[-1].write_bytes(content)
+    return files
+
+
+def answer_to(path: Path) -> str:
+    """What comes of watching this file, which must be nothing but frames or one clear line."""
+    try:
+        frames = Frames(str(path))
+    except PeteError as error:
+        in_one_line = len(str(error).splitlines()) == 1 and error.exit_code is ExitCode.SOURCE
+        return "refused" if in_one_line else f"WRONG: {error!r}"
+    with contextlib.closing(frames):
+        deadline = time.monotonic() + 5
+        while not frames.ended and time.monotonic() < deadline:
+            frames.newest(0.1)
+        return "shown to its end" if frames.ended else "STILL shown after 5 s"
+
+
+def measure_files(count: int) -> None:
+    """Open every broken file in this one process, and look at what it shows."""
+    answers: Counter[str] = Counter()
+    slowest = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        files = broken_files(Path(folder), count)
+        before = (reading_threads(), descriptors())
+        for path in files:
+            started = time.monotonic()
+            answers[answer_to(path)] += 1
+            slowest = max(slowest, time.monotonic() - started)
+        after = (reading_threads(), descriptors())
+        print(
+            f"{count} broken files: {dict(answers)}, slowest {slowest:.1f} s; "
+            f"threads, descriptors {before} -> {after}",
+            flush=True,
+        )
+        measure_program(files[:: max(1, count // 10)])
+
+
+def measure_program(files: list[Path]) -> None:
+    """Those that are refused given to the program itself, which must name them in one line."""
+    answers: Counter[str] = Counter()
+    for path in files:
+        if answer_to(path) == "refused":
+            command = [sys.executable, pete_sounds.__file__, "--source", str(path), "--mute"]
+            result = subprocess.run(
+                command, check=False, capture_output=True, text=True, timeout=60
+            )
+            answers[f"code {result.returncode}, {len(result.stderr.splitlines())} line"] += 1
+    print(f"the program on those that are refused: {dict(answers)}", flush=True)
+
+
+def main() -> None:
+    """Measure, shortest first."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--times", type=int, default=10, help="outages of each kind")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of looking at a stream")
+    parser.add_argument("--files", type=int, default=200, help="broken files")
+    options = parser.parse_args()
+    if options.files:
+        measure_files(options.files)
+    if options.minutes:
+        measure_age(options.minutes)
+    if options.times:
+        measure_outages(options.times)
+
+
+if __name__ == "__main__":
+    main()
