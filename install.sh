@@ -335,7 +335,8 @@ install_packages() {
   choose_torch
   say 'Installing the packages (a few minutes the first time) ...'
   [ ! -t 2 ] || quiet=
-  uv_pip_install ${quiet:+"$quiet"} -r requirements.txt ||
+  # Compiled now, or each start would do it that may not write there: torch's takes 2 s.
+  uv_pip_install ${quiet:+"$quiet"} --compile-bytecode -r requirements.txt ||
     die 'the packages could not be installed: uv says why above. Run ./install.sh again.'
   .venv/bin/python -c 'import cv2, mlx.core, torch, torchvision' >"$LOG" 2>&1 ||
     die "the packages are installed but don't load: $(tail -n 1 "$LOG")"
@@ -346,9 +347,8 @@ install_packages() {
 # ---------------------------------------------------------------- the three commands
 
 fetch_model() {
-  if [ "$(uname -s)/$(uname -m)" != Darwin/arm64 ]; then
-    say 'The model is fetched on the first start; --demo needs none.'
-  elif ! .venv/bin/python -c 'import sys, pete_sounds; sys.exit(pete_sounds.install_model())'; then
+  say "Fetching the model that suits this machine ..."
+  if ! .venv/bin/python -c 'import sys, pete_sounds; sys.exit(pete_sounds.install_model())'; then
     say 'The model is not here yet: the next start tries again, and --demo works meanwhile.'
   fi
 }

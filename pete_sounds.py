@@ -7,6 +7,7 @@ this file:
 
     camera / video / picture / stream
        -> Frames      the newest frame only, with its time; reopens what was lost
+       -> Sight       can anything be told from the picture?
        -> SceneGate   did anything change since the last caption?
        -> Engine      frame + prompt -> pieces of text, as they are generated: mlx or torch
        -> Narrator    pieces -> sentences -> the voice and the outputs
@@ -1181,7 +1182,6 @@ class Trouble(enum.Enum):
     COVERED = "The lens seems to be covered."
     BRIGHT = "The picture is too bright to see."
     BLURRED = "The picture is badly out of focus."
-    FROZEN = "The picture is frozen."
 
 
 NO_LIGHT = {Trouble.DARK, Trouble.COVERED}
@@ -1196,8 +1196,7 @@ class Sight:
     the trouble that lasts and was said. What is dark, bright or blurred must last: a black frame
     between two scenes is nothing. Each limit is wider for a trouble that was told, so that it is
     not told again and again. In doubt the picture is fine: a plain wall is, and so is a dim room.
-
-    live: the source is a camera or a stream. A file may well show the same picture for long.
+    A picture that froze is the business of Frames, which reopens the camera.
     """
 
     LASTS_S = 0.5  # before it is told
@@ -1210,10 +1209,9 @@ class Sight:
     BLUR = (7.5, 6.5)  # edge widths in pixels of 160: from which on, and until which, blurred
     FOCUS_EVERY_S = 0.25
 
-    def __init__(self, live: bool, shrinker: Shrinker | None = None) -> None:
+    def __init__(self, shrinker: Shrinker | None = None) -> None:
         self._cv2 = import_cv2()
         self._shrinker = shrinker or Shrinker()
-        self._freeze = Freeze() if live else None
         self._view = EarlierView()
         self.trouble: Trouble | None = None
         self.told: Trouble | None = None
@@ -1245,8 +1243,7 @@ class Sight:
         """Seconds that a trouble, or none, must last."""
         if trouble is None:
             return self.OVER_S
-        patience = {Trouble.BLURRED: self.BLUR_LASTS_S, Trouble.FROZEN: 0.0}
-        return patience.get(trouble, self.LASTS_S)
+        return self.BLUR_LASTS_S if trouble is Trouble.BLURRED else self.LASTS_S
 
     def _trouble_of(self, frame: Frame) -> Trouble | None:
         import numpy as np
@@ -1255,7 +1252,6 @@ class Sight:
         luma = small.cells @ np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
         ranked = np.sort(luma[::2, ::2], axis=None)
         low, high = float(ranked[len(ranked) // 50]), float(ranked[-len(ranked) // 50])
-        frozen = self._freeze is not None and self._freeze.look(frame)
         dark = self.TOLD_FACTOR if self.told in NO_LIGHT else 1.0
         if high < self.DARK * dark and high - low < self.DARK_CONTRAST * dark:
             return Trouble.COVERED if self._view.is_covered_by(luma) else Trouble.DARK
@@ -1264,8 +1260,6 @@ class Sight:
         share = self.BLOWN_SHARE - (0.05 if self.told is Trouble.BRIGHT else 0.0)
         if float(ranked[int(len(ranked) * (1 - share))]) > self.BLOWN:
             return Trouble.BRIGHT
-        if frozen:
-            return Trouble.FROZEN
         if self._is_blurred(small, frame.taken):
             return Trouble.BLURRED
         self._view.keep(luma, frame.taken)
@@ -1318,43 +1312,6 @@ class EarlierView:
         detail = luma - self._cv2.blur(luma, (9, 9))
         shifted: np.ndarray = detail - detail.mean()
         return shifted
-
-
-class Freeze:
-    """Tells when a live picture has stopped. A sensor's noise never gives the same frame twice, so
-    one that was alive and then repeats itself byte by byte is stuck. A camera that sends a test
-    card, or a codec that repeats still pictures for some time, has done so before: it is let be."""
-
-    AFTER_S = 5.0
-    ALIVE = 30  # frames that were unlike the one before
-    PAUSES = 4.0  # times as long as it has ever repeated a frame
-    FORGET = 0.99  # for each new picture
-
-    def __init__(self) -> None:
-        self._image: np.ndarray | None = None
-        self._taken = self._changed_at = 0.0
-        self._changes = 0
-        self._pause = 0.0  # the longest, seconds
-
-    def look(self, frame: Frame) -> bool:
-        """True while the picture is stuck."""
-        same = self._image is not None and self._is_same(frame.image, self._image)
-        if not same:
-            pause = self._taken - self._changed_at
-            if pause < max(self.AFTER_S, self.PAUSES * self._pause):
-                self._pause = max(pause, self.FORGET * self._pause)
-            self._changes += 1
-            self._changed_at = frame.taken
-        self._image, self._taken = frame.image, frame.taken
-        lasted = frame.taken - self._changed_at
-        return self._changes > self.ALIVE and lasted >= max(self.AFTER_S, self.PAUSES * self._pause)
-
-    def _is_same(self, image: np.ndarray, other: np.ndarray) -> bool:
-        import numpy as np
-
-        if not np.array_equal(image[::16], other[::16]):  # nearly always enough
-            return False
-        return np.array_equal(image, other)
 
 
 def edge_width(picture: np.ndarray) -> float | None:
@@ -1453,30 +1410,35 @@ def find_weights(model: str, weights: Weights) -> Path:
 
     What is made is kept in .hf_cache and found again without the network. Raises ModelError.
     """
-    folder = Path(os.path.expanduser(model))  # Path.expanduser() raises for an unknown ~user
-    if model in PRESETS:
-        checkpoint: Checkpoint | None = PRESETS[model][weights.library]
-    elif os.path.isdir(folder):  # Path.is_dir() raises for a name that is too long
-        checkpoint = None
-    elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
-        checkpoint = Checkpoint(model)
-    else:
-        raise ModelError(
-            f"--model {model} is no preset ({', '.join(PRESETS)}), no folder, and no "
-            "Hub repository (owner/name)"
-        )
+    place = locate(model, weights.library)
     try:
-        if checkpoint is None:
-            key = f"{folder_key(folder)}-{weights.value}"
-            return made_from(folder, weights, key, label=folder.resolve().name)
-        key = f"{checkpoint_key(checkpoint)}-{weights.value}"
+        if isinstance(place, Path):
+            key = f"{folder_key(place)}-{weights.value}"
+            return made_from(place, weights, key, label=place.resolve().name)
+        key = f"{checkpoint_key(place)}-{weights.value}"
         if is_complete(KEPT / key):
             return KEPT / key
-        return made_from(fetched(checkpoint), weights, key, label=checkpoint.repository)
+        return made_from(fetched(place), weights, key, label=place.repository)
     except OSError as error:
         raise ModelError(
             f"the model can't be kept in {CACHE}: {error.strerror or error}"
         ) from error
+
+
+def locate(model: str, library: str) -> Checkpoint | Path:
+    """What --model means to a library: a checkpoint on the Hub, or a folder. Raises ModelError."""
+    if model in PRESETS:
+        return PRESETS[model][library]
+    folder = Path(os.path.expanduser(model))  # Path.expanduser() raises for an unknown ~user
+    if os.path.isdir(folder):  # Path.is_dir() raises for a name that is too long
+        read_config(folder)
+        return folder
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
+        return Checkpoint(model)
+    raise ModelError(
+        f"--model {model} is no preset ({', '.join(PRESETS)}), no folder, and no "
+        "Hub repository (owner/name)"
+    )
 
 
 def is_on_disk(model: str, weights: Weights) -> bool:
@@ -1652,8 +1614,11 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
         guard_rotary_base(config, source)
     elif "quantization" in config:
         raise ModelError(f"{label} holds weights for mlx alone; --engine mlx can use them")
-    if "quantization" in config or not needs_conversion(source, weights):
-        return source
+    try:
+        if "quantization" in config or not needs_conversion(source, weights):
+            return source
+    except Exception as error:
+        raise ModelError(f"the weights of {label} can't be read: {reason_of(error)}") from error
     tell(f"making the {weights.value} weights of {label} (once)")
     KEPT.mkdir(parents=True, exist_ok=True)
     # Made elsewhere and moved when whole: a start that was cut off leaves nothing half-made, but
@@ -1704,11 +1669,7 @@ def convert(source: Path, target: Path, weights: Weights) -> None:
         if weights is Weights.TORCH_BFLOAT16:
             round_to_bfloat16(Path(clean), target)
             return
-        prepare_hub(offline=True)
-        hide_torch()
-        import mlx_vlm
-
-        mlx_vlm.convert(
+        import_mlx_vlm().convert(
             clean,
             str(target),
             quantize=True,
@@ -3070,6 +3031,17 @@ class Narrator:
         self._prompt = prompt
         self.count = 0
 
+    @property
+    def busy(self) -> bool:
+        """True while the voice speaks."""
+        return self._voice is not None and self._voice.busy
+
+    def announce(self, sentence: str) -> None:
+        """Say and print something that is no caption."""
+        tell(sentence)
+        if self._voice is not None:
+            self._voice.say(sentence, self.count)
+
     def narrate(self, frame: Frame) -> None:
         """Describe one frame. Raises what the engine raises; nothing is printed then."""
         started = time.monotonic()
@@ -3113,8 +3085,8 @@ def stamped(pieces: Iterable[str], times: list[float]) -> Iterator[str]:
 def watch(
     frames: Frames,
     gate: SceneGate,
+    sight: Sight,
     narrator: Narrator,
-    voice: Voice | None,
     limit: int | None,
     debug: bool,
 ) -> None:
@@ -3123,13 +3095,19 @@ def watch(
     while not frames.ended and (limit is None or narrator.count < limit):
         frame = frames.newest(timeout=0.1)
         for sentence in frames.news():
-            tell(sentence)
-            if voice is not None:
-                voice.say(sentence, narrator.count)
+            narrator.announce(sentence)
         if not stdout_is_read():
             raise Ended
+        if frame is None:
+            continue
+        trouble = sight.look(frame)
+        if frames.ended and sight.trouble is not None:  # a picture, or the last frame of a film
+            trouble = trouble or sight.trouble.value
+        if trouble is not None:
+            narrator.announce(trouble)
+        wanted = gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
         # While the voice speaks no caption is made: it would be old when its turn came.
-        if frame is None or not gate.wants(frame) or (voice is not None and voice.busy):
+        if not wanted or not sight.readable or narrator.busy:
             continue
         try:
             narrator.narrate(frame)
@@ -3452,6 +3430,7 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
     choice = choose_engine(options.engine, options.bits)
+    locate(options.model, choice.name)  # Nobody should wait seconds for a word mistyped.
     # Camera and voice are opened while the engine's packages are imported.
     packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
     packages.start()
@@ -3468,13 +3447,14 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     tell(f"engine: {engine.label} ({choice.why})")
     tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
     narrator = Narrator(engine, voice, Captions(options.json), options.prompt)
+    shrinker = Shrinker()
+    gate, sight = SceneGate(options.always, shrinker), Sight(shrinker)
     try:
-        watch(frames, SceneGate(options.always), narrator, voice, options.limit, options.debug)
+        watch(frames, gate, sight, narrator, options.limit, options.debug)
     except PeteError as error:
-        tell(str(error))
+        narrator.announce(str(error))  # Who can't see the screen must hear why it falls silent.
         error.told = True
-        if voice is not None:  # Who can't see the screen must hear why it falls silent.
-            voice.say(str(error), narrator.count)
+        if voice is not None:
             voice.wait_until_quiet()
         raise
     if voice is not None:

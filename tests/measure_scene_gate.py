@@ -46,7 +46,7 @@ class Watched:
 def watched(film: Iterator[tuple[float, np.ndarray]]) -> Watched:
     """Show a film to a gate and a Sight that share their Shrinker."""
     shrinker, result = Shrinker(), Watched()
-    gate, sight = SceneGate(shrinker=shrinker), Sight(live=True, shrinker=shrinker)
+    gate, sight = SceneGate(shrinker=shrinker), Sight(shrinker)
     for at, image in film:
         frame = Frame(image, taken=BASE_S + at, at=at)
         result.frames += 1
@@ -130,7 +130,7 @@ def measure_cost() -> None:
 def looks(images: list[np.ndarray], with_sight: bool) -> Iterator[bool]:
     """Look at one image after the other, for ever."""
     shrinker = Shrinker()
-    gate, sight = SceneGate(shrinker=shrinker), Sight(live=True, shrinker=shrinker)
+    gate, sight = SceneGate(shrinker=shrinker), Sight(shrinker)
     for number in itertools.count():
         frame = Frame(images[number % len(images)], BASE_S + number / 15, number / 15)
         if with_sight:

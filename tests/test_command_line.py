@@ -159,7 +159,8 @@ def test_any_command_line_is_taken_or_refused_and_nothing_else(arguments: list[s
 
 def test_without_options_the_first_camera_and_the_default_model_are_used() -> None:
     options = vars(parse_arguments([]))
-    assert (options["source"], options["model"], options["engine"]) == ("0", "smolvlm2-256m", "mlx")
+    expected = ("0", "smolvlm2-256m", "auto", None)
+    assert tuple(options[name] for name in ("source", "model", "engine", "bits")) == expected
     assert (options["limit"], options["rate"], options["volume"]) == (None, 200, 1.0)
     assert not any(options[name] for name in ("demo", "mute", "json", "always", "once", "debug"))
 
@@ -382,7 +383,7 @@ def test_weights_that_are_none_are_told(program: Program, picture: Path, tiny: P
     (broken / "model.safetensors").write_bytes(b"no weights at all")
     result = program("--source", picture, "--model", broken, "--mute")
     assert result.returncode == ExitCode.MODEL
-    assert "can't be converted" in result.stderr.splitlines()[-1]
+    assert "weights of broken can't be read" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import pete_sounds
-from pete_sounds import Captions, Ended, EngineError, Frame, Narrator, SceneGate, watch
+from pete_sounds import Captions, Ended, EngineError, Frame, Narrator, SceneGate, Sight, watch
 
 Describe = Callable[[np.ndarray, str], Iterator[str]]
 
@@ -84,9 +84,8 @@ def run_loop(
     **settings: Any,
 ) -> None:
     source: Any = Frames(frames, news)
-    speaker: Any = voice
     options = {"limit": None, "debug": False, **settings}
-    watch(source, SceneGate(always=True), narrator(describe, voice), speaker, **options)
+    watch(source, SceneGate(always=True), Sight(), narrator(describe, voice), **options)
 
 
 def says(text: str) -> Describe:

@@ -28,7 +28,7 @@ def said(
     film: Iterable[tuple[float, np.ndarray]], sight: Sight | None = None
 ) -> list[tuple[float, str]]:
     """What Sight says of a film, and when."""
-    sight = sight or Sight(live=True)
+    sight = sight or Sight()
     sentences = []
     for at, image in film:
         sentence = sight.look(Frame(image, taken=1000.0 + at, at=at))
@@ -54,7 +54,7 @@ def between(start: float, end: float, usual: Picture, other: Picture) -> Callabl
 @pytest.mark.parametrize("scene", [wall, room, carpet])
 def test_nothing_is_said_of_a_picture_that_can_be_seen(scene: Callable, condition: str) -> None:
     picture = scene(np.random.default_rng(4))
-    sight = Sight(live=True)
+    sight = Sight()
     assert said(film(lambda at: picture, 1.5, STILL[condition]), sight) == []
     assert sight.readable
 
@@ -84,7 +84,7 @@ def test_a_dim_room_can_be_seen_while_there_is_contrast_in_it() -> None:
 
 def test_a_short_black_picture_is_nothing() -> None:
     scene = between(1.0, 1.3, furnished(), furnished() * 0)
-    sight, unreadable = Sight(live=False), 0
+    sight, unreadable = Sight(), 0
     for at, image in film(scene, 3):
         assert sight.look(Frame(image, taken=at, at=at)) is None
         unreadable += not sight.readable
@@ -161,53 +161,4 @@ def test_a_lens_that_searches_for_its_focus_is_not_told() -> None:
 # -- a picture that stands still
 
 
-def standing(seconds: float, alive: float) -> Iterator[tuple[float, np.ndarray]]:
-    """A film that is alive for some seconds, then repeats its last frame for three times as long as
-    is asked, as a stuck driver does, and is alive again for two."""
-    frames = [image for _, image in film(lambda at: SHOWN, max(alive, 1 / FPS), NOISY)]
-    stuck = [frames[-1].copy() for _ in range(int(seconds * FPS))]
-    again = [image for _, image in film(lambda at: SHOWN, 2, NOISY)]
-    return ((number / FPS, image) for number, image in enumerate([*frames, *stuck, *again]))
-
-
 SHOWN = furnished()
-
-
-def test_a_live_picture_that_stops_is_frozen() -> None:
-    times = said(standing(8, alive=4))
-    assert [sentence for _, sentence in times] == [Trouble.FROZEN.value, CLEAR_AGAIN]
-    assert 8.8 <= times[0][0] <= 9.2
-    assert 12.4 <= times[1][0] <= 12.7
-
-
-def test_a_file_may_show_one_picture_for_long() -> None:
-    assert said(standing(8, alive=4), Sight(live=False)) == []
-
-
-def test_a_test_card_was_never_alive() -> None:
-    assert said(cards_of_a_camera(seconds=12)) == []
-
-
-def cards_of_a_camera(seconds: float) -> Iterator[tuple[float, np.ndarray]]:
-    """A network camera that sends one JPEG again and again, and after a while another."""
-    cards = [np.clip(SHOWN * gain, 0, 255).astype(np.uint8) for gain in (1.0, 0.8)]
-    for number in range(int(seconds * FPS)):
-        yield number / FPS, cards[number // (7 * FPS) % 2].copy()
-
-
-def test_a_codec_that_repeats_still_pictures_is_not_frozen() -> None:
-    """Key frames two seconds apart, and nothing new in between; then seven seconds of nothing."""
-    images = [image for _, image in film(lambda at: SHOWN, 4, NOISY)]
-    alive = [(number / FPS, image) for number, image in enumerate(images)]
-    for second in range(4, 12, 2):
-        alive += [(second + n / FPS, images[second]) for n in range(2 * FPS)]
-    alive += [(12 + n / FPS, images[0]) for n in range(7 * FPS)]
-    assert said(alive) == []
-
-
-def test_a_covered_lens_whose_black_repeats_itself_is_not_called_frozen() -> None:
-    black = furnished() * 0
-    camera = Camera(fps=FPS, noise=0.0)
-    alive = list(film(lambda at: SHOWN, 3))
-    dark = [(3 + at, image) for at, image in film(lambda at: black, 8, camera)]
-    assert [sentence for _, sentence in said([*alive, *dark])] == [Trouble.COVERED.value]
