@@ -1416,8 +1416,8 @@ def find_weights(model: str, weights: Weights) -> Path:
             key = f"{folder_key(place)}-{weights.value}"
             return made_from(place, weights, key, label=place.resolve().name)
         key = f"{checkpoint_key(place)}-{weights.value}"
-        if is_complete(KEPT / key):
-            return KEPT / key
+        if (made := already_made(key)) is not None:
+            return made
         return made_from(fetched(place), weights, key, label=place.repository)
     except OSError as error:
         raise ModelError(
@@ -1474,12 +1474,52 @@ def is_complete(folder: Path) -> bool:
 def fetched(checkpoint: Checkpoint) -> Path:
     """The folder of a checkpoint that was fetched and checked, now or by an earlier start."""
     note = KEPT / f"{checkpoint_key(checkpoint)}.fetched"
-    if note.is_file() and is_complete(folder := Path(note.read_text("utf-8"))):
-        return folder
+    if note.is_file():
+        known = json.loads(note.read_text("utf-8"))
+        if is_complete(folder := Path(known["folder"])):
+            refuse_changes(folder, known["files"])
+            return folder
     folder = fetch(checkpoint)
     KEPT.mkdir(parents=True, exist_ok=True)
-    note.write_text(str(folder), "utf-8")
+    note.write_text(json.dumps({"folder": str(folder), "files": seal(folder)}), "utf-8")
     return folder
+
+
+SEAL = "seal.json"  # beside the weights that were made here
+
+
+def seal(folder: Path) -> dict[str, list[Any]]:
+    """Size, time of change (ns) and SHA-256 of each file that a model is loaded from."""
+    files = {}
+    for file in (file for pattern in WANTED_FILES for file in folder.glob(pattern)):
+        if file.name != SEAL:
+            status = file.stat()
+            with file.open("rb") as content:
+                files[file.name] = [status.st_size, status.st_ctime_ns, sha256_of(content)]
+    return files
+
+
+def refuse_changes(folder: Path, files: dict[str, list[Any]]) -> None:
+    """Compare a folder with its seal; what is not as it was is deleted and refused.
+
+    Only a file that has another size or time of change is read: a second, for a large one.
+    Raises ModelError.
+    """
+    for name, (size, changed, sha256) in files.items():
+        file = folder / name
+        if not file.is_file():
+            continue  # Its loader will say so.
+        status = file.stat()
+        if (status.st_size, status.st_ctime_ns) == (size, changed):
+            continue
+        with file.open("rb") as content:
+            if sha256_of(content) == sha256:
+                continue
+        file.resolve().unlink()
+        (folder / "config.json").unlink(missing_ok=True)  # The folder is not whole any more.
+        raise ModelError(
+            f"{file} changed since it was checked; it was deleted, start again to have it anew"
+        )
 
 
 def fetch(checkpoint: Checkpoint) -> Path:
@@ -1606,9 +1646,9 @@ def guard_rotary_base(config: dict[str, Any], folder: Path) -> None:
 
 def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
     """What an engine needs, from a checkpoint's folder; made once, then found again as `key`."""
+    if (found := already_made(key)) is not None:
+        return found
     made = KEPT / key
-    if is_complete(made):
-        return made
     config = read_config(source)
     if weights.library == "mlx":
         guard_rotary_base(config, source)
@@ -1636,8 +1676,19 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
             raise ModelError(
                 f"the weights of {label} can't be converted: {reason_of(error)}"
             ) from error
+        (making / SEAL).write_text(json.dumps(seal(making)), "utf-8")
         if not is_complete(made):  # Another start may have been quicker.
+            shutil.rmtree(made, ignore_errors=True)
             making.rename(made)
+    return made
+
+
+def already_made(key: str) -> Path | None:
+    """The folder that an earlier start made, unchanged, or None. Raises ModelError."""
+    made = KEPT / key
+    if not is_complete(made):
+        return None
+    refuse_changes(made, json.loads((made / SEAL).read_text("utf-8")))
     return made
 
 
