@@ -3525,6 +3525,22 @@ class Ending:
             time.sleep(2 * END_WITHIN_S)
 
 
+def end_on_q() -> None:
+    """On a terminal, q and Enter end the program as Ctrl-C does."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return
+    # Reading in the background would stop the whole program; ignored, it fails instead.
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+
+    def listen() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in sys.stdin:
+                if line.strip().lower() == "q":
+                    os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=listen, name="keys", daemon=True).start()
+
+
 def run(options: argparse.Namespace, ending: Ending) -> None:
     """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
@@ -3601,6 +3617,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.bench:
             bench(options)
         else:
+            end_on_q()
             run(options, ending)
     except (Ended, BrokenPipeError):
         pass

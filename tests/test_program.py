@@ -387,6 +387,28 @@ def test_a_signal_ends_it_soon_and_leaves_nothing_behind(
     assert not program.left_files()
 
 
+def test_on_a_terminal_q_and_enter_end_it(program: Program) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        program.command("--demo", "--mute"), env=program.environment, cwd=program.here,
+        stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.write(ours, b"what?\n")
+        time.sleep(0.3)
+        assert process.poll() is None
+        os.write(ours, b"q\n")
+        _, said = process.communicate(timeout=3)
+        assert process.returncode == 0
+        assert "Traceback" not in said
+    finally:
+        process.kill()
+        os.close(ours)
+
+
 @pytest.mark.parametrize(
     "meanwhile",
     [
