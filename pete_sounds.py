@@ -1416,8 +1416,8 @@ def find_weights(model: str, weights: Weights) -> Path:
             key = f"{folder_key(place)}-{weights.value}"
             return made_from(place, weights, key, label=place.resolve().name)
         key = f"{checkpoint_key(place)}-{weights.value}"
-        if is_complete(KEPT / key):
-            return KEPT / key
+        if (made := already_made(key)) is not None:
+            return made
         return made_from(fetched(place), weights, key, label=place.repository)
     except OSError as error:
         raise ModelError(
@@ -1474,12 +1474,52 @@ def is_complete(folder: Path) -> bool:
 def fetched(checkpoint: Checkpoint) -> Path:
     """The folder of a checkpoint that was fetched and checked, now or by an earlier start."""
     note = KEPT / f"{checkpoint_key(checkpoint)}.fetched"
-    if note.is_file() and is_complete(folder := Path(note.read_text("utf-8"))):
-        return folder
+    if note.is_file():
+        known = json.loads(note.read_text("utf-8"))
+        if is_complete(folder := Path(known["folder"])):
+            refuse_changes(folder, known["files"])
+            return folder
     folder = fetch(checkpoint)
     KEPT.mkdir(parents=True, exist_ok=True)
-    note.write_text(str(folder), "utf-8")
+    note.write_text(json.dumps({"folder": str(folder), "files": seal(folder)}), "utf-8")
     return folder
+
+
+SEAL = "seal.json"  # beside the weights that were made here
+
+
+def seal(folder: Path) -> dict[str, list[Any]]:
+    """Size, time of change (ns) and SHA-256 of each file that a model is loaded from."""
+    files = {}
+    for file in (file for pattern in WANTED_FILES for file in folder.glob(pattern)):
+        if file.name != SEAL:
+            status = file.stat()
+            with file.open("rb") as content:
+                files[file.name] = [status.st_size, status.st_ctime_ns, sha256_of(content)]
+    return files
+
+
+def refuse_changes(folder: Path, files: dict[str, list[Any]]) -> None:
+    """Compare a folder with its seal; what is not as it was is deleted and refused.
+
+    Only a file that has another size or time of change is read: a second, for a large one.
+    Raises ModelError.
+    """
+    for name, (size, changed, sha256) in files.items():
+        file = folder / name
+        if not file.is_file():
+            continue  # Its loader will say so.
+        status = file.stat()
+        if (status.st_size, status.st_ctime_ns) == (size, changed):
+            continue
+        with file.open("rb") as content:
+            if sha256_of(content) == sha256:
+                continue
+        file.resolve().unlink()
+        (folder / "config.json").unlink(missing_ok=True)  # The folder is not whole any more.
+        raise ModelError(
+            f"{file} changed since it was checked; it was deleted, start again to have it anew"
+        )
 
 
 def fetch(checkpoint: Checkpoint) -> Path:
@@ -1606,9 +1646,9 @@ def guard_rotary_base(config: dict[str, Any], folder: Path) -> None:
 
 def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
     """What an engine needs, from a checkpoint's folder; made once, then found again as `key`."""
+    if (found := already_made(key)) is not None:
+        return found
     made = KEPT / key
-    if is_complete(made):
-        return made
     config = read_config(source)
     if weights.library == "mlx":
         guard_rotary_base(config, source)
@@ -1636,8 +1676,19 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
             raise ModelError(
                 f"the weights of {label} can't be converted: {reason_of(error)}"
             ) from error
+        (making / SEAL).write_text(json.dumps(seal(making)), "utf-8")
         if not is_complete(made):  # Another start may have been quicker.
+            shutil.rmtree(made, ignore_errors=True)
             making.rename(made)
+    return made
+
+
+def already_made(key: str) -> Path | None:
+    """The folder that an earlier start made, unchanged, or None. Raises ModelError."""
+    made = KEPT / key
+    if not is_complete(made):
+        return None
+    refuse_changes(made, json.loads((made / SEAL).read_text("utf-8")))
     return made
 
 
@@ -2606,6 +2657,9 @@ class Voice:
         self._changed = threading.Condition()
         self._waiting: list[tuple[int, str]] = []  # sentences of the newest caption
         self._speaking = False
+        self._words = 0.0  # of what is being said
+        self._began = 0.0
+        self._pace = 60 / settings.rate  # seconds a word, learned from what was said
         self._deadline = 0.0
         self._ready = False
         self._gone = False
@@ -2640,6 +2694,16 @@ class Voice:
         """True while something is being said or waits to be."""
         with self._changed:
             return not self._gone and (self._speaking or bool(self._waiting))
+
+    def quiet_in(self) -> float:
+        """Seconds until all is said, at the pace of what was said before; 0 when nothing is."""
+        with self._changed:
+            if self._gone or not (self._speaking or self._waiting):
+                return 0.0
+            left = sum(count_words(text) for _, text in self._waiting) * self._pace
+            if self._speaking:
+                left += max(0.0, self._began + self._words * self._pace - time.monotonic())
+            return max(left, 0.01)
 
     def wait_until_ready(self) -> None:
         """Wait until the child can speak, or is known not to. Raises as say() does."""
@@ -2698,10 +2762,9 @@ class Voice:
         if self._ready and not self._speaking and self._waiting:
             _, text = self._waiting.pop(0)
             self._speaking = True
-            # Some languages write without spaces: count five letters as a word there.
-            words = max(len(text.split()), len(text) / 5)
-            needed = 60 * words / self._settings.rate
-            self._deadline = time.monotonic() + self.WAKE_WITHIN_S + 3 * needed
+            self._words, self._began = count_words(text), time.monotonic()
+            needed = 60 * self._words / self._settings.rate
+            self._deadline = self._began + self.WAKE_WITHIN_S + 3 * needed
             self._send(self._child, {"text": text})
 
     def _supervise(self) -> None:
@@ -2738,6 +2801,8 @@ class Voice:
                 Path(event["path"]).unlink()
         elif event["event"] == "done":
             self._speaking = False
+            took = (time.monotonic() - self._began) / self._words
+            self._pace += 0.3 * (took - self._pace)
             self._deaths = 0
             self._note_silence(event["trouble"])
         elif event["event"] == "refused":
@@ -2773,6 +2838,12 @@ class Voice:
             return
         tell(f"speech {why}; it is started again")
         self._child = self._start_child()
+
+
+def count_words(text: str) -> float:
+    """How many words to reckon with. Some languages write without spaces: five letters are a word
+    there."""
+    return max(len(text.split()), len(text) / 5)
 
 
 # ------------------------------------------------------------------- the voice's child process
@@ -3020,7 +3091,12 @@ def stdout_is_read() -> bool:
 
 
 class Narrator:
-    """Turns a frame into a caption: sentences to the voice as they come, then a line for eyes."""
+    """Turns a frame into a caption: sentences to the voice as they come, then a line for eyes.
+
+    What the last caption said already is printed, but not spoken again until REPEAT_AFTER_S.
+    """
+
+    REPEAT_AFTER_S = 60.0
 
     def __init__(
         self, engine: Engine, voice: Voice | None, captions: Captions, prompt: str
@@ -3029,16 +3105,21 @@ class Narrator:
         self._voice = voice
         self._captions = captions
         self._prompt = prompt
+        self._lead_s = 0.0  # from a frame to its first sentence, the last time
+        self._last: set[str] = set()  # what the last caption said
+        self._spoken_at = 0.0
         self.count = 0
 
     @property
     def busy(self) -> bool:
-        """True while the voice speaks."""
-        return self._voice is not None and self._voice.busy
+        """True while the voice speaks for longer than a caption takes: one made now would be old
+        when its turn comes."""
+        return self._voice is not None and self._voice.quiet_in() > self._lead_s
 
     def announce(self, sentence: str) -> None:
         """Say and print something that is no caption."""
         tell(sentence)
+        self._last = set()  # After this, what is in view is worth a word again.
         if self._voice is not None:
             self._voice.say(sentence, self.count)
 
@@ -3047,18 +3128,22 @@ class Narrator:
         started = time.monotonic()
         times: list[float] = []  # when each piece of text came
         spoken, age = False, 0.0
-        said: list[str] = []
+        said: dict[str, str] = {}  # sentences by their words alone
         for sentence in sentences(stamped(self._engine.describe(frame.image, self._prompt), times)):
             text = printable(sentence)
+            words = words_of(text)
             if not text:
                 continue
+            if words in said:  # The model goes round in circles.
+                break
             if not said:
                 age = time.monotonic() - frame.taken
-            if self._voice is not None:
-                spoken = self._voice.say(text, self.count) or spoken
-            said.append(text)
+                self._lead_s = time.monotonic() - started
+            spoken = self._speak(text, words) or spoken
+            said[words] = text
         if not said:
             raise RuntimeError("the model had nothing to say")
+        self._last = set(said)
         ended = time.monotonic()
         taken = datetime.now().astimezone() - timedelta(seconds=ended - frame.taken)
         self.count += 1
@@ -3066,13 +3151,28 @@ class Narrator:
             {
                 "time": taken.isoformat(timespec="milliseconds"),
                 "at": round(frame.at, 3),
-                "caption": " ".join(said),
+                "caption": " ".join(said.values()),
                 "first_token_s": round(times[0] - started, 3),
                 "caption_s": round(ended - started, 3),
                 "frame_age_s": round(age, 3),
                 "spoken": spoken,
             }
         )
+
+    def _speak(self, text: str, words: str) -> bool:
+        """Hand a sentence to the voice, unless it was said just now; False when it was not."""
+        if self._voice is None:
+            return False
+        now = time.monotonic()
+        if words in self._last and now - self._spoken_at < self.REPEAT_AFTER_S:
+            return False
+        self._spoken_at = now
+        return self._voice.say(text, self.count)
+
+
+def words_of(text: str) -> str:
+    """A sentence's words alone: the same for two that differ in case and punctuation."""
+    return " ".join(re.findall(r"\w+", text.casefold())) or text
 
 
 def stamped(pieces: Iterable[str], times: list[float]) -> Iterator[str]:
@@ -3106,7 +3206,6 @@ def watch(
         if trouble is not None:
             narrator.announce(trouble)
         wanted = gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
-        # While the voice speaks no caption is made: it would be old when its turn came.
         if not wanted or not sight.readable or narrator.busy:
             continue
         try:
@@ -3426,6 +3525,22 @@ class Ending:
             time.sleep(2 * END_WITHIN_S)
 
 
+def end_on_q() -> None:
+    """On a terminal, q and Enter end the program as Ctrl-C does."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return
+    # Reading in the background would stop the whole program; ignored, it fails instead.
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+
+    def listen() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in sys.stdin:
+                if line.strip().lower() == "q":
+                    os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=listen, name="keys", daemon=True).start()
+
+
 def run(options: argparse.Namespace, ending: Ending) -> None:
     """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
@@ -3502,6 +3617,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.bench:
             bench(options)
         else:
+            end_on_q()
             run(options, ending)
     except (Ended, BrokenPipeError):
         pass

@@ -7,6 +7,7 @@ in test_engine.py and test_program.py.
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -39,10 +40,9 @@ class Voice:
         self.log.append(f"said {sentence}")
         return True
 
-    @property
-    def busy(self) -> bool:
+    def quiet_in(self) -> float:
         self.busy_for -= 1
-        return self.busy_for >= 0
+        return 5.0 if self.busy_for >= 0 else 0.0
 
 
 class Frames:
@@ -187,16 +187,13 @@ def test_the_limit_ends_the_loop(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_caption_is_made_while_the_voice_speaks(capsys: pytest.CaptureFixture[str]) -> None:
     voice = Voice(busy_for=5)
     run_loop(says("A cat."), frames=7, voice=voice)
-    assert voice.log == ["said A cat."] * 2
+    assert capsys.readouterr().out == "A cat.\n" * 2
 
 
 def test_news_of_the_source_is_told_and_spoken(capsys: pytest.CaptureFixture[str]) -> None:
     voice = Voice()
     run_loop(says("A cat."), frames=2, voice=voice, news=["The camera is gone.", "It is back."])
-    assert (
-        voice.log
-        == [f"said {text}" for text in ("The camera is gone.", "It is back.")] + ["said A cat."] * 2
-    )
+    assert voice.log == ["said The camera is gone.", "said It is back.", "said A cat."]
     captured = capsys.readouterr()
     assert captured.err == "pete_sounds: The camera is gone.\npete_sounds: It is back.\n"
     assert captured.out == "A cat.\n" * 2
@@ -209,3 +206,90 @@ def test_a_closed_stdout_ends_the_narration(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("builtins.print", closed)
     with pytest.raises(Ended):
         narrator(says("A cat.")).narrate(frame())
+
+
+# -- repeats
+
+
+def spoken_of(texts: list[str], wait: float = 0.0, **settings: Any) -> list[str]:
+    """What is spoken of captions that say these texts, one after the other."""
+    log: list[str] = []
+    told = narrator(lambda image, prompt: iter([texts.pop(0)]), Voice(log))
+    for name, value in settings.items():
+        setattr(told, name, value)
+    while texts:
+        told.narrate(frame())
+        time.sleep(wait)
+    return [line.removeprefix("said ") for line in log]
+
+
+def test_what_the_last_caption_said_is_printed_but_not_spoken_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert spoken_of(["A cat sits.", "A cat sits!", "A dog.", "a cat  sits"]) == [
+        "A cat sits.", "A dog.", "a cat sits",
+    ]  # fmt: skip
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_of_a_caption_that_repeats_a_part_the_new_part_is_spoken() -> None:
+    assert spoken_of(["A cat. It sleeps.", "A cat. It wakes."]) == [
+        "A cat.", "It sleeps.", "It wakes.",
+    ]  # fmt: skip
+
+
+def test_after_a_long_silence_it_is_spoken_again() -> None:
+    assert spoken_of(["A cat.", "A cat."], wait=0.05, REPEAT_AFTER_S=0.04) == ["A cat.", "A cat."]
+
+
+def test_a_repeat_is_marked_as_not_spoken(capsys: pytest.CaptureFixture[str]) -> None:
+    told = narrator(says("A cat."), Voice(), as_json=True)
+    for _ in range(2):
+        told.narrate(frame())
+    facts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [fact["spoken"] for fact in facts] == [True, False]
+
+
+def test_after_an_announcement_the_view_is_worth_a_word_again() -> None:
+    log: list[str] = []
+    told = narrator(says("A cat."), Voice(log))
+    told.narrate(frame())
+    told.announce("The camera is back.")
+    told.narrate(frame())
+    assert log == ["said A cat.", "said The camera is back.", "said A cat."]
+
+
+def test_a_model_that_goes_round_in_circles_is_stopped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pieces = (f"{word} " for word in itertools.cycle(["A cat.", "It sits."]))
+    narrator(lambda image, prompt: pieces).narrate(frame())
+    assert capsys.readouterr().out == "A cat. It sits.\n"
+
+
+# -- the next caption, while the voice speaks
+
+
+class TimedVoice(Voice):
+    """Stand-in: says how long it goes on speaking."""
+
+    def __init__(self, quiet_in: float) -> None:
+        super().__init__()
+        self.left = quiet_in
+
+    def quiet_in(self) -> float:
+        return self.left
+
+
+def test_the_next_caption_starts_so_early_that_it_is_ready_when_the_voice_falls_silent() -> None:
+    def slowly(image: np.ndarray, prompt: str) -> Iterator[str]:
+        time.sleep(0.2)
+        yield "A cat."
+
+    voice = TimedVoice(0.0)
+    told = narrator(slowly, voice)
+    told.narrate(frame())
+    voice.left = 1.0
+    assert told.busy
+    voice.left = 0.15
+    assert not told.busy

@@ -158,7 +158,9 @@ def test_each_sentence_of_the_demo_is_heard_in_the_wav(speech: None, demo: Any) 
 
 def test_captions_alone_go_to_stdout_and_the_rest_to_stderr(demo: Any) -> None:
     assert re.fullmatch(
-        r"(pete_sounds: making the .*\n)?pete_sounds: ready in \d+\.\d s; Ctrl-C ends it\n",
+        r"(pete_sounds: making the .*\n)?"
+        r"pete_sounds: engine: (torch|mlx) on .* \((no Apple GPU here|Apple Silicon)\)\n"
+        r"pete_sounds: ready in \d+\.\d s; Ctrl-C ends it\n",
         demo[0].stderr,
     )
 
@@ -387,12 +389,34 @@ def test_a_signal_ends_it_soon_and_leaves_nothing_behind(
     assert not program.left_files()
 
 
+def test_on_a_terminal_q_and_enter_end_it(program: Program) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        program.command("--demo", "--mute"), env=program.environment, cwd=program.here,
+        stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.write(ours, b"what?\n")
+        time.sleep(0.3)
+        assert process.poll() is None
+        os.write(ours, b"q\n")
+        _, said = process.communicate(timeout=3)
+        assert process.returncode == 0
+        assert "Traceback" not in said
+    finally:
+        process.kill()
+        os.close(ours)
+
+
 @pytest.mark.parametrize(
     "meanwhile",
     [
         "while True:\n  try:\n   while True: time.sleep(0.1)\n  except BaseException: pass",
         "while True: weakref.ref(set(), lambda _: time.sleep(0.01))",
-        "fcntl.flock(open(__file__), fcntl.LOCK_EX); fcntl.flock(open(__file__), fcntl.LOCK_EX)",
+        "a, b = open(__file__), open(__file__); fcntl.flock(a, 2); fcntl.flock(b, 2)",
     ],
     ids=["swallows every exception", "is in callbacks of weak references", "waits in the system"],
 )

@@ -327,3 +327,36 @@ def test_list_voices_prints_id_name_and_language() -> None:
         line for line in listed.stdout.splitlines() if line.split("  ")[::2] == ["gmw/de", "de"]
     ]
     assert listed.stderr == ""
+
+
+def test_it_reckons_how_long_it_will_speak_and_learns_its_own_pace(
+    speech: None, stuck_sound_card: SoundCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stuck_sound_card.environment.items():
+        monkeypatch.setenv(name, value)
+    voice = Voice(VoiceSettings(rate=200))
+    try:
+        voice.wait_until_ready()
+        assert voice.quiet_in() == 0
+        voice.say(LONG, 0)
+        at_first = voice.quiet_in()
+        assert 3 < at_first < 8  # 17 words at 200 a minute
+        voice.say(LONG, 0)
+        assert voice.quiet_in() > 1.5 * at_first
+        time.sleep(0.5)
+        assert voice.quiet_in() < 2 * at_first - 0.4
+    finally:
+        voice.close()
+
+
+def test_what_was_said_quicker_than_reckoned_makes_the_next_reckoning_shorter(
+    open_voice: OpenVoice,
+) -> None:
+    voice = open_voice()  # renders only, which is much quicker than speech
+    voice.wait_until_ready()
+    voice.say(LONG, 0)
+    at_first = voice.quiet_in()
+    voice.wait_until_quiet()
+    say_and_wait(voice, LONG, LONG)
+    voice.say(LONG, 9)
+    assert voice.quiet_in() < 0.6 * at_first

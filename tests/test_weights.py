@@ -207,6 +207,35 @@ def test_a_conversion_that_was_killed_is_done_again_without_the_network(
     assert not list(cache.glob("pete_sounds/.making-*"))
 
 
+@pytest.mark.parametrize("weights", [Weights.MLX_4BIT, Weights.TORCH])
+def test_weights_that_changed_on_disk_are_refused_deleted_and_had_anew(
+    hub: FakeHub, tmp_path: Path, weights: Weights
+) -> None:
+    """What was made here, and what is used as it was fetched."""
+    cache = tmp_path / "cache"
+    folder = Path(find_weights(cache, "pinned", hub.url, weights=weights).stdout.strip())
+    file = (folder / "model.safetensors").resolve()
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    file.write_bytes(content)
+    os.utime(file, ns=times)
+    assert "changed since it was checked" in refusal(
+        find_weights(cache, "pinned", hub.url, weights=weights)
+    )
+    again = find_weights(cache, "pinned", hub.url, weights=weights)
+    assert again.returncode == 0, again.stderr
+    assert Path(again.stdout.strip(), "model.safetensors").read_bytes() != content
+
+
+def test_weights_that_were_touched_but_not_changed_are_used(hub: FakeHub, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    folder = find_weights(cache, "pinned", hub.url).stdout
+    os.utime(Path(folder.strip()) / "model.safetensors", (1, 1))
+    again = find_weights(cache, "pinned", NOBODY)
+    assert (again.stdout, again.stderr) == (folder, "")
+
+
 def test_a_hub_that_is_away_is_told_in_one_line_that_points_to_the_demo(tmp_path: Path) -> None:
     line = refusal(find_weights(tmp_path / "cache", "nosuch/model", NOBODY))
     assert "nosuch/model is not on this machine and the Hub can't be reached" in line
