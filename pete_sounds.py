@@ -1677,7 +1677,7 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
                 f"the weights of {label} can't be converted: {reason_of(error)}"
             ) from error
         (making / SEAL).write_text(json.dumps(seal(making)), "utf-8")
-        if not is_complete(made):  # Another start may have been quicker.
+        if already_made(key) is None:  # Another start may have been quicker.
             shutil.rmtree(made, ignore_errors=True)
             making.rename(made)
     return made
@@ -1686,7 +1686,7 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
 def already_made(key: str) -> Path | None:
     """The folder that an earlier start made, unchanged, or None. Raises ModelError."""
     made = KEPT / key
-    if not is_complete(made):
+    if not is_complete(made) or not (made / SEAL).is_file():
         return None
     refuse_changes(made, json.loads((made / SEAL).read_text("utf-8")))
     return made
@@ -2985,6 +2985,9 @@ class EspeakSpeech:
         self._count += 1
         path = Path(self._settings["folder"]) / f"{os.getpid()}-{self._count}.wav"
         self._finished.clear()
+        # Set anew each time: once in many starts espeak-ng's own thread loses the first setting.
+        for name in ("rate", "volume"):
+            self.engine.setProperty(name, self._settings[name])
         self.engine.save_to_file(text, str(path))
         self.engine.runAndWait()
         # The driver returns while espeak-ng still renders on a thread of its own.
