@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs Pete Sounds into its own folder, checks it, and takes it away again.
 #
-#   ./install.sh         uv, Python and the packages; on Apple Silicon the model too
+#   ./install.sh         uv, Python, the packages and the model
 #   ./install.sh test    every check: ruff, mypy, shellcheck, pytest
 #   ./install.sh clean   undo
 #
@@ -22,7 +22,7 @@ PYTHON_WANTED=3.12
 PYTHON_RANGES='>=3.12,<3.13 >=3.13,<3.14 >=3.14,<3.15,!=3.14.1 >=3.11,<3.12 >=3.10,<3.11'
 MACOS_NEEDED=14   # MLX has no wheels for anything older,
 GLIBC_NEEDED=2.35 # nor for a Linux older than this
-ROOM_SMALL=3      # GB for the packages,
+ROOM_SMALL=4      # GB for the packages and the model,
 ROOM_CUDA=7       # and with all of CUDA, which PyPI's torch for Linux brings along
 
 # ---------------------------------------------------------------- words

@@ -1692,6 +1692,9 @@ def already_made(key: str) -> Path | None:
     return made
 
 
+WIDER = ("F16", "F32", "F64")  # safetensors' names of what is to be rounded to bfloat16
+
+
 def needs_conversion(source: Path, weights: Weights) -> bool:
     """False where the folder's own weights will do."""
     if weights is Weights.TORCH_BFLOAT16:
@@ -1700,7 +1703,7 @@ def needs_conversion(source: Path, weights: Weights) -> bool:
         for file in source.glob("*.safetensors"):
             with safe_open(file, "pt") as tensors:
                 names = tensors.keys()
-                if any(tensors.get_slice(name).get_dtype() == "F32" for name in names):
+                if any(tensors.get_slice(name).get_dtype() in WIDER for name in names):
                     return True
         return False
     return weights.bits is not None
@@ -3274,11 +3277,15 @@ def list_voices() -> None:
 
 
 # Hidden size, layers, attention heads, key-value heads and intermediate size of the language
-# models. The vision tower is the same for both.
+# models, and the vision tower, which is the same for both.
 TRUE_SHAPES = {
     "smolvlm2-256m": (576, 30, 9, 3, 1536),
     "smolvlm2-500m": (960, 32, 15, 5, 2560),
 }
+TRUE_VISION = {
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "intermediate_size": 3072, "image_size": 512, "patch_size": 16,
+}  # fmt: skip
 TRUE_VOCABULARY = 49280
 
 
@@ -3322,10 +3329,7 @@ def true_shape(folder: Path, preset: str) -> dict[str, Any]:
             num_key_value_heads=kv_heads, head_dim=64, intermediate_size=inner,
             vocab_size=TRUE_VOCABULARY, pixel_shuffle_factor=4,
         )  # fmt: skip
-        config["vision_config"].update(
-            hidden_size=768, num_hidden_layers=12, num_attention_heads=12,
-            intermediate_size=3072, image_size=512, patch_size=16,
-        )  # fmt: skip
+        config["vision_config"].update(TRUE_VISION)
 
     def fill(tokenizer: dict[str, Any]) -> None:
         words = tokenizer["model"]["vocab"]
@@ -3343,6 +3347,17 @@ def random_tensors(config: dict[str, Any]) -> dict[str, np.ndarray]:
     import numpy as np
 
     random = np.random.default_rng(0)
+
+    def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        is_norm = "norm" in name and name.endswith("weight")
+        values = random.standard_normal(shape, dtype=np.float32) * 0.02 + is_norm
+        return values.astype(np.float16)
+
+    return {name: tensor(name, shape) for name, shape in tensor_shapes(config).items()}
+
+
+def tensor_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a SmolVLM checkpoint."""
     vision, text = config["vision_config"], config["text_config"]
     v, t = vision["hidden_size"], text["hidden_size"]
     kv = text["num_key_value_heads"] * text["head_dim"]
@@ -3375,12 +3390,7 @@ def random_tensors(config: dict[str, Any]) -> dict[str, np.ndarray]:
         for norm in ("input_layernorm", "post_attention_layernorm"):
             shapes[f"{start}{norm}.weight"] = (t,)
 
-    def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        is_norm = "norm" in name and name.endswith("weight")
-        values = random.standard_normal(shape, dtype=np.float32) * 0.02 + is_norm
-        return values.astype(np.float16)
-
-    return {name: tensor(name, shape) for name, shape in shapes.items()}
+    return shapes
 
 
 def bench(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,8 @@ def test_weights_that_are_not_here_are_stood_in_for_by_random_ones_and_that_is_s
 ) -> None:
     monkeypatch.setattr(pete_sounds, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(pete_sounds, "TRUE_SHAPES", {"smolvlm2-256m": (128, 2, 2, 1, 256)})
+    vision = {**pete_sounds.TRUE_VISION, "num_hidden_layers": 1}
+    monkeypatch.setattr(pete_sounds, "TRUE_VISION", vision)
     monkeypatch.setattr(pete_sounds, "TRUE_VOCABULARY", 600)
     counts = []
     monkeypatch.setattr(
@@ -79,20 +82,15 @@ def red() -> object:
 
 
 def test_the_random_checkpoint_has_the_true_models_shape() -> None:
-    config = {
-        "scale_factor": 4,
-        "vision_config": {
-            "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
-            "image_size": 512,
-        },
-        "text_config": {
-            "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-            "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64,
-            "vocab_size": 49280,
-        },
+    width, layers, heads, kv_heads, inner = pete_sounds.TRUE_SHAPES["smolvlm2-256m"]
+    text = {
+        "hidden_size": width, "intermediate_size": inner, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 64,
+        "vocab_size": pete_sounds.TRUE_VOCABULARY,
     }  # fmt: skip
-    tensors = pete_sounds.random_tensors(config)
-    assert sum(tensor.size for tensor in tensors.values()) == 256_484_928
+    config = {"scale_factor": 4, "vision_config": pete_sounds.TRUE_VISION, "text_config": text}
+    shapes = pete_sounds.tensor_shapes(config).values()
+    assert sum(math.prod(shape) for shape in shapes) == 256_484_928
 
 
 def test_what_it_does_not_use_is_refused(program: Program) -> None:
