@@ -2221,13 +2221,12 @@ class CpuEngine:
     def __init__(self, folder: Path, max_tokens: int, dtype: Any, bits: int = 16) -> None:
         self._torch = import_torch()
         config = read_config(folder)
-        weights = Tensors(folder, dtype)
         self.detail = False
         self._max_tokens = max_tokens
         self._dtype = dtype
         self._inputs = SmolVlmInputs(folder)
-        self._vision = VisionTower(weights, config, bits)
-        self._language = LanguageModel(weights, config)
+        self._vision = VisionTower(Tensors(folder, dtype), config, bits)
+        self._language = LanguageModel(Tensors(folder, dtype), config)
         precision = str(dtype).removeprefix("torch.")
         self.label = f"torch on the CPU, {precision}" + (", vision int8" if bits == 8 else "")
 
@@ -2271,7 +2270,7 @@ class CpuEngine:
 
 class Tensors:
     """A checkpoint's tensors by name, each read and cast when it is asked for: with all of them
-    at once in two forms, memory would peak while they are packed."""
+    at once, beside what they are packed into, memory would peak."""
 
     def __init__(self, folder: Path, dtype: Any) -> None:
         from safetensors import safe_open
@@ -2286,7 +2285,8 @@ class Tensors:
         return name in self._files
 
     def __getitem__(self, name: str) -> Any:
-        return self._files[name].get_tensor(name).to(self._dtype)
+        # A copy, so that the file is let go of once everything is read.
+        return self._files[name].get_tensor(name).to(self._dtype, copy=True)
 
 
 class CpuLinear:
