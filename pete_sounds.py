@@ -2966,10 +2966,11 @@ class EspeakSpeech:
             self.engine = pyttsx3.init("espeak")
         except RuntimeError as error:
             raise EngineError("espeak-ng is not installed (./install.sh says how)") from error
+        from pyttsx3.drivers import _espeak
+
+        self._wait_for_espeak = _espeak.Synchronize
         self._settings = settings
-        self._finished = threading.Event()
         self._count = 0
-        self.engine.connect("finished-utterance", lambda **_: self._finished.set())
 
     def silent(self) -> str | None:
         """Why nothing can be heard, or None: play a sample of silence to find out."""
@@ -2987,14 +2988,7 @@ class EspeakSpeech:
         """Say a sentence and wait for its end. Returns what went wrong, or None."""
         self._count += 1
         path = Path(self._settings["folder"]) / f"{os.getpid()}-{self._count}.wav"
-        self._finished.clear()
-        # Set anew each time: once in many starts espeak-ng's own thread loses the first setting.
-        for name in ("rate", "volume"):
-            self.engine.setProperty(name, self._settings[name])
-        self.engine.save_to_file(text, str(path))
-        self.engine.runAndWait()
-        # The driver returns while espeak-ng still renders on a thread of its own.
-        if not self._finished.wait(10) or not path.exists():
+        if not self._render(text, path) and not self._render(text, path):
             return "espeak-ng gave no sound"
         trouble = play(["aplay", "-q", str(path)]) if self._settings["aloud"] else None
         if self._settings["keep"]:
@@ -3002,6 +2996,20 @@ class EspeakSpeech:
         else:
             path.unlink()
         return trouble
+
+    def _render(self, text: str, path: Path) -> bool:
+        """Speak into a WAV file; False when there is nothing in it."""
+        # Set anew each time: once in many starts espeak-ng's own thread loses the first setting.
+        for name in ("rate", "volume"):
+            self.engine.setProperty(name, self._settings[name])
+        self.engine.save_to_file(text, str(path))
+        self.engine.runAndWait()
+        # The driver returns while espeak-ng still renders on a thread of its own, and says
+        # "finished" while that thread has not: what it still does can undo the next sentence.
+        self._wait_for_espeak()
+        with contextlib.suppress(OSError, EOFError, wave.Error), wave.open(str(path)) as sound:
+            return sound.getnframes() > 0
+        return False
 
 
 class MacSpeech:

@@ -74,6 +74,11 @@ class Lines:
             assert found(), f"no {part!r} among {self._lines}"
             return found()[0].rstrip("\n")
 
+    def count(self) -> int:
+        """How many lines there were so far."""
+        with self._changed:
+            return len(self._lines)
+
     def rest(self, timeout: float = 10) -> str:
         """All that was written, once the other end is closed."""
         with self._changed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 import wave
 from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ def test_each_sentence_is_heard_in_the_wav_and_takes_as_long_as_its_words(
     assert 0.5 < short < 2
     assert 3 * short < both - short < 8 * short
     say_and_wait(voice, SHORT)
-    assert stretches(tmp_path / "out.wav", pause_s=0.24) == 3
+    assert stretches(tmp_path / "out.wav", pause_s=0.2) == 3
 
 
 def test_the_wav_is_valid_before_it_is_closed(open_voice: OpenVoice, tmp_path: Path) -> None:
@@ -360,3 +361,32 @@ def test_what_was_said_quicker_than_reckoned_makes_the_next_reckoning_shorter(
     say_and_wait(voice, LONG, LONG)
     voice.say(LONG, 9)
     assert voice.quiet_in() < 0.6 * at_first
+
+
+def test_a_sentence_that_comes_out_empty_is_rendered_once_more(tmp_path: Path) -> None:
+    """Seen once in some hundred sentences: espeak-ng ends at once, and nothing is in the file."""
+    if sys.platform != "linux":
+        pytest.skip("a Mac has no espeak-ng")
+    script = (
+        "import os, sys, pete_sounds as p\n"
+        "settings = {'folder': sys.argv[1], 'aloud': False, 'keep': True, 'voice': None,\n"
+        "            'rate': 200, 'volume': 1.0}\n"
+        "speech = p.EspeakSpeech(settings)\n"
+        "real, calls = speech._wait_for_espeak, []\n"
+        "def wait():\n"
+        "    real()\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 2:\n"
+        "        open(f'{sys.argv[1]}/{os.getpid()}-2.wav', 'w').close()\n"
+        "speech._wait_for_espeak = wait\n"
+        "for _ in range(3):\n"
+        "    trouble = speech.speak('A red star.', lambda event, path: None)\n"
+        "    print(trouble, len(calls), file=sys.stderr)\n"
+        "os._exit(0)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=pete_sounds.PROJECT,
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert result.stderr == "None 1\nNone 3\nNone 4\n"
+    assert [seconds(path) > 0.5 for path in tmp_path.glob("*.wav")] == [True] * 3
