@@ -186,7 +186,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="pete_sounds.py",
         description="Watches a camera and says aloud what it sees, on your own machine.",
-        epilog="Captions go to stdout, everything else to stderr. Ctrl-C ends it.",
+        epilog="Captions go to stdout, everything else to stderr. Ctrl-C ends it; q and Enter too.",
         allow_abbrev=False,
     )
     add = parser.add_argument_group("what to watch").add_argument
@@ -1648,7 +1648,6 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
     """What an engine needs, from a checkpoint's folder; made once, then found again as `key`."""
     if (found := already_made(key)) is not None:
         return found
-    made = KEPT / key
     config = read_config(source)
     if weights.library == "mlx":
         guard_rotary_base(config, source)
@@ -1660,14 +1659,7 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
     except Exception as error:
         raise ModelError(f"the weights of {label} can't be read: {reason_of(error)}") from error
     tell(f"making the {weights.value} weights of {label} (once)")
-    KEPT.mkdir(parents=True, exist_ok=True)
-    # Made elsewhere and moved when whole: a start that was cut off leaves nothing half-made, but
-    # its leavings, which are swept away unless they are another start's work.
-    for leavings in KEPT.glob(".making-*"):
-        if not is_running(int(leavings.name.split("-")[1])):
-            shutil.rmtree(leavings, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=KEPT, prefix=f".making-{os.getpid()}-") as folder:
-        making = Path(folder) / key
+    with staged(key) as making:
         try:
             convert(source, making, weights)
         except Exception as error:
@@ -1676,11 +1668,27 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
             raise ModelError(
                 f"the weights of {label} can't be converted: {reason_of(error)}"
             ) from error
+    return KEPT / key
+
+
+@contextlib.contextmanager
+def staged(key: str) -> Iterator[Path]:
+    """Where to make the folder `key`, which is not there yet; moved to its place when whole.
+
+    A start that was cut off leaves nothing half-made, but its leavings, which are swept away unless
+    they are another start's work.
+    """
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for leavings in KEPT.glob(".making-*"):
+        if not is_running(int(leavings.name.split("-")[1])):
+            shutil.rmtree(leavings, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=KEPT, prefix=f".making-{os.getpid()}-") as folder:
+        making = Path(folder) / key
+        yield making
         (making / SEAL).write_text(json.dumps(seal(making)), "utf-8")
         if already_made(key) is None:  # Another start may have been quicker.
-            shutil.rmtree(made, ignore_errors=True)
-            making.rename(made)
-    return made
+            shutil.rmtree(KEPT / key, ignore_errors=True)
+            making.rename(KEPT / key)
 
 
 def already_made(key: str) -> Path | None:
@@ -1850,8 +1858,7 @@ class SmolVlmInputs:
         from PIL import Image
 
         side, (rows, columns) = self._tile, grid
-        cv2 = import_cv2()
-        picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        picture = rgb_picture(image)
         # Lanczos, as in training; Pillow's widens with the scale, so that nothing aliases.
         whole = picture.resize((side, side), Image.Resampling.LANCZOS)
         tiles = [np.asarray(whole)]
@@ -1863,6 +1870,21 @@ class SmolVlmInputs:
         shift = np.float32(self._mean) / np.float32(self._deviation)
         pixels = np.stack(tiles).astype(np.float32) * scale - shift
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+
+def rgb_picture(image: np.ndarray) -> Any:
+    """A BGR image, shape (height, width, 3), dtype uint8, as an RGB picture of Pillow's."""
+    from PIL import Image
+
+    cv2 = import_cv2()
+    return Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def split_into_tiles(processor: Any, detail: bool) -> None:
+    """Tell a library's own processor whether to split a frame, where it can."""
+    image_processor: Any = getattr(processor, "image_processor", None)
+    if hasattr(image_processor, "do_image_splitting"):
+        image_processor.do_image_splitting = detail
 
 
 def chat_template(folder: Path) -> Callable[[str], str]:
@@ -2039,9 +2061,7 @@ class MlxEngine:
             ids, pixels = self._inputs.prepare(image, prompt, self.detail)
             mx = self._mx
             return "", {"input_ids": mx.array([ids]), "pixel_values": mx.array(pixels)[None]}
-        image_processor: Any = getattr(self._processor, "image_processor", None)
-        if hasattr(image_processor, "do_image_splitting"):
-            image_processor.do_image_splitting = self.detail
+        split_into_tiles(self._processor, self.detail)
         chat = self._mlx_vlm.apply_chat_template(
             self._processor, self._model.config, prompt, num_images=1
         )
@@ -2064,14 +2084,6 @@ def to_float32(model: Any) -> None:
         lambda array: array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
     )
     mx.eval(model.parameters())
-
-
-def rgb_picture(image: np.ndarray) -> Any:
-    """A BGR image, shape (height, width, 3), dtype uint8, as an RGB picture of Pillow's."""
-    from PIL import Image
-
-    cv2 = import_cv2()
-    return Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
 def peak_process_memory() -> int:
@@ -2183,9 +2195,7 @@ class TorchEngine:
                 "input_ids": torch.tensor([ids], device=self._device),
                 "pixel_values": torch.from_numpy(pixels)[None].to(self._device, self._dtype),
             }
-        image_processor: Any = getattr(self._processor, "image_processor", None)
-        if hasattr(image_processor, "do_image_splitting"):
-            image_processor.do_image_splitting = self.detail
+        split_into_tiles(self._processor, self.detail)
         content = [{"type": "image", "image": rgb_picture(image)}, {"type": "text", "text": prompt}]
         return dict(
             self._processor.apply_chat_template(
@@ -2299,7 +2309,9 @@ class CpuLinear:
     def __init__(
         self, weight: Any, bias: Any = None, rows: int = 1, activation: str = "none"
     ) -> None:
-        self._torch = import_torch()
+        import torch
+
+        self._torch = torch
         self._bias, self._activation = bias, activation
         self._weight = weight.contiguous()
         self._packed = weight.dtype is self._torch.bfloat16
@@ -2323,7 +2335,9 @@ class VisionTower:
     HEADS_AT_ONCE = 2  # so many heads' scores (4 MB) stay in the processor's caches
 
     def __init__(self, weights: Tensors, config: dict[str, Any], bits: int) -> None:
-        self._torch = torch = import_torch()
+        import torch
+
+        self._torch = torch
         vision = config["vision_config"]
         self._width: int = vision["hidden_size"]
         self._heads: int = vision["num_attention_heads"]
@@ -2403,7 +2417,9 @@ class LanguageModel:
     """SmolLM2: a Llama (arXiv:2307.09288), grouped queries (arXiv:2305.13245), and its cache."""
 
     def __init__(self, weights: Tensors, config: dict[str, Any]) -> None:
-        self._torch = torch = import_torch()
+        import torch
+
+        self._torch = torch
         text = config["text_config"]
         self._width: int = text["hidden_size"]
         self._heads: int = text["num_attention_heads"]
@@ -2513,7 +2529,9 @@ class Int8Linear:
     def __init__(
         self, weight: Any, bias: Any = None, rows: int = 1, activation: str = "none"
     ) -> None:
-        self._torch = torch = import_torch()
+        import torch
+
+        self._torch = torch
         self._bias, self._activation = bias, activation
         scales = weight.float().abs().amax(1) / 127
         rounded = (weight.float() / scales[:, None]).round().to(torch.int8)
@@ -2695,8 +2713,7 @@ class Voice:
     @property
     def busy(self) -> bool:
         """True while something is being said or waits to be."""
-        with self._changed:
-            return not self._gone and (self._speaking or bool(self._waiting))
+        return self.quiet_in() > 0
 
     def quiet_in(self) -> float:
         """Seconds until all is said, at the pace of what was said before; 0 when nothing is."""
@@ -3300,23 +3317,19 @@ TRUE_VOCABULARY = 49280
 def random_checkpoint(preset: str) -> Path:
     """A checkpoint of the preset's true shape with random weights, as quick as the true one and
     of no other use; made once, then kept. Its words are those of the small bundled one."""
-    folder = KEPT / f"random-{preset}"
-    if is_complete(folder):
-        return folder
+    key = f"random-{preset}"
+    if (found := already_made(key)) is not None:
+        return found
     from safetensors.numpy import save_file
 
-    KEPT.mkdir(parents=True, exist_ok=True)
     tell(f"making a random checkpoint of {preset}'s shape (once)")
-    with tempfile.TemporaryDirectory(dir=KEPT, prefix=f".making-{os.getpid()}-") as temporary:
-        making = Path(temporary) / folder.name
+    with staged(key) as making:
         making.mkdir()
         for file in DEMO.glob("*.json"):
             shutil.copyfile(file, making / file.name)
         config = true_shape(making, preset)
         save_file(random_tensors(config), making / "model.safetensors", {"format": "pt"})
-        if not is_complete(folder):
-            making.rename(folder)
-    return folder
+    return KEPT / key
 
 
 def true_shape(folder: Path, preset: str) -> dict[str, Any]:

@@ -224,15 +224,21 @@ def test_what_a_file_holds_counts_not_how_it_is_called(tmp_path: Path, two_secon
         assert number_of(next_frame(frames)) == 0
 
 
+def shown_in_order(path: Path) -> list[Frame]:
+    """What is shown of a numbered film, to its end: each picture once, none before its turn."""
+    with closing(Frames(str(path))) as frames:
+        seen = list(until_ended(frames))
+    assert [number_of(frame) for frame in seen] == sorted({number_of(frame) for frame in seen})
+    return seen
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
 def test_a_picture_that_moves_is_played_as_a_video(tmp_path: Path, suffix: str) -> None:
     first, *rest = [Image.fromarray(picture) for picture in brightening(8)]
     path = tmp_path / f"moving{suffix}"
     first.save(path, save_all=True, append_images=rest, duration=100, loop=0)
-    with closing(Frames(str(path))) as frames:
-        seen = list(until_ended(frames))
+    seen = shown_in_order(path)
     assert len(seen) > 4
-    assert [number_of(frame) for frame in seen] == sorted({number_of(frame) for frame in seen})
     assert number_of(seen[-1]) >= 6
     assert 0.5 < seen[-1].at < 0.9
 
@@ -240,8 +246,7 @@ def test_a_picture_that_moves_is_played_as_a_video(tmp_path: Path, suffix: str) 
 @pytest.mark.parametrize("name", ["clip.mjpeg", "clip"])
 def test_pictures_one_behind_the_other_are_played_as_a_video(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"".join(as_jpeg(picture) for picture in brightening(15)))
-    with closing(Frames(str(tmp_path / name))) as frames:
-        seen = list(until_ended(frames))
+    seen = shown_in_order(tmp_path / name)
     assert len(seen) > 4
     assert number_of(seen[-1]) >= 13
     assert 0.4 < seen[-1].at < 0.8
@@ -298,10 +303,8 @@ def test_the_last_frame_of_a_video_is_not_lost(two_seconds: Path) -> None:
 )
 def test_videos_of_other_formats_are_shown_in_order(tmp_path: Path, name: str, codec: str) -> None:
     video = write_video(tmp_path / name, brightening(15), FPS, codec)
-    with closing(Frames(str(video))) as frames:
-        seen = list(until_ended(frames))
+    seen = shown_in_order(video)
     assert len(seen) > 3
-    assert [number_of(frame) for frame in seen] == sorted({number_of(frame) for frame in seen})
     assert number_of(seen[-1]) >= 12
     assert 0.4 < seen[-1].at < 1.5
 

@@ -156,9 +156,3 @@ def test_a_picture_badly_out_of_focus_is_told() -> None:
 def test_a_lens_that_searches_for_its_focus_is_not_told() -> None:
     blurred = cv2.GaussianBlur(furnished(), (0, 0), 18)
     assert said(film(between(1, 1.7, furnished(), blurred), 4)) == []
-
-
-# -- a picture that stands still
-
-
-SHOWN = furnished()
