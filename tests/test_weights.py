@@ -55,6 +55,10 @@ def hub(model: Path) -> Iterator[FakeHub]:
         yield hub
 
 
+# For what is not about conversion: used as it was fetched, which takes no import of mlx-vlm.
+AS_FETCHED = Weights.MLX_16BIT
+
+
 def command(
     cache: Path, name: str | Path, sha256: str = "", weights: Weights = Weights.MLX_4BIT
 ) -> list[str]:
@@ -149,7 +153,7 @@ def test_torch_refuses_weights_that_are_for_mlx_alone(model: Path, tmp_path: Pat
 
 
 def test_what_is_asked_of_the_hub_names_the_pinned_revision(hub: FakeHub, tmp_path: Path) -> None:
-    find_weights(tmp_path / "cache", "pinned", hub.url)
+    find_weights(tmp_path / "cache", "pinned", hub.url, weights=AS_FETCHED)
     assert f"GET /api/models/{REPOSITORY}/revision/{COMMIT}" in hub.paths
     assert all(COMMIT in path for path in hub.paths)
 
@@ -157,7 +161,7 @@ def test_what_is_asked_of_the_hub_names_the_pinned_revision(hub: FakeHub, tmp_pa
 def test_code_and_pickles_are_never_fetched(hub: FakeHub, tmp_path: Path) -> None:
     for name in ("modeling_evil.py", "pytorch_model.bin", "weights.pt"):
         (hub.folder / name).write_bytes(b"raise SystemExit('ran')")
-    result = find_weights(tmp_path / "cache", REPOSITORY, hub.url)
+    result = find_weights(tmp_path / "cache", REPOSITORY, hub.url, weights=AS_FETCHED)
     assert result.returncode == 0, result.stderr
     assert not [path for path in hub.paths if re.search(r"\.(py|bin|pt)$", path)]
 
@@ -167,17 +171,19 @@ def test_weights_that_differ_from_the_hubs_list_are_refused_then_fetched_anew(
 ) -> None:
     hub.listed_sha256["model.safetensors"] = "0" * 64
     assert "not what the Hub lists" in refusal(
-        find_weights(tmp_path / "cache", REPOSITORY, hub.url)
+        find_weights(tmp_path / "cache", REPOSITORY, hub.url, weights=AS_FETCHED)
     )
     assert not list((tmp_path / "cache").rglob("model.safetensors"))
     hub.listed_sha256.clear()
-    assert find_weights(tmp_path / "cache", REPOSITORY, hub.url).returncode == 0
+    assert find_weights(tmp_path / "cache", REPOSITORY, hub.url, weights=AS_FETCHED).returncode == 0
 
 
 def test_a_pinned_hash_that_the_hub_does_not_list_is_only_noted(
     hub: FakeHub, tmp_path: Path
 ) -> None:
-    result = find_weights(tmp_path / "cache", "pinned", hub.url, sha256="1" * 64)
+    result = find_weights(
+        tmp_path / "cache", "pinned", hub.url, sha256="1" * 64, weights=AS_FETCHED
+    )
     assert result.returncode == 0
     assert "another SHA-256" in result.stderr
 
@@ -186,9 +192,11 @@ def test_a_download_that_breaks_off_says_so_and_the_next_start_completes_it(
     hub: FakeHub, tmp_path: Path
 ) -> None:
     hub.cut_after = 100_000
-    assert "can't be reached" in refusal(find_weights(tmp_path / "cache", REPOSITORY, hub.url))
+    assert "can't be reached" in refusal(
+        find_weights(tmp_path / "cache", REPOSITORY, hub.url, weights=AS_FETCHED)
+    )
     hub.cut_after = None
-    assert find_weights(tmp_path / "cache", REPOSITORY, hub.url).returncode == 0
+    assert find_weights(tmp_path / "cache", REPOSITORY, hub.url, weights=AS_FETCHED).returncode == 0
 
 
 def test_a_conversion_that_was_killed_is_done_again_without_the_network(
