@@ -42,7 +42,6 @@ import resource
 import select
 import shutil
 import stat
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -3442,6 +3441,8 @@ def bench(options: argparse.Namespace) -> None:
 
 def measure(engine: Engine, prompt: str, repeats: int) -> dict[str, Any]:
     """Median, least and most of each figure, over captions of as many different frames."""
+    import statistics  # which is slow to import, and --help needs no more than it must
+
     import numpy as np
 
     cv2 = import_cv2()
