@@ -50,7 +50,7 @@ import time
 import traceback
 import unicodedata
 import wave
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from errno import EACCES, EBUSY, EDQUOT, EIO, ENOSPC, EPERM, EPIPE, EROFS
@@ -1815,14 +1815,15 @@ class SmolVlmInputs:
         self.ends = set(ends if isinstance(ends, list) else [ends])
 
     def prepare(
-        self, image: np.ndarray, prompt: str, detail: bool = False
+        self, clip: Sequence[Frame], prompt: str, detail: bool = False
     ) -> tuple[list[int], np.ndarray]:
         """The prompt's token numbers, and pixels of shape (tiles, 3, side, side), float32, RGB.
 
-        image: shape (height, width, 3), dtype uint8, colour order BGR. detail: split the frame
-        into tiles and add the whole. Else the whole is the only tile, as with the video frames
-        that SmolVLM2 was trained on: 64 image tokens and one vision pass instead of thirteen.
+        clip: the frame. detail: split it into tiles and add the whole. Else the whole is the only
+        tile, as with the video frames that SmolVLM2 was trained on: 64 image tokens and one vision
+        pass instead of thirteen.
         """
+        image = clip[-1].image
         grid = self._grid(image.shape[0], image.shape[1]) if detail else (0, 0)
         if (prompt, grid) not in self._ids:  # It is the same from frame to frame.
             text = self._template(prompt).replace("<image>", self._image_text(grid))
@@ -1982,13 +1983,13 @@ class Engine(Protocol):
     label: str  # library, device and precision, for the user
     detail: bool  # look at a frame in tiles
 
-    def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
+    def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """Generate a caption, piece by piece; to interrupt it, stop iterating.
 
-        image: shape (height, width, 3), dtype uint8, colour order BGR.
+        clip: the frame to describe; or several, the newest last, as one clip.
         """
 
-    def prepare(self, image: np.ndarray, prompt: str) -> Any:
+    def prepare(self, clip: Sequence[Frame], prompt: str) -> Any:
         """What describe() does before the model's turn; for measurements."""
 
     def peak_memory(self) -> int:
@@ -2040,9 +2041,9 @@ class MlxEngine:
             self.label = "mlx on the CPU, float32"
             to_float32(self._model)
 
-    def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
+    def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """See Engine."""
-        chat, inputs = self.prepare(image, prompt)
+        chat, inputs = self.prepare(clip, prompt)
         for result in self._mlx_vlm.stream_generate(
             self._model,
             self._processor,
@@ -2054,17 +2055,17 @@ class MlxEngine:
         ):
             yield result.text
 
-    def prepare(self, image: np.ndarray, prompt: str) -> tuple[str, dict[str, Any]]:
+    def prepare(self, clip: Sequence[Frame], prompt: str) -> tuple[str, dict[str, Any]]:
         """See Engine. For other models mlx-vlm does most of it itself."""
         if self._inputs is not None:
-            ids, pixels = self._inputs.prepare(image, prompt, self.detail)
+            ids, pixels = self._inputs.prepare(clip, prompt, self.detail)
             mx = self._mx
             return "", {"input_ids": mx.array([ids]), "pixel_values": mx.array(pixels)[None]}
         split_into_tiles(self._processor, self.detail)
         chat = self._mlx_vlm.apply_chat_template(
             self._processor, self._model.config, prompt, num_images=1
         )
-        return chat, {"image": [rgb_picture(image)]}
+        return chat, {"image": [rgb_picture(clip[-1].image)]}
 
     def peak_memory(self) -> int:
         """See Engine."""
@@ -2158,11 +2159,11 @@ class TorchEngine:
             self._processor = AutoProcessor.from_pretrained(folder, **settings)
         self.label = f"torch on {device}, {str(dtype).removeprefix('torch.')}"
 
-    def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
+    def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """See Engine."""
         if self._inputs is not None:
-            return self._inputs.text_of(self._tokens(image, prompt))
-        return self._decoded(self._tokens(image, prompt))
+            return self._inputs.text_of(self._tokens(clip, prompt))
+        return self._decoded(self._tokens(clip, prompt))
 
     def peak_memory(self) -> int:
         """See Engine."""
@@ -2170,10 +2171,10 @@ class TorchEngine:
             return int(self._torch.cuda.max_memory_allocated())
         return peak_process_memory()
 
-    def _tokens(self, image: np.ndarray, prompt: str) -> Iterator[int]:
+    def _tokens(self, clip: Sequence[Frame], prompt: str) -> Iterator[int]:
         """Greedy decoding with transformers' cache, like model.generate, but interruptible."""
         torch = self._torch
-        inputs = self.prepare(image, prompt)
+        inputs = self.prepare(clip, prompt)
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         for _ in range(self._max_tokens):
@@ -2185,17 +2186,20 @@ class TorchEngine:
             yield int(token)
             inputs = {"input_ids": token[None], "past_key_values": output.past_key_values}
 
-    def prepare(self, image: np.ndarray, prompt: str) -> dict[str, Any]:
+    def prepare(self, clip: Sequence[Frame], prompt: str) -> dict[str, Any]:
         """See Engine."""
         torch = self._torch
         if self._inputs is not None:
-            ids, pixels = self._inputs.prepare(image, prompt, self.detail)
+            ids, pixels = self._inputs.prepare(clip, prompt, self.detail)
             return {
                 "input_ids": torch.tensor([ids], device=self._device),
                 "pixel_values": torch.from_numpy(pixels)[None].to(self._device, self._dtype),
             }
         split_into_tiles(self._processor, self.detail)
-        content = [{"type": "image", "image": rgb_picture(image)}, {"type": "text", "text": prompt}]
+        content = [
+            {"type": "image", "image": rgb_picture(clip[-1].image)},
+            {"type": "text", "text": prompt},
+        ]
         return dict(
             self._processor.apply_chat_template(
                 [{"role": "user", "content": content}],
@@ -2239,23 +2243,23 @@ class CpuEngine:
         precision = str(dtype).removeprefix("torch.")
         self.label = f"torch on the CPU, {precision}" + (", vision int8" if bits == 8 else "")
 
-    def describe(self, image: np.ndarray, prompt: str) -> Iterator[str]:
+    def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """See Engine."""
-        return self._inputs.text_of(self._tokens(image, prompt))
+        return self._inputs.text_of(self._tokens(clip, prompt))
 
     def peak_memory(self) -> int:
         """See Engine."""
         return peak_process_memory()
 
-    def prepare(self, image: np.ndarray, prompt: str) -> tuple[list[int], Any]:
+    def prepare(self, clip: Sequence[Frame], prompt: str) -> tuple[list[int], Any]:
         """See Engine."""
-        ids, pixels = self._inputs.prepare(image, prompt, self.detail)
+        ids, pixels = self._inputs.prepare(clip, prompt, self.detail)
         return ids, self._torch.from_numpy(pixels).to(self._dtype)
 
-    def first_logits(self, image: np.ndarray, prompt: str) -> Any:
+    def first_logits(self, clip: Sequence[Frame], prompt: str) -> Any:
         """Fill the cache with picture and prompt. Returns logits of shape (1, vocabulary)."""
         torch = self._torch
-        numbers, pixels = self.prepare(image, prompt)
+        numbers, pixels = self.prepare(clip, prompt)
         with torch.inference_mode():
             ids = torch.tensor(numbers)
             embedded = self._language.embed(ids)
@@ -2264,9 +2268,9 @@ class CpuEngine:
             self._language.start(len(numbers) + self._max_tokens)
             return self._language(embedded)
 
-    def _tokens(self, image: np.ndarray, prompt: str) -> Iterator[int]:
+    def _tokens(self, clip: Sequence[Frame], prompt: str) -> Iterator[int]:
         torch = self._torch
-        logits = self.first_logits(image, prompt)
+        logits = self.first_logits(clip, prompt)
         for count in range(1, self._max_tokens + 1):
             token = int(logits.argmax())
             if token in self._inputs.ends:
@@ -3087,17 +3091,54 @@ class MacSpeech:
 # ----------------------------------------------------------------------------------------- outputs
 
 
+@dataclass(frozen=True)
+class Caption:
+    """What was said of a frame, and when. Times are in seconds.
+
+    frame: the frame, or the newest of a clip. time: when it was taken. text: printable, one line.
+    first_token_s, caption_s: from the start of the work to its first token and to its end.
+    frame_age_s: how old the frame was when the first sentence was handed on. spoken: to a voice.
+    """
+
+    frame: Frame
+    time: datetime
+    text: str
+    first_token_s: float
+    caption_s: float
+    frame_age_s: float
+    spoken: bool
+
+    def as_json(self) -> str:
+        """One line for another program; the names are a contract."""
+        facts = {
+            "time": self.time.isoformat(timespec="milliseconds"),
+            "at": round(self.frame.at, 3),
+            "caption": self.text,
+            "first_token_s": round(self.first_token_s, 3),
+            "caption_s": round(self.caption_s, 3),
+            "frame_age_s": round(self.frame_age_s, 3),
+            "spoken": self.spoken,
+        }
+        return json.dumps(facts, ensure_ascii=False)
+
+
+class Output(Protocol):
+    """Where captions go."""
+
+    def write(self, caption: Caption) -> None:
+        """Take one caption. Raises Ended when there is nobody left to write for."""
+
+
 class Captions:
     """Prints captions on stdout: a line each, or a JSON object each."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
 
-    def write(self, facts: dict[str, Any]) -> None:
+    def write(self, caption: Caption) -> None:
         """Print one caption. Raises Ended when nobody reads our stdout any more."""
-        line = json.dumps(facts, ensure_ascii=False) if self._as_json else facts["caption"]
         try:
-            print(line, flush=True)
+            print(caption.as_json() if self._as_json else caption.text, flush=True)
         except OSError as error:
             if error.errno in (EPIPE, EIO):  # the pipe or the terminal is closed
                 raise Ended from error
@@ -3129,11 +3170,11 @@ class Narrator:
     REPEAT_AFTER_S = 60.0
 
     def __init__(
-        self, engine: Engine, voice: Voice | None, captions: Captions, prompt: str
+        self, engine: Engine, voice: Voice | None, outputs: Sequence[Output], prompt: str
     ) -> None:
         self._engine = engine
         self._voice = voice
-        self._captions = captions
+        self._outputs = outputs
         self._prompt = prompt
         self._lead_s = 0.0  # from a frame to its first sentence, the last time
         self._last: set[str] = set()  # what the last caption said
@@ -3153,13 +3194,15 @@ class Narrator:
         if self._voice is not None:
             self._voice.say(sentence, self.count)
 
-    def narrate(self, frame: Frame) -> None:
-        """Describe one frame. Raises what the engine raises; nothing is printed then."""
+    def narrate(self, clip: Sequence[Frame]) -> None:
+        """Describe a frame, or several as one clip, the newest last. Raises what the engine
+        raises; nothing is printed then."""
         started = time.monotonic()
+        frame = clip[-1]
         times: list[float] = []  # when each piece of text came
         spoken, age = False, 0.0
         said: dict[str, str] = {}  # sentences by their words alone
-        for sentence in sentences(stamped(self._engine.describe(frame.image, self._prompt), times)):
+        for sentence in sentences(stamped(self._engine.describe(clip, self._prompt), times)):
             text = printable(sentence)
             words = words_of(text)
             if not text:
@@ -3175,19 +3218,18 @@ class Narrator:
             raise RuntimeError("the model had nothing to say")
         self._last = set(said)
         ended = time.monotonic()
-        taken = datetime.now().astimezone() - timedelta(seconds=ended - frame.taken)
         self.count += 1
-        self._captions.write(
-            {
-                "time": taken.isoformat(timespec="milliseconds"),
-                "at": round(frame.at, 3),
-                "caption": " ".join(said.values()),
-                "first_token_s": round(times[0] - started, 3),
-                "caption_s": round(ended - started, 3),
-                "frame_age_s": round(age, 3),
-                "spoken": spoken,
-            }
+        caption = Caption(
+            frame,
+            datetime.now().astimezone() - timedelta(seconds=ended - frame.taken),
+            " ".join(said.values()),
+            first_token_s=times[0] - started,
+            caption_s=ended - started,
+            frame_age_s=age,
+            spoken=spoken,
         )
+        for output in self._outputs:
+            output.write(caption)
 
     def _speak(self, text: str, words: str) -> bool:
         """Hand a sentence to the voice, unless it was said just now; False when it was not."""
@@ -3212,49 +3254,64 @@ def stamped(pieces: Iterable[str], times: list[float]) -> Iterator[str]:
         yield piece
 
 
-def watch(
-    frames: Frames,
-    gate: SceneGate,
-    sight: Sight,
-    narrator: Narrator,
-    limit: int | None,
-    debug: bool,
-) -> None:
+class Watch:
     """The one loop: newest frame, worth a caption, caption; until the source or the limit ends."""
-    faults = 0
-    while not frames.ended and (limit is None or narrator.count < limit):
-        frame = frames.newest(timeout=0.1)
-        for sentence in frames.news():
-            narrator.announce(sentence)
-        if not stdout_is_read():
-            raise Ended
-        if frame is None:
-            continue
-        trouble = sight.look(frame)
-        if frames.ended and sight.trouble is not None:  # a picture, or the last frame of a film
-            trouble = trouble or sight.trouble.value
+
+    def __init__(
+        self, frames: Frames, narrator: Narrator, always: bool, limit: int | None, debug: bool
+    ) -> None:
+        shrinker = Shrinker()
+        self._frames, self._narrator = frames, narrator
+        self._gate, self._sight = SceneGate(always, shrinker), Sight(shrinker)
+        self._limit, self._debug = limit, debug
+        self._faults = 0
+
+    def run(self) -> None:
+        """Watch until the end. Raises Ended when nobody reads our stdout any more, and EngineError
+        when the engine fails again and again."""
+        while not self._ended():
+            frame = self._frames.newest(timeout=0.1)
+            for sentence in self._frames.news():
+                self._narrator.announce(sentence)
+            if not stdout_is_read():
+                raise Ended
+            if frame is not None and self._wants(frame):
+                self._describe(frame)
+
+    def _ended(self) -> bool:
+        return self._frames.ended or (
+            self._limit is not None and self._narrator.count >= self._limit
+        )
+
+    def _wants(self, frame: Frame) -> bool:
+        """Look at a frame; True when it is worth a caption now."""
+        trouble = self._sight.look(frame)
+        # A picture, or the last frame of a film:
+        if self._frames.ended and self._sight.trouble is not None:
+            trouble = trouble or self._sight.trouble.value
         if trouble is not None:
-            narrator.announce(trouble)
-        wanted = gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
-        if not wanted or not sight.readable or narrator.busy:
-            continue
+            self._narrator.announce(trouble)
+        wanted = self._gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
+        return wanted and self._sight.readable and not self._narrator.busy
+
+    def _describe(self, frame: Frame) -> None:
         try:
-            narrator.narrate(frame)
-            faults = 0
+            self._narrator.narrate([frame])
         except PeteError:
             raise
         except Exception as error:
-            faults += 1
-            if debug:
+            self._faults += 1
+            if self._debug:
                 traceback.print_exc()
-            if faults >= FAULTS_IN_A_ROW or frames.ended:
+            if self._faults >= FAULTS_IN_A_ROW or self._frames.ended:
                 raise EngineError(
-                    f"the engine failed on {faults} frames in a row; the last time: "
+                    f"the engine failed on {self._faults} frames in a row; the last time: "
                     f"{reason_of(error)}"
                 ) from error
             tell(f"a frame could not be described: {reason_of(error)}")
-            continue
-        gate.described(frame)
+        else:
+            self._faults = 0
+            self._gate.described(frame)
 
 
 # ----------------------------------------------------------------------------------------- devices
@@ -3451,11 +3508,12 @@ def measure(engine: Engine, prompt: str, repeats: int) -> dict[str, Any]:
     for repeat in range(repeats + 1):
         small = random.integers(0, 255, (30, 40, 3), dtype=np.uint8)
         image = cv2.resize(small, (640, 480), interpolation=cv2.INTER_CUBIC)
+        clip = [Frame(image, 0.0, 0.0)]
         times = [time.perf_counter()]
-        engine.prepare(image, prompt)
+        engine.prepare(clip, prompt)
         prepared = time.perf_counter() - times[0]
         times = [time.perf_counter()]
-        times += [time.perf_counter() for _ in engine.describe(image, prompt)]
+        times += [time.perf_counter() for _ in engine.describe(clip, prompt)]
         if repeat == 0:  # The first one warms up.
             continue
         first, whole, count = times[1] - times[0], times[-1] - times[0], len(times) - 2
@@ -3596,11 +3654,9 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         voice.wait_until_ready()
     tell(f"engine: {engine.label} ({choice.why})")
     tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
-    narrator = Narrator(engine, voice, Captions(options.json), options.prompt)
-    shrinker = Shrinker()
-    gate, sight = SceneGate(options.always, shrinker), Sight(shrinker)
+    narrator = Narrator(engine, voice, [Captions(options.json)], options.prompt)
     try:
-        watch(frames, gate, sight, narrator, options.limit, options.debug)
+        Watch(frames, narrator, options.always, options.limit, options.debug).run()
     except PeteError as error:
         narrator.announce(str(error))  # Who can't see the screen must hear why it falls silent.
         error.told = True

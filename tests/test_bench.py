@@ -75,10 +75,10 @@ def test_weights_that_are_not_here_are_stood_in_for_by_random_ones_and_that_is_s
     assert "'random_weights': True" in out.out
 
 
-def red() -> object:
+def red() -> list[pete_sounds.Frame]:
     import numpy as np
 
-    return np.full((48, 64, 3), (30, 30, 200), np.uint8)
+    return [pete_sounds.Frame(np.full((48, 64, 3), (30, 30, 200), np.uint8), 0.0, 0.0)]
 
 
 def test_the_random_checkpoint_has_the_true_models_shape() -> None:

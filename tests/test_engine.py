@@ -20,6 +20,7 @@ from pete_sounds import (
     DEFAULT_PROMPT,
     CpuEngine,
     Engine,
+    Frame,
     MlxEngine,
     PeteError,
     SmolVlmInputs,
@@ -58,8 +59,13 @@ def scenes() -> list[tuple[np.ndarray, str]]:
 Scenes = list[tuple[np.ndarray, str]]
 
 
+def clip_of(image: np.ndarray) -> list[Frame]:
+    """A picture as engines take it."""
+    return [Frame(image, taken=0.0, at=0.0)]
+
+
 def caption(engine: Engine, image: np.ndarray, prompt: str = DEFAULT_PROMPT) -> str:
-    return "".join(engine.describe(image, prompt)).strip()
+    return "".join(engine.describe(clip_of(image), prompt)).strip()
 
 
 def captions(engine: Engine, scenes: Scenes) -> list[str]:
@@ -119,7 +125,7 @@ def reference(tiny: Path) -> Any:
 
 def inputs_of(engine: Any, image: np.ndarray, prompt: str = DEFAULT_PROMPT) -> dict[str, Any]:
     """What transformers' model takes, from the engine's own preparation."""
-    ids, pixels = engine._inputs.prepare(image, prompt, engine.detail)
+    ids, pixels = engine._inputs.prepare(clip_of(image), prompt, engine.detail)
     return {"input_ids": torch.tensor([ids]), "pixel_values": torch.from_numpy(pixels)[None]}
 
 
@@ -140,12 +146,12 @@ def test_logits_and_tokens_are_those_of_transformers_own_generate(
         inputs = inputs_of(cpu, image)
         with torch.inference_mode():
             logits = reference(**inputs, logits_to_keep=1).logits[:, -1]
-        assert (cpu.first_logits(image, DEFAULT_PROMPT) - logits).abs().max() < 1e-3
+        assert (cpu.first_logits(clip_of(image), DEFAULT_PROMPT) - logits).abs().max() < 1e-3
         made = reference.generate(**inputs, max_new_tokens=24, do_sample=False)
         tokens = made[0, inputs["input_ids"].shape[1] :].tolist()
         ended = [token for token in tokens if token not in cpu._inputs.ends]
-        assert list(cpu._tokens(image, DEFAULT_PROMPT)) == ended
-        assert list(library._tokens(image, DEFAULT_PROMPT)) == ended
+        assert list(cpu._tokens(clip_of(image), DEFAULT_PROMPT)) == ended
+        assert list(library._tokens(clip_of(image), DEFAULT_PROMPT)) == ended
 
 
 def test_mlx_has_the_logits_of_transformers(tiny: Path, reference: Any) -> None:
@@ -185,7 +191,7 @@ def test_what_the_model_is_asked_is_what_transformers_own_processor_asks(
         return_dict=True,
         return_tensors="np",
     )
-    ids, pixels = SmolVlmInputs(tiny).prepare(image, "What is that?", detail)
+    ids, pixels = SmolVlmInputs(tiny).prepare(clip_of(image), "What is that?", detail)
     assert ids == theirs["input_ids"][0].tolist()
     assert pixels.shape == theirs["pixel_values"][0].shape
     # It resizes twice, by way of a larger picture, and rounds between: near, but not the same.
@@ -202,8 +208,8 @@ def test_the_language_model_reads_the_newer_layout_of_the_rotary_base(
     config["text_config"]["rope_parameters"] = {"rope_theta": theta, "rope_type": "default"}
     (folder / "config.json").write_text(json.dumps(config))
     image = noise_frames(1)[0]
-    newer = CpuEngine(folder, TOKENS, torch.float32).first_logits(image, DEFAULT_PROMPT)
-    assert torch.equal(newer, in_float32.first_logits(image, DEFAULT_PROMPT))
+    newer = CpuEngine(folder, TOKENS, torch.float32).first_logits(clip_of(image), DEFAULT_PROMPT)
+    assert torch.equal(newer, in_float32.first_logits(clip_of(image), DEFAULT_PROMPT))
 
 
 # ---------------------------------------------------------------------------------- every engine
@@ -248,9 +254,9 @@ def test_the_same_frame_gives_the_same_caption(engine: Engine) -> None:
 
 
 def test_a_caption_comes_in_pieces_and_can_be_interrupted(engine: Engine) -> None:
-    pieces = list(engine.describe(red_circle(), DEFAULT_PROMPT))
+    pieces = list(engine.describe(clip_of(red_circle()), DEFAULT_PROMPT))
     assert len([piece for piece in pieces if piece]) > 2
-    started = engine.describe(red_circle(), DEFAULT_PROMPT)
+    started = engine.describe(clip_of(red_circle()), DEFAULT_PROMPT)
     next(started)
     started.close()  # type: ignore[attr-defined]
     assert caption(engine, red_circle()) == "A red circle in the center."
@@ -274,7 +280,7 @@ def test_it_says_what_it_is_and_what_memory_it_took(engine: Engine) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 1600), (1080, 1920), (31, 57)])
 def test_a_frame_of_any_size_is_one_tile(tiny: Path, size: tuple[int, int]) -> None:
-    ids, pixels = SmolVlmInputs(tiny).prepare(np.zeros((*size, 3), np.uint8), "What?")
+    ids, pixels = SmolVlmInputs(tiny).prepare(clip_of(np.zeros((*size, 3), np.uint8)), "What?")
     assert pixels.shape == (1, 3, 128, 128)
     assert pixels.dtype == np.float32
     assert ids.count(21) == 16

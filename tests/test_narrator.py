@@ -10,16 +10,16 @@ import errno
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 import pete_sounds
-from pete_sounds import Captions, Ended, EngineError, Frame, Narrator, SceneGate, Sight, watch
+from pete_sounds import Captions, Ended, EngineError, Frame, Narrator, Watch
 
-Describe = Callable[[np.ndarray, str], Iterator[str]]
+Describe = Callable[[Sequence[Frame], str], Iterator[str]]
 
 
 class Engine:
@@ -73,7 +73,7 @@ def frame(age: float = 0.0) -> Frame:
 def narrator(describe: Describe, voice: Voice | None = None, as_json: bool = False) -> Narrator:
     engine: Any = Engine(describe)
     speaker: Any = voice
-    return Narrator(engine, speaker, Captions(as_json), "What is there?")
+    return Narrator(engine, speaker, [Captions(as_json)], "What is there?")
 
 
 def run_loop(
@@ -85,11 +85,11 @@ def run_loop(
 ) -> None:
     source: Any = Frames(frames, news)
     options = {"limit": None, "debug": False, **settings}
-    watch(source, SceneGate(always=True), Sight(), narrator(describe, voice), **options)
+    Watch(source, narrator(describe, voice), always=True, **options).run()
 
 
 def says(text: str) -> Describe:
-    return lambda image, prompt: iter([text])
+    return lambda clip, prompt: iter([text])
 
 
 def test_the_first_sentence_is_spoken_while_the_rest_is_still_generated(
@@ -97,26 +97,26 @@ def test_the_first_sentence_is_spoken_while_the_rest_is_still_generated(
 ) -> None:
     log: list[str] = []
 
-    def describe(image: np.ndarray, prompt: str) -> Iterator[str]:
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         for piece in ("A cat sits. ", "A dog", " runs."):
             log.append(f"generated {piece}")
             yield piece
 
-    narrator(describe, Voice(log)).narrate(frame())
+    narrator(describe, Voice(log)).narrate([frame()])
     assert log.index("said A cat sits.") < log.index("generated  runs.")
     assert log[-1] == "said A dog runs."
     assert capsys.readouterr().out == "A cat sits. A dog runs.\n"
 
 
 def test_a_caption_as_json_tells_its_times_truly(capsys: pytest.CaptureFixture[str]) -> None:
-    def describe(image: np.ndarray, prompt: str) -> Iterator[str]:
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         time.sleep(0.2)
         yield "One. "
         yield "Two"
         time.sleep(0.2)
         yield " more."
 
-    narrator(describe, Voice(), as_json=True).narrate(frame(age=3))
+    narrator(describe, Voice(), as_json=True).narrate([frame(age=3)])
     facts = json.loads(capsys.readouterr().out)
     assert facts["caption"] == "One. Two more."
     assert facts["at"] == 7.5
@@ -129,30 +129,30 @@ def test_a_caption_as_json_tells_its_times_truly(capsys: pytest.CaptureFixture[s
 
 
 def test_without_a_voice_nothing_counts_as_spoken(capsys: pytest.CaptureFixture[str]) -> None:
-    narrator(says("A cat."), None, as_json=True).narrate(frame())
+    narrator(says("A cat."), None, as_json=True).narrate([frame()])
     assert json.loads(capsys.readouterr().out)["spoken"] is False
 
 
 def test_a_caption_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    narrator(says("A \x1b[2Jred\n\x07 cat\u202e.")).narrate(frame())
+    narrator(says("A \x1b[2Jred\n\x07 cat\u202e.")).narrate([frame()])
     assert capsys.readouterr().out == "A [2Jred\ncat.\n".replace("\n", " ", 1)
 
 
 def test_the_prompt_reaches_the_engine() -> None:
     asked = []
 
-    def describe(image: np.ndarray, prompt: str) -> Iterator[str]:
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         asked.append(prompt)
         return iter(["A cat."])
 
-    narrator(describe).narrate(frame())
+    narrator(describe).narrate([frame()])
     assert asked == ["What is there?"]
 
 
 def test_a_fault_costs_its_frame_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     answers: list[str | ValueError] = [ValueError("broken\nframe"), "A cat.", "", "A dog."]
 
-    def describe(image: np.ndarray, prompt: str) -> Iterator[str]:
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -165,7 +165,7 @@ def test_a_fault_costs_its_frame_and_is_told(capsys: pytest.CaptureFixture[str])
     assert "nothing to say" in captured.err.splitlines()[1]
 
 
-def failing(image: np.ndarray, prompt: str) -> Iterator[str]:
+def failing(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
     raise RuntimeError("out of memory")
 
 
@@ -205,7 +205,7 @@ def test_a_closed_stdout_ends_the_narration(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("builtins.print", closed)
     with pytest.raises(Ended):
-        narrator(says("A cat.")).narrate(frame())
+        narrator(says("A cat.")).narrate([frame()])
 
 
 # -- repeats
@@ -214,11 +214,11 @@ def test_a_closed_stdout_ends_the_narration(monkeypatch: pytest.MonkeyPatch) -> 
 def spoken_of(texts: list[str], wait: float = 0.0, **settings: Any) -> list[str]:
     """What is spoken of captions that say these texts, one after the other."""
     log: list[str] = []
-    told = narrator(lambda image, prompt: iter([texts.pop(0)]), Voice(log))
+    told = narrator(lambda clip, prompt: iter([texts.pop(0)]), Voice(log))
     for name, value in settings.items():
         setattr(told, name, value)
     while texts:
-        told.narrate(frame())
+        told.narrate([frame()])
         time.sleep(wait)
     return [line.removeprefix("said ") for line in log]
 
@@ -245,7 +245,7 @@ def test_after_a_long_silence_it_is_spoken_again() -> None:
 def test_a_repeat_is_marked_as_not_spoken(capsys: pytest.CaptureFixture[str]) -> None:
     told = narrator(says("A cat."), Voice(), as_json=True)
     for _ in range(2):
-        told.narrate(frame())
+        told.narrate([frame()])
     facts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [fact["spoken"] for fact in facts] == [True, False]
 
@@ -253,9 +253,9 @@ def test_a_repeat_is_marked_as_not_spoken(capsys: pytest.CaptureFixture[str]) ->
 def test_after_an_announcement_the_view_is_worth_a_word_again() -> None:
     log: list[str] = []
     told = narrator(says("A cat."), Voice(log))
-    told.narrate(frame())
+    told.narrate([frame()])
     told.announce("The camera is back.")
-    told.narrate(frame())
+    told.narrate([frame()])
     assert log == ["said A cat.", "said The camera is back.", "said A cat."]
 
 
@@ -263,7 +263,7 @@ def test_a_model_that_goes_round_in_circles_is_stopped(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pieces = (f"{word} " for word in itertools.cycle(["A cat.", "It sits."]))
-    narrator(lambda image, prompt: pieces).narrate(frame())
+    narrator(lambda clip, prompt: pieces).narrate([frame()])
     assert capsys.readouterr().out == "A cat. It sits.\n"
 
 
@@ -282,13 +282,13 @@ class TimedVoice(Voice):
 
 
 def test_the_next_caption_starts_so_early_that_it_is_ready_when_the_voice_falls_silent() -> None:
-    def slowly(image: np.ndarray, prompt: str) -> Iterator[str]:
+    def slowly(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         time.sleep(0.2)
         yield "A cat."
 
     voice = TimedVoice(0.0)
     told = narrator(slowly, voice)
-    told.narrate(frame())
+    told.narrate([frame()])
     voice.left = 1.0
     assert told.busy
     voice.left = 0.15

@@ -328,7 +328,7 @@ def test_what_a_model_says_can_not_steer_a_terminal(capsys: pytest.CaptureFixtur
     frame = pete_sounds.Frame(draw(SCENES[0]), time.monotonic(), 0.0)
     for as_json in (False, True):
         captions = pete_sounds.Captions(as_json)
-        pete_sounds.Narrator(Rude(), None, captions, "What?").narrate(frame)  # type: ignore[arg-type]
+        pete_sounds.Narrator(Rude(), None, [captions], "What?").narrate([frame])  # type: ignore[arg-type]
         printed = capsys.readouterr().out
         assert printed.count("\n") == 1
         caption = json.loads(printed)["caption"] if as_json else printed[:-1]
