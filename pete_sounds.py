@@ -3263,7 +3263,7 @@ def as_jpeg(frame: Frame, taken: datetime, text: str) -> bytes:
         exif[ExifTags.Base.ImageDescription] = text.encode("utf-8", "replace")
         details[ExifTags.Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be", "replace")
     exif[ExifTags.Base.Software] = "Pete Sounds"
-    offset = taken.astimezone().strftime("%z")
+    offset = taken.strftime("%z")
     details[ExifTags.Base.DateTimeOriginal] = f"{taken:%Y:%m:%d %H:%M:%S}"
     details[ExifTags.Base.SubsecTimeOriginal] = f"{taken.microsecond // 1000:03d}"
     details[ExifTags.Base.OffsetTimeOriginal] = f"{offset[:3]}:{offset[3:5]}"
@@ -3849,10 +3849,12 @@ class Watch:
                 preview.note(self._save(preview))
 
     def _save(self, preview: Preview) -> str:
-        """Save the frame on show with the words under it; says under which name."""
+        """Save the frame on show, with the words under it unless it has changed since; says under
+        which name."""
         frame, path = preview.frame, None
         if frame is not None and self._saved is not None:
-            path = self._saved.save(frame, time_of(frame), preview.caption)
+            words = "" if preview.looking else preview.caption
+            path = self._saved.save(frame, time_of(frame), words)
         if path is None:
             return "the frame was not saved"
         tell(f"saved {path}")
