@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import MjpegCamera, Program, Running, wait_until
+from conftest import MjpegCamera, Program, wait_until
 from drawn_scenes import Scene, Shape, draw
 
 import pete_sounds
@@ -53,7 +53,7 @@ TEXTS = {
     "word": "https://example.org/" + "averylongword" * 100,
     "scripts": "Café Ångström. Ένας κύκλος. Красный круг. 左边有圆圈。赤い丸です。빨간 원. 😀 ok. "
     * 2,
-    "chinese": "左边有一个红色的圆圈，右边有一个蓝色的正方形。" * 40,
+    "chinese": "左边有一个红色的圆圈、右边有一个蓝色的正方形。" * 40,
 }
 STATUS = Status("torch on the CPU, bfloat16", 1.24)
 
@@ -67,6 +67,13 @@ def picture(kind: str, width: int) -> np.ndarray:
     return np.full(shape, {"white": 255, "black": 0}[kind], np.uint8)
 
 
+def distance(path: Path, image: np.ndarray) -> float:
+    """How far a picture's file is from an image, in levels."""
+    saved = cv2.imread(str(path))
+    assert saved is not None
+    return float(np.abs(saved.astype(int) - image).mean())
+
+
 def frame(scene: Scene = RED) -> Frame:
     """A frame of a drawn scene, taken now."""
     return Frame(draw(scene), time.monotonic(), 0.0)
@@ -75,45 +82,42 @@ def frame(scene: Scene = RED) -> Frame:
 # ------------------------------------------------------------------------------------ what is drawn
 
 
-@pytest.mark.parametrize("width", SIZES)
-@pytest.mark.parametrize("kind", ["white", "black", "busy"])
 @pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("width", SIZES)
 def test_text_is_readable_on_any_picture_and_inside_its_margins(
-    width: int, kind: str, text: str, tmp_path: Path
+    width: int, text: str, tmp_path: Path
 ) -> None:
-    image = picture(kind, width)
-    before = image.copy()
-    canvas = draw_preview(image, TEXTS[text], STATUS)
-    cv2.imwrite(str(tmp_path / f"{width}-{kind}-{text}.png"), canvas)
-    assert (image == before).all()
-    assert canvas.dtype == np.uint8
-    assert canvas.shape == draw_preview(image, "", STATUS).shape
-    # On black, all that is bright is letters; they have to stand out wherever they are drawn.
-    height = SIZES[width] - SIZES[width] // 2
-    letters = (draw_preview(picture("black", width), TEXTS[text], STATUS) > 250).all(axis=2)
+    if width == 1920 and text in ("word", "chinese"):
+        pytest.skip("as in the two smaller ones")
+    on_black = draw_preview(picture("black", width), TEXTS[text], STATUS)
+    assert on_black.dtype == np.uint8
+    assert on_black.shape == draw_preview(picture("black", width), "", STATUS).shape
+    # On black, all that is bright is letters.
+    letters = (on_black > 250).all(axis=2)
     rows, columns = np.nonzero(letters)
-    assert rows.min() > height  # at least half of the picture is free of text
     margin = width // 40
+    assert rows.min() > SIZES[width] / 2  # at least half of the picture is free of text
+    assert rows.max() < on_black.shape[0] - margin / 3
     assert margin / 2 < columns.min()
     assert columns.max() < width - margin / 2
-    assert rows.max() < canvas.shape[0] - margin / 3
-    size = round(8.5 + 0.0206 * width)
-    around = cv2.dilate(letters.astype(np.uint8), np.ones((3, 3))) - letters
-    assert canvas[letters].min() > 240
-    # What touches the letters is dark: the mean of the outline, which blends at its edges.
-    assert canvas[around.astype(bool)].mean() < 110
-    assert 12 <= size <= width / 18
+    for kind in ("white", "busy"):
+        image = picture(kind, width)
+        canvas = draw_preview(image, TEXTS[text], STATUS)
+        assert canvas[letters].min() > 240
+        # Beside each bright pixel there is a dark one, as near as letters are thick.
+        near = np.ones((width // 100 + 2,) * 2)
+        assert cv2.erode(canvas.max(axis=2), near)[letters].max() < 110
+        assert (image == picture(kind, width)).all()  # left as it was
+    cv2.imwrite(str(tmp_path / f"{width}-{text}.png"), canvas)
 
 
 def test_no_word_is_lost_where_there_is_room() -> None:
     for text in (LONG, TEXTS["scripts"]):
         text = drawable(text).strip()
         lines = wrapped(text, 600, 22, 1000)
-        assert " ".join("".join(lines).split()) != ""
         assert "".join(lines).replace(" ", "") == text.replace(" ", "")
         assert all(text_width(line, 22) <= 600 for line in lines)
         assert all(text_width(line, 22) > 300 for line in lines[:-1])
-    assert [line.split() for line in wrapped(LONG, 600, 22, 1000)][0][0] == "A"
     words = [word for line in wrapped(LONG, 600, 22, 1000) for word in line.split()]
     assert words == LONG.split()  # no word is broken
 
@@ -131,11 +135,11 @@ def test_a_caption_that_is_too_long_ends_in_an_ellipsis(text: str) -> None:
 def test_a_line_does_not_begin_with_a_full_stop() -> None:
     lines = wrapped(TEXTS["chinese"], 300, 20, 100)
     assert len(lines) > 10
-    assert not any(line[0] in "。，" for line in lines)
+    assert not any(line[0] in "。、" for line in lines)
 
 
 def test_letters_beyond_ascii_are_drawn_as_themselves() -> None:
-    for text in ("Åéïößčđőñ", "ΑβγΔέ", "ЖщъяЁ", "左边红圆", "赤い丸カ", "빨간원", "“”–—…½€°"):
+    for text in ("Åéïößčđőñ", "ΑβγΔέ", "ЖщъяЁ", "左边红圆", "赤い丸カ", "빨간원", "“”—…½€°"):
         assert drawable(text) == text
         assert all(has_glyph(letter) for letter in text)
         assert len({width_and_ink(letter) for letter in text}) > len(text) // 2
@@ -151,7 +155,7 @@ def width_and_ink(letter: str) -> tuple[int, int]:
 def test_what_the_font_lacks_becomes_words_or_a_question_mark() -> None:
     assert drawable("A 😀!") == "A (grinning face) !"
     assert drawable("Fine 👍🏽") == "Fine (thumbs up sign)"
-    assert drawable("e\u0301 a\u0308 x\u0301") == "é ä x"
+    assert drawable("e\u0301 a\u0308") == "é ä"
     assert drawable("ok \x1b[31m\u202e \ud800 ไ") == "ok [31m ?"
 
 
@@ -167,12 +171,16 @@ def test_any_size_of_picture_becomes_one_that_fits_a_window(shape: tuple[int, in
 
 
 def test_each_mark_can_be_seen_and_told_from_the_others() -> None:
-    names = ("looking", "speaking", "paused")
+    statuses = [
+        replace(STATUS, looking=True),
+        replace(STATUS, speaking=True),
+        replace(STATUS, paused=True),
+    ]
     for width in SIZES:
         for kind in ("white", "black", "busy"):
             image = picture(kind, width)
             plain = draw_preview(image, SHORT, STATUS)
-            marked = [draw_preview(image, SHORT, replace(STATUS, **{name: True})) for name in names]
+            marked = [draw_preview(image, SHORT, status) for status in statuses]
             corner = (slice(0, width // 8), slice(0, width // 2))
             for canvas in marked:
                 assert np.abs(canvas[corner].astype(int) - plain[corner]).max() > 100
@@ -207,7 +215,7 @@ def test_drawing_takes_some_milliseconds() -> None:
     assert min(took) < 0.03
 
 
-# ------------------------------------------------------------------------- what the loop does with it
+# ----------------------------------------------------------------------- what the loop does with it
 
 
 class Shown(Preview):
@@ -283,9 +291,9 @@ def watch(
 
 def test_the_mark_for_looking_stands_before_the_engine_starts_and_goes_after() -> None:
     preview = Shown()
-    loop, _ = watch(preview, RED, limit=1)
+    loop, _ = watch(preview, RED, RED, limit=2)
     loop.run()
-    assert [looking for looking, _ in preview.marks] == [False, True, False]
+    assert [looking for looking, _ in preview.marks] == [False, True, False, True]
     assert preview.caption == "A thing. And more."
 
 
@@ -340,7 +348,7 @@ def test_s_saves_the_frame_and_says_its_name(
     loop.run()
     (path,) = tmp_path.iterdir()
     assert capsys.readouterr().err == f"pete_sounds: saved {path}\n"
-    assert np.abs(cv2.imread(str(path)).astype(int) - draw(RED)).mean() < 3
+    assert distance(path, draw(RED)) < 3
 
 
 def test_a_film_that_is_over_stays_on_show_until_it_is_closed() -> None:
@@ -361,12 +369,14 @@ def test_nothing_is_drawn_when_nothing_is_new() -> None:
     preview.say("It is dark.")
     preview.show()
     assert len(preview.pictures) == 2
-    for _ in range(50):  # Frames alone: not more often than an eye needs.
+    started = time.monotonic()
+    for _ in range(100):  # Frames alone: not more often than an eye needs.
         preview.show(frame())
-    assert len(preview.pictures) < 10
+    drawn = len(preview.pictures) - 2
+    assert drawn <= (time.monotonic() - started) * Preview.FRAMES_A_SECOND + 1
 
 
-# ------------------------------------------------------------------------------------ without a display
+# -------------------------------------------------------------------------------- without a display
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has no DISPLAY")
@@ -380,7 +390,7 @@ def test_no_display_is_said_in_one_line(program: Program, display: str | None) -
     assert re.fullmatch(r"pete_sounds: --preview .*display.*\n", result.stderr)
 
 
-# ------------------------------------------------------------------------------------- the real window
+# ---------------------------------------------------------------------------------- the real window
 
 
 class Screen:
@@ -477,11 +487,6 @@ def shows(screen: Screen, scene: Scene) -> bool:
     return bool(np.abs(shot[:height, :width].astype(int) - expected).mean() < 6)
 
 
-def lines_of(running: Running) -> int:
-    """How many captions there were."""
-    return running.stdout.count()
-
-
 def test_the_window_shows_the_frame_and_obeys_its_keys(
     program: Program, screen: Screen, mjpeg: MjpegCamera, tiny: Path, tmp_path: Path
 ) -> None:
@@ -498,16 +503,16 @@ def test_the_window_shows_the_frame_and_obeys_its_keys(
     screen.press("space")
     running.stderr.wait_for("Paused.", timeout=5)
     mjpeg.show(draw(BLUE))
-    before = lines_of(running)
+    before = running.stdout.count()
     time.sleep(1.5)
-    assert shows(screen, RED) or (screen.shot()[60:height] != 0).any()
-    assert not shows(screen, BLUE)
-    assert lines_of(running) == before
+    assert shows(screen, RED)
+    assert running.stdout.count() == before
     screen.press("s")
     name = running.stderr.wait_for("saved ", timeout=5).split()[-1]
-    assert np.abs(cv2.imread(str(program.here / name)).astype(int) - draw(RED)).mean() < 6
+    assert distance(program.here / name, draw(RED)) < 6
     screen.press("space")
-    running.stdout.wait_for("A blue square at the top.", timeout=10)
+    running.stderr.wait_for("Going on.", timeout=5)
+    running.stdout.wait_for("A blue square at the top.", timeout=20)
     assert wait_until(lambda: shows(screen, BLUE), 5)
 
     screen.press("Left")  # means nothing

@@ -73,7 +73,9 @@ def test_each_caption_leaves_its_frame_with_caption_and_time(program: Program) -
         assert f"{taken:%Y-%m-%dT%H-%M-%S}" in path.name
     # The second one shows the red circle on the left that its caption speaks of.
     assert captions[1]["caption"] == "A red circle on the left."
-    left, right = np.split(cv2.imread(str(saved[1])).astype(int), 2, axis=1)
+    image = cv2.imread(str(saved[1]))
+    assert image is not None
+    left, right = np.split(image.astype(int), 2, axis=1)
     assert ((left[:, :, 2] - left[:, :, 0]) > 100).sum() > 1000
     assert ((right[:, :, 2] - right[:, :, 0]) > 100).sum() == 0
 
@@ -106,7 +108,9 @@ def test_any_caption_can_be_read_back(tmp_path: Path, text: str) -> None:
     facts = inside(path)
     assert facts["description"] == facts["comment"] == text[: SavedFrames.MOST_LETTERS]
     assert facts["taken"] == "2026:11:23 10:08:42.123+05:30"
-    assert np.abs(cv2.imread(str(path)).astype(int) - PICTURE).mean() < 3
+    saved = cv2.imread(str(path))
+    assert saved is not None
+    assert np.abs(saved.astype(int) - PICTURE).mean() < 3
 
 
 def test_exiftool_reads_the_same(tmp_path: Path) -> None:
