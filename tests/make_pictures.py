@@ -1,7 +1,7 @@
 """Makes README's pictures anew: python tests/make_pictures.py
 
 pictures/preview.png is what --preview shows of the drawn clip, with the caption that the small
-checkpoint really gives; pictures/terminal.svg is a real session. pictures/flow.svg is drawn by hand.
+checkpoint really gives; pictures/terminal.svg is a real session. flow.svg is drawn by hand.
 """
 
 from __future__ import annotations

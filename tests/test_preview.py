@@ -297,6 +297,18 @@ def test_the_mark_for_looking_stands_before_the_engine_starts_and_goes_after() -
     assert preview.caption == "A thing. And more."
 
 
+def test_the_marks_for_speaking_and_pause_are_drawn() -> None:
+    one = frame()
+    preview = Shown(speaking=True)
+    preview.show(one)
+    expected = draw_preview(one.image, "", Status("an engine", speaking=True))
+    assert (preview.pictures[-1] == expected).all()
+    preview.paused = True
+    preview.show()
+    expected = draw_preview(one.image, "", Status("an engine", speaking=True, paused=True))
+    assert (preview.pictures[-1] == expected).all()
+
+
 def test_keys_are_answered_between_the_pieces_of_a_caption(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
