@@ -304,7 +304,7 @@ def test_the_marks_for_speaking_and_pause_are_drawn() -> None:
     expected = draw_preview(one.image, "", Status("an engine", speaking=True))
     assert (preview.pictures[-1] == expected).all()
     preview.paused = True
-    preview.show()
+    preview.show(frame(BLUE))  # The picture stands.
     expected = draw_preview(one.image, "", Status("an engine", speaking=True, paused=True))
     assert (preview.pictures[-1] == expected).all()
 
@@ -421,6 +421,18 @@ class Screen:
         assert found, "no window came"
         return found
 
+    def wait_for_picture(self) -> None:
+        """Wait until the window is painted. Where no window manager runs, as here, Qt misses now
+        and then that its new window can be seen, and paints nothing: hide it and show it then, as
+        a user would."""
+        window = self.window()
+        if not wait_until(lambda: self.shot().any(), 2):
+            for change in (window.unmap, window.map):
+                change()
+                self._display.sync()
+                time.sleep(0.1)
+        assert wait_until(lambda: self.shot().any(), 2), "the window stays empty"
+
     def _find(self, parent: Any) -> Any:
         from Xlib.error import BadWindow
 
@@ -505,6 +517,7 @@ def test_the_window_shows_the_frame_and_obeys_its_keys(
     mjpeg.show(draw(RED))
     running = program.start("--source", mjpeg.url, "--model", tiny, "--mute", "--preview")
     running.stdout.wait_for("A red circle on the left.")
+    screen.wait_for_picture()
     height, width = draw(RED).shape[:2]
     assert wait_until(lambda: (screen.shot()[height:] > 250).sum() > 500, 5)  # caption and status
     shot = screen.shot()
@@ -542,7 +555,7 @@ def test_a_picture_stays_until_its_window_is_closed(
     cv2.imwrite(str(program.here / "picture.png"), draw(BLUE))
     running = program.start("--source", "picture.png", "--model", tiny, "--mute", "--preview")
     running.stdout.wait_for("A blue square at the top.")
-    time.sleep(1)
+    screen.wait_for_picture()
     assert running.process.poll() is None
     assert shows(screen, BLUE)
     screen.close_window()
