@@ -12,7 +12,8 @@ this file:
        -> Engine      frame + prompt -> pieces of text, as they are generated: mlx or torch
        -> Narrator    pieces -> sentences -> the voice and the outputs
        -> Voice       pyttsx3 in a child process that is watched, hushed and replaced from here
-       -> Captions    lines or JSON on stdout;  WavFile: the whole narration as sound
+       -> Captions    lines or JSON on stdout;  WavFile: the whole narration as sound;
+                      SavedFrames: a JPEG each;  Preview: a window with frame and caption
 
 Data flows one way. Frames knows nothing of models, the engine nothing of cameras, the voice
 nothing of either. What this file does not do: serve a model, train one, or send a frame anywhere.
@@ -30,6 +31,7 @@ import argparse
 import contextlib
 import ctypes
 import enum
+import functools
 import hashlib
 import importlib.util
 import io
@@ -91,6 +93,8 @@ FAULTS_IN_A_ROW = 3  # frames that the engine may fail on before the program end
 WAV_FORMAT = (1, 2, 22050, 0, "NONE", "not compressed")
 SILENCE_BETWEEN_S = 0.25  # between the sentences of a WAV
 END_WITHIN_S = 1.5  # from the signal to the end, whatever the engine is doing
+JPEG_QUALITY = 90  # of frames that are saved
+DISPLAY_WITHIN_S = 20.0  # a display that opens no window for so long is not there
 
 
 class ExitCode(enum.IntEnum):
@@ -136,7 +140,7 @@ class EngineError(PeteError):
 
 
 class Ended(BaseException):
-    """Nobody reads our stdout any more, so there is nothing left to do."""
+    """There is nothing left to do: nobody reads our stdout any more, or the preview was closed."""
 
 
 def tell(message: str) -> None:
@@ -232,6 +236,10 @@ def argument_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("what to keep").add_argument
     add("--json", action="store_true", help="print each caption as one JSON object")
     add("--wav", metavar="FILE", type=non_empty, help="collect the narration in a WAV file")
+    add("--save", metavar="DIR", type=non_empty,
+        help="keep the frame of each caption there, a JPEG with the caption inside")
+    add("--preview", action="store_true",
+        help="a window with frame and caption; keys: q end, space pause, r say again, s save")
     add("--debug", action="store_true", help="say more about what goes on and what goes wrong")
     return parser
 # fmt: on
@@ -240,7 +248,7 @@ def argument_parser() -> argparse.ArgumentParser:
 # What --bench does not measure, or sets itself.
 NOT_FOR_BENCH = (
     "source", "demo", "list_cameras", "max_tokens", "detail", "once", "limit", "always", "mute",
-    "voice", "rate", "volume", "list_voices", "wav",
+    "voice", "rate", "volume", "list_voices", "wav", "save", "preview",
 )  # fmt: skip
 
 
@@ -371,6 +379,10 @@ class Frames:
         self._reader.tend()
         return self._slot.take(timeout)
 
+    def glance(self) -> Frame | None:
+        """The frame that newest() would return now, if any; it still will."""
+        return self._slot.glance()
+
     def news(self) -> list[str]:
         """What the user has to be told since the last call, a sentence each: that a live source
         is gone, and that it is back. Once each way, however often reopening fails in between."""
@@ -416,6 +428,11 @@ class FrameSlot:
                 return None
             frame, self._frame = self._frame, None
             return frame
+
+    def glance(self) -> Frame | None:
+        """The frame that is there, left where it is; None if there is none to be had."""
+        with self._changed:
+            return self._frame if time.monotonic() >= self._ripe_at else None
 
     def clear(self) -> None:
         """Drop the frame, which has become old."""
@@ -3199,6 +3216,121 @@ class Captions:
             raise UsageError(f"captions can't be written: {error.strerror}") from error
 
 
+class SavedFrames:
+    """Keeps frames as JPEGs in one folder, each with its caption inside.
+
+    A file is named by the local time at which its frame was taken, so that names sort by time. It
+    appears whole or not at all. Trouble is told once, and so is its end; each frame tries again.
+    """
+
+    MOST_LETTERS = 8000  # of a caption: all of EXIF has to fit into 64 kB
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(os.path.expanduser(folder))
+        self._part: Path | None = None  # what is being written
+        self._trouble = False
+        self._closed = False
+
+    def prepare(self) -> None:
+        """Make the folder, and try whether it can be written in. Raises UsageError."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                file.write(b"tried")
+        except FileExistsError as error:
+            raise UsageError(f"--save {self._folder} is a file; give a folder") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte
+            raise UsageError(
+                f"--save {self._folder} can't be written: {cause_of(error)}"
+            ) from error
+
+    def write(self, caption: Caption) -> None:
+        """Save the frame of a caption."""
+        self.save(caption.frame, caption.time, caption.text)
+
+    def save(self, frame: Frame, taken: datetime, text: str) -> Path | None:
+        """Save a frame with what was said of it; the file's path, or None where that failed."""
+        try:
+            path = self._write_file(as_jpeg(frame, taken, text[: self.MOST_LETTERS]), taken)
+        except (OSError, ValueError) as error:
+            if not self._trouble and not self._closed:
+                self._tell(f"can't be saved: {cause_of(error)}; each new frame is tried again")
+            self._trouble = True
+            return None
+        if self._trouble:
+            self._tell("are saved again")
+        self._trouble = False
+        return path
+
+    def close(self) -> None:
+        """Leave no half file behind."""
+        self._closed = True
+        part = self._part
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+    def _tell(self, what: str) -> None:
+        tell(f"frames for {self._folder.absolute()} {what}")
+
+    def _write_file(self, data: bytes, taken: datetime) -> Path:
+        """Write beside, then rename. Who has the file beside has the name, so two programs that
+        save into one folder never take each other's."""
+        stem = f"{taken:%Y-%m-%dT%H-%M-%S}.{taken.microsecond // 1000:03d}"
+        for number in range(1, 1000):
+            name = f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg"
+            path, part = self._folder / name, self._folder / f".{name}.part"
+            if path.exists():
+                continue
+            with contextlib.suppress(FileExistsError), part.open("xb") as file:
+                self._part = part
+                try:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    if not path.exists():
+                        return part.rename(path)
+                finally:
+                    self._part = None
+                    with contextlib.suppress(OSError):
+                        part.unlink()  # not there any more where it was renamed
+        raise OSError("too many frames of this millisecond")
+
+
+def cause_of(error: Exception) -> str:
+    """What a failed call to the system says of itself."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def as_jpeg(frame: Frame, taken: datetime, text: str) -> bytes:
+    """A frame as the bytes of a JPEG that tells when it was taken and what was said of it.
+
+    EXIF's ImageDescription is UTF-8, as the Metadata Working Group's guidelines (2.0) read its
+    ASCII; UserComment has the same text in the one Unicode form that EXIF itself knows, UTF-16 in
+    the byte order of the whole, which is Pillow's: big-endian.
+    """
+    from PIL import ExifTags, Image
+
+    exif = Image.Exif()
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    if text:
+        exif[ExifTags.Base.ImageDescription] = text.encode("utf-8", "replace")
+        details[ExifTags.Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be", "replace")
+    exif[ExifTags.Base.Software] = "Pete Sounds"
+    offset = taken.strftime("%z")
+    details[ExifTags.Base.DateTimeOriginal] = f"{taken:%Y:%m:%d %H:%M:%S}"
+    details[ExifTags.Base.SubsecTimeOriginal] = f"{taken.microsecond // 1000:03d}"
+    details[ExifTags.Base.OffsetTimeOriginal] = f"{offset[:3]}:{offset[3:5]}"
+    content = io.BytesIO()
+    rgb_picture(frame.image).save(content, "JPEG", quality=JPEG_QUALITY, exif=exif)
+    return content.getvalue()
+
+
+def time_of(frame: Frame) -> datetime:
+    """When a frame was taken, by the local clock."""
+    return datetime.now().astimezone() - timedelta(seconds=time.monotonic() - frame.taken)
+
+
 def stdout_is_read() -> bool:
     """False once the other end of a pipe on stdout is closed. Only a pipe is asked: macOS answers
     for a terminal that it is no valid descriptor (the BUGS of its poll(2))."""
@@ -3210,6 +3342,359 @@ def stdout_is_read() -> bool:
         return not any(flags & (select.POLLERR | select.POLLHUP) for _, flags in poll.poll(0))
     except (OSError, ValueError):
         return True
+
+
+# ----------------------------------------------------------------------------------------- preview
+
+INK, OUTLINE, STRIP = (255, 255, 255), (0, 0, 0), (28, 28, 28)  # BGR
+MARKS = {"looking": (80, 220, 255), "speaking": (120, 240, 120), "paused": (120, 160, 255)}
+PREVIEW_WIDTHS = (320, 1920)  # a picture is enlarged or shrunk to be this wide,
+PREVIEW_HEIGHT = 1080  # but never higher than this
+TEXT_WEIGHT = 600  # of 100 to 1000; thin letters drown in their outline
+UNDRAWN = ("Mn", "Me", "Mc", "Cf", "Sk")  # accents, joiners, skin tones: nothing by themselves
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the preview tells beside the caption. label: the engine's, or something said for a
+    moment. seconds: that the caption took. The others are the marks that are shown."""
+
+    label: str = ""
+    seconds: float | None = None
+    looking: bool = False
+    speaking: bool = False
+    paused: bool = False
+
+
+def draw_preview(image: np.ndarray, caption: str, status: Status) -> np.ndarray:
+    """A frame, and under it its caption in up to two lines and the status in one.
+
+    A longer caption grows upwards over the picture, to a third of it; what does not fit there
+    ends in an ellipsis. Takes and gives (height, width, 3), uint8, BGR; `image` is left as it is.
+    The result is 320 to 1920 wide, and as high for all captions.
+    """
+    cv2 = import_cv2()
+    image = fitted(image)
+    height, width = image.shape[:2]
+    size = round(8.5 + 0.0206 * width)  # of letters, in pixels: 15 when 320 wide, 48 when 1920
+    small, line, margin = round(0.72 * size), round(1.35 * size), round(0.55 * size)
+    canvas = cv2.copyMakeBorder(
+        *(image, 0, 2 * line + 2 * margin + 2 * small, 0, 0, cv2.BORDER_CONSTANT),
+        value=STRIP,
+    )
+    inner = width - 2 * margin
+    lines = wrapped(drawable(caption), inner, size, max(2, 2 + height // 3 // line))
+    over = max(0, len(lines) - 2) * line
+    if over:
+        canvas[height - over - margin : height] //= 3  # Text on a busy picture needs some rest.
+    baseline = height - over + margin // 2
+    for text in lines:
+        baseline += line
+        put_text(canvas, text, (margin, baseline - line // 5), size, INK)
+    baseline = canvas.shape[0] - margin
+    seconds = "" if status.seconds is None else f"{status.seconds:.1f} s"
+    taken = text_width(seconds, small)
+    put_text(canvas, seconds, (width - margin - taken, baseline), small, INK)
+    label = wrapped(drawable(status.label), inner - taken - margin, small, 1)
+    put_text(canvas, "".join(label), (margin, baseline), small, INK)
+    left = margin
+    for name, colour in MARKS.items():
+        if getattr(status, name):
+            left = put_mark(canvas, name, (left, margin), small, colour) + margin
+    return canvas
+
+
+def fitted(image: np.ndarray) -> np.ndarray:
+    """The image at a size fit for a window; a very narrow one between black margins."""
+    cv2 = import_cv2()
+    height, width = image.shape[:2]
+    narrow, wide = PREVIEW_WIDTHS
+    scale = min(wide / width, PREVIEW_HEIGHT / height, max(1.0, narrow / width))
+    if scale != 1.0:
+        shrunk = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(
+            image, shrunk, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        )
+    missing = narrow - image.shape[1]
+    if missing <= 0:
+        return image
+    return cv2.copyMakeBorder(
+        image, 0, 0, missing // 2, missing - missing // 2, cv2.BORDER_CONSTANT, value=OUTLINE
+    )
+
+
+def put_mark(
+    canvas: np.ndarray, name: str, corner: tuple[int, int], size: int, colour: tuple[int, ...]
+) -> int:
+    """Draw a mark, a shape and its name, with its upper left corner there; returns its right end.
+
+    Who can't tell the colours can tell the shapes: a filled circle, a triangle, two bars.
+    """
+    import numpy as np
+
+    cv2 = import_cv2()
+    x, y = corner
+    right = x + 2 * size + text_width(name, size) + size // 2
+    canvas[y : y + 2 * size, x:right] //= 4
+    top, bottom, left = y + size // 2, y + size + size // 2, x + size // 2
+    if name == "looking":
+        cv2.circle(canvas, (left + size // 2, y + size), size // 2, colour, -1, cv2.LINE_AA)
+    elif name == "speaking":
+        corners = np.array([(left, top), (left, bottom), (left + size, y + size)])
+        cv2.fillPoly(canvas, [corners], colour, cv2.LINE_AA)
+    else:
+        for bar in (left, left + 2 * size // 3):
+            canvas[top:bottom, bar : bar + max(2, size // 3)] = colour
+    put_text(canvas, name, (left + size + size // 2, y + size + 2 * size // 5), size, colour)
+    return right
+
+
+# -- letters
+
+
+@functools.lru_cache(maxsize=1)
+def font() -> Any:
+    """A font that OpenCV's wheels bring along, so that no machine lacks it: Latin, Greek, Cyrillic,
+    Chinese, Japanese and Korean letters, and no emoji."""
+    return import_cv2().FontFace("sans")
+
+
+def text_width(text: str, size: int) -> int:
+    """How wide a line of text is, in pixels."""
+    cv2 = import_cv2()
+    return int(cv2.getTextSize((0, 0), text, (0, 0), font(), size, TEXT_WEIGHT, 0)[2])
+
+
+def put_text(
+    canvas: np.ndarray, text: str, start: tuple[int, int], size: int, colour: tuple[int, ...]
+) -> None:
+    """Draw one line, outlined, on canvas (height, width, 3), uint8, BGR; start: its lower left."""
+    if not text:
+        return
+    import numpy as np
+
+    cv2 = import_cv2()
+    x, y = start
+    thick = max(1, size // 12)  # of the outline
+    left, top = max(0, x - thick), max(0, y - size - thick)
+    right, bottom = x + text_width(text, size) + 2 * thick, y + size // 2
+    part = canvas[top:bottom, left:right]
+    letters = np.zeros(part.shape[:2], np.uint8)
+    cv2.putText(letters, text, (x - left, y - top), (255,), font(), size, TEXT_WEIGHT, 0)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thick + 1, 2 * thick + 1))
+    rest = cv2.merge([255 - cv2.dilate(letters, disc)] * 3)
+    ink = cv2.multiply(cv2.merge([letters] * 3), (*colour, 0), scale=1 / 255)
+    part[:] = cv2.add(cv2.multiply(part, rest, scale=1 / 255), ink)
+
+
+def wrapped(text: str, width: int, size: int, most: int) -> list[str]:
+    """Text in lines that are at most `width` pixels wide, at most so many; what is left over is
+    told by an ellipsis at the end."""
+    lines: list[str] = []
+    text = text.strip()
+    while text and len(lines) < most:
+        end = fitting(text, width, size)
+        if end < len(text) and len(lines) == most - 1:
+            cut = text[: fitting(text, width - text_width("…", size), size)]
+            lines.append(cut.rstrip(" ,;:.") + "…")
+            break
+        lines.append(text[:end].rstrip())
+        text = text[end:].lstrip()
+    return lines
+
+
+def fitting(text: str, width: int, size: int) -> int:
+    """How many of the first letters make a line: up to a space where there is one, between any two
+    letters of a script without spaces; one at least."""
+    low, high = 1, min(len(text), 8 * width // size + 1)  # no letter is narrower than an eighth
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (
+            (middle, high) if text_width(text[:middle], size) <= width else (low, middle - 1)
+        )
+    if low == len(text):
+        return low
+    for end in range(low, low // 2, -1):
+        before, after = text[end - 1], text[end]
+        if after == " " or before == " " or before == "-":
+            return end
+        broad = unicodedata.east_asian_width(before) + unicodedata.east_asian_width(after)
+        if broad in ("WW", "WF", "FW") and not unicodedata.category(after).startswith("P"):
+            return end
+    return low
+
+
+def drawable(text: str) -> str:
+    """The same text in what the font can draw: an emoji becomes its name, an accent that stands by
+    itself goes."""
+    kept = []
+    for character in unicodedata.normalize("NFC", printable(text)):
+        if character.isascii() or has_glyph(character):
+            kept.append(character)
+        elif unicodedata.category(character) == "So":
+            kept.append(f"({unicodedata.name(character, '?').lower()}) ")
+        elif unicodedata.category(character) not in UNDRAWN:
+            kept.append("?")
+    return printable("".join(kept))
+
+
+@functools.lru_cache(maxsize=4096)
+def has_glyph(character: str) -> bool:
+    """False when the font draws a question mark in the place of a character."""
+    import numpy as np
+
+    cv2 = import_cv2()
+    drawn = np.zeros((2, 32, 48), np.uint8)
+    for picture, text in zip(drawn, (character, "?")):
+        cv2.putText(picture, text, (8, 24), (255,), font(), 20, TEXT_WEIGHT, 0)
+    return bool((drawn[0] != drawn[1]).any())
+
+
+# -- the window
+
+
+def check_display() -> None:
+    """Find out whether a window can be opened. Raises UsageError.
+
+    Where none can, OpenCV's window ends the whole process: Qt aborts it (QMessageLogger::fatal).
+    So on Linux a process of its own tries first, which takes 0.3 s. A Mac is asked whether this
+    login has a screen (CGSessionCopyCurrentDictionary of Core Graphics is NULL over ssh).
+    """
+    if sys.platform == "darwin":
+        if not has_mac_screen():
+            raise UsageError("--preview needs a screen, and this login has none")
+        return
+    if not os.environ.get("DISPLAY"):
+        raise UsageError("--preview needs a display, and there is none (DISPLAY is not set)")
+    quiet_qt()
+    code = "import os, cv2; cv2.namedWindow('Pete Sounds'); os._exit(0)"
+    try:
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=DISPLAY_WITHIN_S,
+            start_new_session=True,  # a Ctrl-C meanwhile is for us alone
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        name = os.environ["DISPLAY"]
+        raise UsageError(f"--preview can't open a window on the display {name}") from error
+
+
+def has_mac_screen() -> bool:
+    """True when the login that this process belongs to has a window server."""
+    try:
+        services = ctypes.CDLL(
+            "/System/Library/Frameworks/ApplicationServices.framework/ApplicationServices"
+        )
+        services.CGSessionCopyCurrentDictionary.restype = ctypes.c_void_p
+        return services.CGSessionCopyCurrentDictionary() is not None
+    except (OSError, AttributeError):
+        return True  # The question can't be asked any more: let the window be the answer.
+
+
+def quiet_qt() -> None:
+    """Tell Qt, which opens the window on Linux, the one platform that the wheel brings along, and
+    to keep its remarks on fonts and on Wayland to itself."""
+    os.environ["QT_QPA_PLATFORM"] = "xcb"
+    os.environ.setdefault("QT_LOGGING_RULES", "*=false")
+
+
+class Preview:
+    """A window with the newest frame and the last caption. An Output, too. Main thread only.
+
+    It is drawn anew when something changed, at most FRAMES_A_SECOND times for frames alone.
+    speaking: asked whether the voice speaks.
+    """
+
+    TITLE = "Pete Sounds - q: end, space: pause, r: say again, s: save"
+    FRAMES_A_SECOND = 20
+    NOTE_S = 4.0  # that a note stands in the place of the label
+    FIRST_SIZE = (1280, 900)  # a window begins no larger than this
+
+    def __init__(self, label: str, speaking: Callable[[], bool]) -> None:
+        self._cv2 = import_cv2()
+        self._label = label
+        self._note, self._note_until = "", 0.0
+        self._caption = ""
+        self._seconds: float | None = None
+        self._drawn: Any = None  # what the window shows
+        self._drawn_at = 0.0
+        self._opened = False
+        self.frame: Frame | None = None  # on show
+        self.speaks = speaking
+        self.looking = self.paused = False
+
+    @property
+    def caption(self) -> str:
+        """The words under the frame."""
+        return self._caption
+
+    def write(self, caption: Caption) -> None:
+        """Show a caption from now on."""
+        self._caption, self._seconds = caption.text, caption.caption_s
+
+    def say(self, sentence: str) -> None:
+        """Show something that is no caption in its place."""
+        self._caption, self._seconds = sentence, None
+
+    def note(self, text: str, seconds: float = NOTE_S) -> None:
+        """Show something for a moment, in the place of the engine's label."""
+        self._note, self._note_until = text, time.monotonic() + seconds
+
+    def show(self, frame: Frame | None = None) -> None:
+        """Bring the window up to date, with this frame if it is not paused."""
+        now = time.monotonic()
+        if frame is not None and not self.paused:
+            self.frame = frame
+        if self.frame is None:
+            return
+        status = Status(
+            self._note if now < self._note_until else self._label,
+            self._seconds,
+            self.looking,
+            self.speaks(),
+            self.paused,
+        )
+        words = (self._caption, status)
+        if self._drawn is not None:
+            soon = now - self._drawn_at < 1 / self.FRAMES_A_SECOND
+            if self._drawn[1] == words and (soon or self._drawn[0] is self.frame):
+                return
+        self._drawn, self._drawn_at = (self.frame, words), now
+        self._put(draw_preview(self.frame.image, self._caption, status))
+
+    def pressed(self) -> list[str]:
+        """Let the window work, and return the keys that were pressed, as small letters. A window
+        that was closed by its button says q."""
+        keys = []
+        while self._opened and (key := self._cv2.waitKeyEx(1)) != -1:
+            if 0 < key < 128:
+                keys.append(chr(key).lower())
+        if self._opened and not self._is_visible():
+            keys.append("q")
+        return keys
+
+    def _is_visible(self) -> bool:
+        try:
+            return bool(self._cv2.getWindowProperty(self.TITLE, self._cv2.WND_PROP_VISIBLE) >= 1)
+        except self._cv2.error:  # Qt's last window is closed, and all of its own with it.
+            return False
+
+    def _put(self, picture: np.ndarray) -> None:
+        if not self._opened:
+            quiet_qt()
+            cv2 = self._cv2
+            cv2.namedWindow(
+                self.TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+            )
+            height, width = picture.shape[:2]
+            scale = min(1.0, self.FIRST_SIZE[0] / width, self.FIRST_SIZE[1] / height)
+            cv2.resizeWindow(self.TITLE, round(width * scale), round(height * scale))
+            self._opened = True
+        self._cv2.imshow(self.TITLE, picture)
 
 
 # ---------------------------------------------------------------------------------------- narrator
@@ -3233,7 +3718,9 @@ class Narrator:
         self._lead_s = 0.0  # from a frame to its first sentence, the last time
         self._last: set[str] = set()  # what the last caption said
         self._spoken_at = 0.0
+        self._latest = ""  # the last caption as it was printed
         self.count = 0
+        self.meanwhile: Callable[[], None] = lambda: None  # called behind each piece of text
 
     @property
     def busy(self) -> bool:
@@ -3256,7 +3743,8 @@ class Narrator:
         times: list[float] = []  # when each piece of text came
         spoken, age = False, 0.0
         said: dict[str, str] = {}  # sentences by their words alone
-        for sentence in sentences(stamped(self._engine.describe(clip, self._prompt), times)):
+        pieces = attended(self._engine.describe(clip, self._prompt), self.meanwhile)
+        for sentence in sentences(stamped(pieces, times)):
             text = printable(sentence)
             words = words_of(text)
             if not text:
@@ -3282,8 +3770,15 @@ class Narrator:
             frame_age_s=age,
             spoken=spoken,
         )
+        self._latest = caption.text
         for output in self._outputs:
             output.write(caption)
+
+    def again(self) -> bool:
+        """Say the last caption once more; False when there is none, or nothing to say it with."""
+        if self._voice is None or not self._latest:
+            return False
+        return self._voice.say(self._latest, self.count)
 
     def _speak(self, text: str, words: str) -> bool:
         """Hand a sentence to the voice, unless it was said just now; False when it was not."""
@@ -3308,34 +3803,116 @@ def stamped(pieces: Iterable[str], times: list[float]) -> Iterator[str]:
         yield piece
 
 
+def attended(pieces: Iterable[str], meanwhile: Callable[[], None]) -> Iterator[str]:
+    """The same pieces; `meanwhile` is called behind each."""
+    for piece in pieces:
+        yield piece
+        meanwhile()
+
+
 class Watch:
-    """The one loop: newest frame, worth a caption, caption; until the source or the limit ends."""
+    """The one loop: newest frame, worth a caption, caption; until the source or the limit ends.
+
+    With a preview, its window is kept up to date and its keys are answered; `saved` takes what its
+    s key saves.
+    """
 
     def __init__(
-        self, frames: Frames, narrator: Narrator, always: bool, limit: int | None, debug: bool
+        self,
+        frames: Frames,
+        narrator: Narrator,
+        always: bool,
+        limit: int | None,
+        debug: bool,
+        preview: Preview | None = None,
+        saved: SavedFrames | None = None,
     ) -> None:
         shrinker = Shrinker()
         self._frames, self._narrator = frames, narrator
         self._gate, self._sight = SceneGate(always, shrinker), Sight(shrinker)
         self._limit, self._debug = limit, debug
         self._faults = 0
+        self._preview, self._saved = preview, saved
+        if preview is not None:
+            narrator.meanwhile = self._tend_preview
 
     def run(self) -> None:
-        """Watch until the end. Raises Ended when nobody reads our stdout any more, and EngineError
-        when the engine fails again and again."""
+        """Watch until the end. Raises Ended when nobody reads our stdout any more or the preview is
+        closed, and EngineError when the engine fails again and again."""
         while not self._ended():
-            frame = self._frames.newest(timeout=0.1)
+            frame = self._newest()
             for sentence in self._frames.news():
-                self._narrator.announce(sentence)
+                self._announce(sentence)
             if not stdout_is_read():
                 raise Ended
+            self._tend_preview(frame)
             if frame is not None and self._wants(frame):
                 self._describe(frame)
+        self._linger()
+
+    @property
+    def _paused(self) -> bool:
+        return self._preview is not None and self._preview.paused
+
+    @property
+    def _enough(self) -> bool:
+        return self._limit is not None and self._narrator.count >= self._limit
 
     def _ended(self) -> bool:
-        return self._frames.ended or (
-            self._limit is not None and self._narrator.count >= self._limit
-        )
+        return (self._frames.ended and not self._paused) or self._enough
+
+    def _newest(self) -> Frame | None:
+        if self._paused:
+            time.sleep(0.03)
+            return None
+        return self._frames.newest(timeout=0.1 if self._preview is None else 0.03)
+
+    def _announce(self, sentence: str) -> None:
+        if self._preview is not None:
+            self._preview.say(sentence)
+        self._narrator.announce(sentence)
+
+    def _linger(self) -> None:
+        """Keep the preview alive while the last caption is said; behind the end of a film or a
+        picture until it is closed, as nobody could have looked at it otherwise."""
+        if self._preview is None:
+            return
+        if not self._enough:
+            self._preview.note("the end; q closes this", math.inf)
+        while not self._enough or self._preview.speaks():
+            if not stdout_is_read():
+                raise Ended
+            self._tend_preview()
+            time.sleep(0.03)
+
+    def _tend_preview(self, frame: Frame | None = None) -> None:
+        """Bring the preview up to date and do what its keys ask for. Raises Ended."""
+        preview = self._preview
+        if preview is None:
+            return
+        preview.show(frame or self._frames.glance())
+        for key in preview.pressed():
+            if key == "q":
+                raise Ended
+            if key == " ":
+                preview.paused = not preview.paused
+                self._narrator.announce("Paused." if preview.paused else "Going on.")
+            elif key == "r" and not self._narrator.again():
+                preview.note("nothing can be said again")
+            elif key == "s":
+                preview.note(self._save(preview))
+
+    def _save(self, preview: Preview) -> str:
+        """Save the frame on show, with the words under it unless it has changed since; says under
+        which name."""
+        frame, path = preview.frame, None
+        if frame is not None and self._saved is not None:
+            words = "" if preview.looking else preview.caption
+            path = self._saved.save(frame, time_of(frame), words)
+        if path is None:
+            return "the frame was not saved"
+        tell(f"saved {path}")
+        return f"saved {path.name}"
 
     def _wants(self, frame: Frame) -> bool:
         """Look at a frame; True when it is worth a caption now."""
@@ -3344,13 +3921,14 @@ class Watch:
         if self._frames.ended and self._sight.trouble is not None:
             trouble = trouble or self._sight.trouble.value
         if trouble is not None:
-            self._narrator.announce(trouble)
+            self._announce(trouble)
         wanted = self._gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
         return wanted and self._sight.readable and not self._narrator.busy
 
     def _describe(self, frame: Frame) -> None:
         try:
-            self._narrator.narrate([frame])
+            with self._looking():
+                self._narrator.narrate([frame])
         except PeteError:
             raise
         except Exception as error:
@@ -3366,6 +3944,20 @@ class Watch:
         else:
             self._faults = 0
             self._gate.described(frame)
+
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[None]:
+        """The mark stands in the preview while the engine works; it is drawn before, as the window
+        can't be until the first piece of text comes."""
+        if self._preview is None:
+            yield
+            return
+        self._preview.looking = True
+        self._tend_preview()
+        try:
+            yield
+        finally:
+            self._preview.looking = False
 
 
 # ----------------------------------------------------------------------------------------- devices
@@ -3696,9 +4288,15 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     # Camera and voice are opened while the engine's packages are imported.
     packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
     packages.start()
+    if options.preview:
+        check_display()
+    saved = SavedFrames(options.save or ".")
+    if options.save is not None:
+        saved.prepare()
     frames = Frames(options.source)
     with ending.opening() as opened:
         opened.callback(frames.close)
+        opened.callback(saved.close)
         voice = open_voice(options, opened)
     packages.join()
     weights = find_weights(options.model, choice.weights())
@@ -3708,9 +4306,16 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         voice.wait_until_ready()
     tell(f"engine: {engine.label} ({choice.why})")
     tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
-    narrator = Narrator(engine, voice, [Captions(options.json)], options.prompt)
+    outputs: list[Output] = [Captions(options.json)]
+    if options.save is not None:
+        outputs.append(saved)
+    preview = open_preview(options, engine.label, voice)
+    if preview is not None:
+        outputs.append(preview)
+    narrator = Narrator(engine, voice, outputs, options.prompt)
+    watch = Watch(frames, narrator, options.always, options.limit, options.debug, preview, saved)
     try:
-        Watch(frames, narrator, options.always, options.limit, options.debug).run()
+        watch.run()
     except PeteError as error:
         narrator.announce(str(error))  # Who can't see the screen must hear why it falls silent.
         error.told = True
@@ -3719,6 +4324,13 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         raise
     if voice is not None:
         voice.wait_until_quiet()
+
+
+def open_preview(options: argparse.Namespace, label: str, voice: Voice | None) -> Preview | None:
+    """The preview, where it was asked for."""
+    if not options.preview:
+        return None
+    return Preview(label, lambda: voice is not None and not options.mute and voice.busy)
 
 
 def open_voice(options: argparse.Namespace, opened: contextlib.ExitStack) -> Voice | None:
