@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import json
 import os
 import socket
@@ -26,7 +25,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TINY, MjpegCamera, Program, wait_until
+from conftest import ROOT, TINY, MjpegCamera, Program, wait_until, write_video
 from drawn_scenes import random_scene
 
 import pete_sounds
@@ -629,12 +628,12 @@ def test_captions_through_a_server_are_those_of_the_engine_itself(
     real: RealServer, tiny: Path
 ) -> None:
     rng = np.random.default_rng(20261123)
-    scenes = [random_scene(rng)[0] for _ in range(20)]
+    scenes = [random_scene(rng)[0] for _ in range(12)]
     local = CpuEngine(tiny, 32, torch.float32)
     engine = ServerEngine(real.url, None, 32)
     assert engine.label == f"{TINY} at {real.url}"
     same = [caption(engine, image) == caption(local, image) for image in scenes]
-    assert sum(same) >= 18  # JPEG may turn a near tie.
+    assert sum(same) >= 11  # JPEG may turn a near tie.
 
 
 class Kept:
@@ -647,19 +646,24 @@ class Kept:
         self.captions.append(caption)
 
 
+def all_have(kept: list[Kept], count: int) -> bool:
+    """True when each narrator has made so many captions."""
+    return all(len(one.captions) >= count for one in kept)
+
+
 def test_ten_narrators_share_one_server_and_all_resume_when_it_is_restarted(
     real: RealServer,
-    mjpeg: MjpegCamera,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pete_sounds, "REOPEN_PAUSES_S", (0.2, 0.5))
-    mjpeg.show(circle())
+    film = write_video(tmp_path / "film.mp4", [circle()] * 600, fps=4)  # longer than this takes
     kept = [Kept() for _ in range(10)]
     ends: list[Frames] = []
     watches = []
     for one in kept:
-        frames = Frames(mjpeg.url)
+        frames = Frames(str(film))
         ends.append(frames)
         narrator = Narrator(ServerEngine(real.url, None, 32), None, [one], DEFAULT_PROMPT)
         watches.append(Watch(frames, narrator, always=True, limit=10_000, debug=False))
@@ -669,8 +673,7 @@ def test_ten_narrators_share_one_server_and_all_resume_when_it_is_restarted(
         threads.append(threading.Thread(target=watch.run, daemon=True))
         threads[-1].start()
     try:
-        each = functools.partial(lambda count: all(len(o.captions) >= count for o in kept))
-        assert wait_until(lambda: each(3), 40)
+        assert wait_until(lambda: all_have(kept, 2), 40)
         counts = [len(one.captions) for one in kept]
         assert min(counts) >= max(counts) / 2  # none starves
         real.kill()
@@ -685,7 +688,7 @@ def test_ten_narrators_share_one_server_and_all_resume_when_it_is_restarted(
         before = max(len(one.captions) for one in kept)
         real.start()
         assert wait_until(lambda: told("The server is back.", 10), 60)
-        assert wait_until(lambda: each(before + 1), 40)
+        assert wait_until(lambda: all_have(kept, before + 1), 40)
         assert printed.count("trying again") == 10
         assert printed.count("The server is back.") == 10
         assert {one.captions[-1].text for one in kept} == {"A red circle in the center."}
