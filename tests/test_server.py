@@ -483,10 +483,12 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
             hung_up.set()
 
     server.answer = answer
-    pieces = ServerEngine(server.url, None, 4096).describe(clip_of(GREY), DEFAULT_PROMPT)
+    engine = ServerEngine(server.url, None, 4096)
+    pieces = engine.describe(clip_of(GREY), DEFAULT_PROMPT)
     assert next(iter(pieces)) == "la "
     pieces.close()  # type: ignore[attr-defined]
     assert hung_up.wait(2)
+    assert not engine._client.exit_stack._exit_callbacks  # or each caption would leave one
 
 
 # --------------------------------------------------------------------------- the program and faults
@@ -503,6 +505,7 @@ def test_the_program_tells_once_each_way_and_resumes_by_itself(
     server.answer = status(500, b"\x1b[31m out of memory")
     mjpeg.show(circle())
     running.stderr.wait_for("The server has a fault; trying again.")
+    mjpeg.show(np.full((240, 320, 3), 128, np.uint8))  # as it was: only the server is news now
     asked = len(server.requests)
     assert wait_until(lambda: len(server.requests) >= asked + 2, 10)  # and each fails
     server.answer = say("A green square.")
