@@ -2691,7 +2691,10 @@ def import_inference_client() -> Any:
     # huggingface-hub's own client would refuse to send anything while HF_HUB_OFFLINE is set.
     set_client_factory(
         lambda: httpx2.Client(
-            trust_env=False, follow_redirects=False, event_hooks={"response": [check]}
+            trust_env=False,  # proxies; certificates may well be named there (SSL_CERT_FILE)
+            verify=httpx2.create_ssl_context(),
+            follow_redirects=False,
+            event_hooks={"response": [check]},
         )
     )
     return InferenceClient
