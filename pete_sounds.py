@@ -2771,11 +2771,12 @@ class ServerEngine:
 
     def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """See Engine. Raises EngineAway and EngineError."""
+        messages = self.prepare(clip, prompt)
         room = self._max_tokens * CHARACTERS_A_TOKEN
         came = ended = False
         try:
             reply = self._client.chat_completion(
-                self.prepare(clip, prompt),
+                messages,
                 model=self._model,
                 max_tokens=self._max_tokens,
                 temperature=0.0,
@@ -2787,7 +2788,8 @@ class ServerEngine:
                 ended = choice.finish_reason is not None or room <= 0
                 came = came or bool(piece.strip())
                 self._worked = self._worked or (came and ended)
-                yield piece
+                if piece:  # Some servers begin with an empty one, before there is a token.
+                    yield piece
                 if ended:
                     break
             self._check_end(came, ended)

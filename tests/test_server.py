@@ -148,6 +148,7 @@ def say(text: str = SAID) -> Answer:
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         reply(handler)
+        handler.wfile.write(event(""))  # the role, which is no token yet
         for word in text.split(" "):
             handler.wfile.write(event(word + " "))
         handler.wfile.write(event(None, "stop") + b"data: [DONE]\n\n")
@@ -285,7 +286,9 @@ def decoded(part: dict[str, Any]) -> np.ndarray:
 def test_a_clip_goes_as_several_pictures_the_oldest_first(server: ScriptedServer) -> None:
     engine = ServerEngine(server.url, None, 32)
     clip = [Frame(np.full((40, 60, 3), level, np.uint8), 0.0, 0.0) for level in (10, 100, 200)]
-    assert "".join(engine.describe(clip, "What moves?")).strip() == SAID
+    pieces = list(engine.describe(clip, "What moves?"))
+    assert "".join(pieces).strip() == SAID
+    assert all(pieces)
     *pictures, prompt = server.asked()["messages"][0]["content"]
     assert [round(float(decoded(one).mean()), -1) for one in pictures] == [10, 100, 200]
     assert prompt["text"] == "What moves?"
