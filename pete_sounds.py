@@ -2,21 +2,22 @@
 """Pete Sounds: a webcam narrator for the command line.
 
 It watches a camera, says in one spoken sentence what it sees, and stays quiet while nothing
-changes. Everything runs on this machine. A frame becomes a voice in this order, and so does
-this file:
+changes. Everything runs on this machine, unless --engine names a server. A frame becomes a voice
+in this order, and so does this file:
 
     camera / video / picture / stream
        -> Frames      the newest frame only, with its time; reopens what was lost
        -> Sight       can anything be told from the picture?
        -> SceneGate   did anything change since the last caption?
-       -> Engine      frame + prompt -> pieces of text, as they are generated: mlx or torch
+       -> Engine      frame + prompt -> pieces of text as they come: mlx, torch or a server
        -> Narrator    pieces -> sentences -> the voice and the outputs
        -> Voice       pyttsx3 in a child process that is watched, hushed and replaced from here
        -> Captions    lines or JSON on stdout;  WavFile: the whole narration as sound;
                       SavedFrames: a JPEG each;  Preview: a window with frame and caption
 
 Data flows one way. Frames knows nothing of models, the engine nothing of cameras, the voice
-nothing of either. What this file does not do: serve a model, train one, or send a frame anywhere.
+nothing of either. What this file does not do: serve a model, train one, or send a frame anywhere
+but to the server that --engine names.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if __name__ == "__main__":  # Ctrl-C while the imports below run ends quietly, t
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
 
 import argparse
+import base64
 import contextlib
 import ctypes
 import enum
@@ -57,7 +59,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from errno import EACCES, EBUSY, EDQUOT, EIO, ENOSPC, EPERM, EPIPE, EROFS
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +91,18 @@ STEADY_S = 0.5  # of pictures make a source that was lost one that is back
 HUNG_READERS = 3  # threads that may hang in a camera's driver at a time
 SHOW_EVERY_S = 0.5  # even where a file can't be decoded as fast as it plays
 FAULTS_IN_A_ROW = 3  # frames that the engine may fail on before the program ends
+SERVER_KEY = "PETE_SOUNDS_API_KEY"  # no other program's key, as this goes to whoever is named
+SERVER_SIDE = 512  # pixels of a frame's longer side that are sent: the one tile of SmolVLM2
+SERVER_DETAIL_SIDE = 2048  # with --detail: the most that SmolVLM2 would cut into tiles
+# 50 to 80 kB of a photograph at SERVER_SIDE; of 300 drawn scenes' captions 299 stay as they were.
+JPEG_QUALITY = 90
+SERVER_CONNECT_S = 3.0
+SERVER_SILENT_S = (
+    20.0  # before the first piece, which may wait for other narrators, and between two
+)
+SERVER_CAPTION_S = 60.0  # what takes longer is too old to be said
+SERVER_REPLY_BYTES = 1 << 22  # some 1000 bytes a token, for as many as --max-tokens takes
+CHARACTERS_A_TOKEN = 8  # at most, on average: where --max-tokens ends a server that has no end
 # Channels, bytes a sample, samples a second: what espeak-ng speaks in, and what a Mac's speech is
 # converted to.
 WAV_FORMAT = (1, 2, 22050, 0, "NONE", "not compressed")
@@ -139,6 +154,17 @@ class EngineError(PeteError):
     exit_code = ExitCode.ENGINE
 
 
+class EngineAway(Exception):
+    """The engine can't describe this frame, but may well describe a later one.
+
+    str() is one line with the reason; trouble, behind "The server", is for the ear.
+    """
+
+    def __init__(self, trouble: str, message: str) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+
+
 class Ended(BaseException):
     """There is nothing left to do: nobody reads our stdout any more, or the preview was closed."""
 
@@ -183,6 +209,31 @@ def non_empty(text: str) -> str:
     return text
 
 
+def engine_name(text: str) -> str:
+    """A parser for argparse: one of ENGINES, or the URL of a server."""
+    if text in ENGINES:
+        return text
+    if not is_server(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither {', '.join(ENGINES)} nor a server (http://HOST:PORT)"
+        )
+    try:
+        parts = urlsplit(text)
+        good = bool(parts.hostname) and parts.port != 0 and not parts.fragment
+    except ValueError:  # such a port
+        good = False
+    if not good or " " in text or not text.isascii() or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the address of a server (http://HOST:PORT)"
+        )
+    return text
+
+
+def is_server(engine: str) -> bool:
+    """True when --engine names a server."""
+    return re.match(r"https?://", engine, re.IGNORECASE) is not None
+
+
 # fmt: off
 def argument_parser() -> argparse.ArgumentParser:
     """Every option that exists. The names are a contract: README and tests hold to them."""
@@ -200,11 +251,13 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--list-cameras", action="store_true", help="list the cameras and exit")
 
     add = parser.add_argument_group("what to say").add_argument
-    add("--model", metavar="NAME", type=non_empty, default=DEFAULT_MODEL,
-        help=f"{', '.join(PRESETS)}, a Hub repository, or a folder (default: %(default)s)")
-    add("--engine", metavar="NAME", choices=ENGINES, default=ENGINES[0],
+    add("--model", metavar="NAME", type=non_empty,
+        help=f"{', '.join(PRESETS)}, a Hub repository, or a folder (default: {DEFAULT_MODEL}); "
+             "for a server, its own name for it (default: the one that it serves)")
+    add("--engine", metavar="NAME", type=engine_name, default=ENGINES[0],
         help="auto, mlx or torch: what runs the model; auto is mlx on Apple Silicon, torch "
-             "elsewhere (default: %(default)s)")
+             "elsewhere (default: %(default)s). Or http://HOST:PORT, an OpenAI-compatible server: "
+             f"frames are sent there, with the key in {SERVER_KEY}")
     add("--bits", metavar="N", type=int, choices=BITS,
         help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
              "Apple Silicon, else 16; torch takes 8 or 16)")
@@ -213,7 +266,8 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--max-tokens", metavar="N", type=number_between(1, 4096), default=DEFAULT_MAX_TOKENS,
         help="length of a caption at most, in tokens (default: %(default)s)")
     add("--detail", action="store_true",
-        help="look at the frame in tiles: finer, and some ten times slower")
+        help="look at the frame in tiles, or send a server all its pixels: finer, and some ten "
+             "times slower")
 
     add = parser.add_argument_group("when to say it").add_argument
     add("--once", action="store_true", help="one caption, then end")
@@ -256,6 +310,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Check the whole command line before anything heavy is imported. Exits 2 when it is wrong."""
     parser = argument_parser()
     options = parser.parse_args(arguments)
+    if is_server(options.engine):
+        refuse_for_server(parser, options)
+    elif options.model is None:
+        options.model = DEFAULT_MODEL
     if options.bench:
         for name in NOT_FOR_BENCH:
             if getattr(options, name) != parser.get_default(name):
@@ -272,6 +330,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.wav is not None and same_file(options.wav, options.source):
         parser.error("--wav would overwrite --source; give it another name")
     return options
+
+
+def refuse_for_server(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Exit 2 for what means nothing where a server runs the model."""
+    if options.bits is not None:
+        parser.error("--bits is for mlx and torch; a server has weights of its own")
+    if options.bench:
+        parser.error("--bench measures this machine; leave --engine URL out")
+    if options.demo:
+        parser.error("--demo brings its own model; leave --engine URL out")
 
 
 def same_file(one: str, other: str) -> bool:
@@ -1938,11 +2006,13 @@ def is_smolvlm(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """Which engine runs the model, and why. bits: of its weights."""
+    """Which engine runs the model, and why. bits: of its weights; url: of a server, which has its
+    own."""
 
     name: str
     bits: int
     why: str
+    url: str | None = None
 
     def weights(self) -> Weights:
         """What this engine loads on this machine."""
@@ -1960,6 +2030,8 @@ def choose_engine(name: str, bits: int | None) -> EngineChoice:
     """mlx where there is an Apple GPU, torch elsewhere, unless told. Raises UsageError."""
     apple = sys.platform == "darwin" and platform.machine() == "arm64"
     why = "as asked"
+    if is_server(name):
+        return EngineChoice("server", 0, why, name)
     if name == "auto":
         name, why = ("mlx", "Apple Silicon") if apple else ("torch", "no Apple GPU here")
     if name == "torch" and bits == 4:
@@ -1972,6 +2044,8 @@ def import_packages(engine: str) -> None:
     with contextlib.suppress(Exception):
         if engine == "mlx":
             import_mlx_vlm()
+        elif engine == "server":
+            import_inference_client()
         else:
             import_torch()
 
@@ -2626,6 +2700,271 @@ class Int8Linear:
         if self._activation == "gelu":
             return torch.nn.functional.gelu(y, approximate="tanh")
         return y
+
+
+# -- a server
+
+
+class ServerRefused(Exception):
+    """A server's answer with another status than 200, and its own words for it."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(f"{status} {words}")
+        self.status = status
+
+
+class ServerFault(NamedTuple):
+    """What is wrong with a server: for the ear (behind "The server"), for the eye, what the user
+    may do, and whether it may pass by itself."""
+
+    trouble: str
+    reason: str
+    advice: str
+    passes: bool
+
+
+@functools.cache
+def import_inference_client() -> Any:
+    """Import huggingface-hub's client, set up so that a frame reaches the named server alone.
+
+    It follows no redirect, asks no proxy of the environment, and ends a reply that lasts or grows
+    beyond its limits, whatever drips from it: time limits of single reads would not.
+    """
+    prepare_hub(offline=True)
+    os.environ["HF_HUB_VERBOSITY"] = "error"  # or it logs what a server's headers tell it to
+    import httpx2
+    from huggingface_hub import InferenceClient, set_client_factory
+
+    class LimitedReply(httpx2.SyncByteStream):
+        def __init__(self, reply: Any) -> None:
+            self._reply = reply
+            self._until = time.monotonic() + SERVER_CAPTION_S
+
+        def __iter__(self) -> Iterator[bytes]:
+            size = 0
+            for part in self._reply:
+                size += len(part)
+                if time.monotonic() > self._until:
+                    raise httpx2.ReadTimeout("")
+                if size > SERVER_REPLY_BYTES:
+                    raise ValueError("its answer does not end")
+                yield part
+
+        def close(self) -> None:
+            self._reply.close()
+
+    def check(response: Any) -> None:
+        response.stream = LimitedReply(response.stream)
+        if response.status_code != 200:
+            raise ServerRefused(response.status_code, words_of_refusal(response))
+
+    # huggingface-hub's own client would refuse to send anything while HF_HUB_OFFLINE is set.
+    set_client_factory(
+        lambda: httpx2.Client(
+            trust_env=False,  # proxies; certificates may well be named there (SSL_CERT_FILE)
+            verify=httpx2.create_ssl_context(),
+            follow_redirects=False,
+            event_hooks={"response": [check]},
+        )
+    )
+    return InferenceClient
+
+
+def words_of_refusal(response: Any) -> str:
+    """Why a server refuses, in its own words where it has any, on one line."""
+    if 300 <= response.status_code < 400:
+        place = without_password(response.headers.get("location", "nowhere"))
+        return f"{response.reason_phrase}, to {place}, where nothing was sent"
+    words: Any = ""
+    with contextlib.suppress(Exception):
+        response.read()
+        body = response.json()
+        words = body.get("error") or body.get("detail") or body.get("message")
+        words = words.get("message") if isinstance(words, dict) else words
+    words = printable(str(words or ""))[:160]
+    return f"{response.reason_phrase}: {words}" if words else str(response.reason_phrase)
+
+
+def server_fault(error: Exception) -> ServerFault:
+    """What an exception of the client says about the server. Messages of httpx2 and of
+    huggingface-hub that hold the whole URL are not repeated: it may hold a key."""
+    import httpx2
+    from huggingface_hub.errors import TextGenerationError
+
+    reason = re.sub(r"^\[[^]]*\] ", "", printable(str(error)))[:200] or type(error).__name__
+    if isinstance(error, ServerRefused):
+        if error.status in (429, 503):
+            return ServerFault("has too much to do", reason, "try later", True)
+        if error.status in (408, 425) or error.status >= 500:
+            return ServerFault("has a fault", reason, "look at its log", True)
+        key = error.status in (401, 403)
+        advice = f"{SERVER_KEY} is for its key" if key else "look at --engine and --model"
+        return ServerFault("refuses", reason, advice, False)
+    if isinstance(error, (TimeoutError, httpx2.TimeoutException)):
+        reason = "it took too long"
+    if isinstance(error, (TimeoutError, httpx2.TimeoutException, httpx2.ConnectError)):
+        return ServerFault("does not answer", reason, "is it on, and is the address right?", True)
+    if isinstance(error, httpx2.TransportError):
+        return ServerFault("breaks off", reason, "is the address right?", True)
+    if isinstance(error, TextGenerationError):  # an error in the place of a piece
+        return ServerFault("has a fault", reason, "look at its log", True)
+    return ServerFault("answers with nonsense", reason, "is it OpenAI-compatible?", False)
+
+
+class ServerEngine:
+    """A model behind an OpenAI-compatible server, through huggingface-hub's InferenceClient.
+
+    Opening it asks the server for its models; whatever goes wrong then raises EngineError, or
+    ModelError where it serves several and none was named. Until a first caption has come, what
+    waiting will not mend (a refusal, nonsense) raises EngineError as well. Everything else raises
+    EngineAway, and after a first caption nothing that a server does raises anything else.
+    """
+
+    def __init__(self, url: str, model: str | None, max_tokens: int) -> None:
+        self.detail = False
+        self._max_tokens = max_tokens
+        self._place = without_password(url)
+        parts = urlsplit(url)
+        self._headers = {"user-agent": "pete_sounds", "authorization": authorization(parts)}
+        host = parts.netloc.rpartition("@")[2]
+        address = parts._replace(netloc=host).geturl()
+        self._client = import_inference_client()(
+            base_url=address,
+            api_key="none",  # or the user's token of the Hub would be sent
+            headers=self._headers,
+            timeout=self._time_limits(),
+        )
+        self._worked = False
+        served = self._served(address)
+        self._model = model or the_one(served, self._place)
+        self.label = f"{self._model} at {self._place}"
+
+    def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        """See Engine. Raises EngineAway and EngineError."""
+        messages = self.prepare(clip, prompt)
+        room = self._max_tokens * CHARACTERS_A_TOKEN
+        came = ended = False
+        try:
+            reply = self._client.chat_completion(
+                messages,
+                model=self._model,
+                max_tokens=self._max_tokens,
+                temperature=0.0,
+                stream=True,
+            )
+            for choice in (choice for chunk in reply for choice in chunk.choices[:1]):
+                piece = str(choice.delta.content or "")[:room]
+                room -= len(piece)
+                ended = choice.finish_reason is not None or room <= 0
+                came = came or bool(piece.strip())
+                self._worked = self._worked or (came and ended)
+                if piece:  # Some servers begin with an empty one, before there is a token.
+                    yield piece
+                if ended:
+                    break
+            self._check_end(came, ended)
+        except Exception as error:
+            raise self._raised_for(error) from None
+        finally:
+            self._client.close()  # the reply alone; the next request opens the client again
+
+    def prepare(self, clip: Sequence[Frame], prompt: str) -> list[dict[str, Any]]:
+        """See Engine: the messages, each frame as a JPEG in a data URL, the oldest first."""
+        side = SERVER_DETAIL_SIDE if self.detail else SERVER_SIDE
+        content: list[dict[str, Any]] = [
+            {"type": "image_url", "image_url": {"url": jpeg_url(frame.image, side)}}
+            for frame in clip
+        ]
+        return [{"role": "user", "content": [*content, {"type": "text", "text": prompt}]}]
+
+    def peak_memory(self) -> int:
+        """See Engine. What the server needs is not known here."""
+        return peak_process_memory()
+
+    def _check_end(self, came: bool, ended: bool) -> None:
+        """Raise for a reply that was cut off, or holds nothing. One that ends properly without a
+        word is left to the caller, until it is known that this server can do better."""
+        import httpx2
+
+        if not ended:
+            if came:
+                raise httpx2.RemoteProtocolError("the caption has no end")
+            raise ValueError("no caption in its answer")
+        if not came and self._worked:
+            raise EngineAway("says nothing", f"the server at {self._place} says nothing")
+
+    def _raised_for(self, error: Exception) -> Exception:
+        if isinstance(error, EngineAway):
+            return error
+        fault = server_fault(error)
+        message = f"the server at {self._place} {fault.trouble} ({fault.reason})"
+        if fault.passes or self._worked:
+            return EngineAway(fault.trouble, message)
+        return EngineError(f"{message}; {fault.advice}")
+
+    def _served(self, address: str) -> list[dict[str, Any]]:
+        """What the server lists as its models; empty where it has no such list."""
+        from huggingface_hub import get_session
+
+        parts = urlsplit(address)
+        path = re.sub(r"(/v1)?(/chat/completions)?/*$", "", parts.path) + "/v1/models"
+        try:
+            answer = get_session().get(
+                parts._replace(path=path).geturl(),
+                headers={name: value for name, value in self._headers.items() if value},
+                timeout=self._time_limits(),
+            )
+            return [model for model in answer.json()["data"] or [] if str(model["id"])]
+        except Exception as error:
+            if isinstance(error, ServerRefused) and error.status in (404, 405, 501):
+                return []
+            fault = server_fault(error)
+            raise EngineError(
+                f"the server at {self._place} {fault.trouble} ({fault.reason}); {fault.advice}"
+            ) from None
+
+    @staticmethod
+    def _time_limits() -> Any:
+        import httpx2
+
+        return httpx2.Timeout(SERVER_SILENT_S, connect=SERVER_CONNECT_S)
+
+
+def authorization(url: SplitResult) -> str | None:
+    """The header that lets us in: from the URL's user and password, or the key of the environment.
+
+    Raises UsageError for a key that can't be sent.
+    """
+    key = os.environ.get(SERVER_KEY, "").strip()
+    if url.username is not None:
+        both = f"{unquote(url.username)}:{unquote(url.password or '')}"
+        return f"Basic {base64.b64encode(both.encode()).decode()}"
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(f"{SERVER_KEY} holds what no key can: control characters or letters")
+    return f"Bearer {key}" if key else None
+
+
+def the_one(models: list[dict[str, Any]], place: str) -> str:
+    """The model that a server has: the only one, or the only one in memory, which mlx_vlm.server
+    tells; "default" where it lists none. Raises ModelError when there is a choice."""
+    loaded = [model for model in models if model.get("loaded")] or models
+    names = [printable(str(model["id"])) for model in loaded]
+    if len(names) > 1:
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise ModelError(f"the server at {place} serves {some}; name one with --model")
+    return str(loaded[0]["id"]) if loaded else "default"
+
+
+def jpeg_url(image: np.ndarray, side: int) -> str:
+    """An image, shape (height, width, 3), dtype uint8, BGR, as a data URL of a JPEG whose longer
+    side is at most `side` pixels."""
+    cv2 = import_cv2()
+    scale = side / max(image.shape[:2])
+    if scale < 1:
+        size = [max(1, round(length * scale)) for length in (image.shape[1], image.shape[0])]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
 
 
 # ----------------------------------------------------------------------------------- text as data
@@ -3835,6 +4174,8 @@ class Watch:
         self._preview, self._saved = preview, saved
         if preview is not None:
             narrator.meanwhile = self._tend_preview
+        self._away = 0  # frames in a row that the engine was away for
+        self._next_try = 0.0  # seconds on time.monotonic's clock
 
     def run(self) -> None:
         """Watch until the end. Raises Ended when nobody reads our stdout any more or the preview is
@@ -3848,6 +4189,8 @@ class Watch:
             self._tend_preview(frame)
             if frame is not None and self._wants(frame):
                 self._describe(frame)
+        if self._away:
+            raise EngineError("the server did not come back before the source ended")
         self._linger()
 
     @property
@@ -3923,6 +4266,8 @@ class Watch:
         if trouble is not None:
             self._announce(trouble)
         wanted = self._gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
+        if self._away:  # That the engine is back is news, whatever is in view.
+            wanted = time.monotonic() >= self._next_try
         return wanted and self._sight.readable and not self._narrator.busy
 
     def _describe(self, frame: Frame) -> None:
@@ -3931,6 +4276,8 @@ class Watch:
                 self._narrator.narrate([frame])
         except PeteError:
             raise
+        except EngineAway as error:
+            self._wait_for_engine(error)
         except Exception as error:
             self._faults += 1
             if self._debug:
@@ -3944,6 +4291,21 @@ class Watch:
         else:
             self._faults = 0
             self._gate.described(frame)
+            if self._away:
+                self._away = 0
+                self._announce("The server is back.")
+
+    def _wait_for_engine(self, error: EngineAway) -> None:
+        """Tell once that the engine is away; it is tried again after pauses that grow."""
+        if self._frames.ended:
+            raise EngineError(str(error))
+        pause = REOPEN_PAUSES_S[min(self._away, len(REOPEN_PAUSES_S) - 1)]
+        self._next_try = time.monotonic() + pause
+        self._away += 1
+        if self._away == 1 or self._debug:
+            tell(str(error))
+        if self._away == 1:
+            self._announce(f"The server {error.trouble}; trying again.")
 
     @contextlib.contextmanager
     def _looking(self) -> Iterator[None]:
@@ -4284,7 +4646,10 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
     choice = choose_engine(options.engine, options.bits)
-    locate(options.model, choice.name)  # Nobody should wait seconds for a word mistyped.
+    if choice.url is not None:
+        tell(f"frames are sent to {without_password(choice.url)}")
+    else:
+        locate(options.model, choice.name)  # Nobody should wait seconds for a word mistyped.
     # Camera and voice are opened while the engine's packages are imported.
     packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
     packages.start()
@@ -4299,8 +4664,12 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         opened.callback(saved.close)
         voice = open_voice(options, opened)
     packages.join()
-    weights = find_weights(options.model, choice.weights())
-    engine = open_engine(choice, weights, options.max_tokens)
+    engine: Engine
+    if choice.url is not None:
+        engine = ServerEngine(choice.url, options.model, options.max_tokens)
+    else:
+        weights = find_weights(options.model, choice.weights())
+        engine = open_engine(choice, weights, options.max_tokens)
     engine.detail = options.detail
     if voice is not None:
         voice.wait_until_ready()
