@@ -23,8 +23,10 @@ from __future__ import annotations
 import os
 import signal
 
-if __name__ == "__main__":  # Ctrl-C while the imports below run ends quietly, too.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+if __name__ == "__main__":  # An end that is asked for while the imports below run is quiet, too.
+    for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if _number != signal.SIGHUP or signal.getsignal(_number) != signal.SIG_IGN:
+            signal.signal(_number, lambda *_: os._exit(0))
 
 import argparse
 import contextlib
@@ -2668,12 +2670,17 @@ class Voice:
 
     pyttsx3 can hang and can't be interrupted from its own process, so it gets one to itself. A
     thread here starts it, hears from it, and replaces it when it dies or takes far longer than
-    the words need; what was being said is dropped then. Trouble is told once on stderr.
+    the words need; what was being said is dropped then. When one after the other dies without a
+    sentence in between, the next tries come after longer and longer pauses. Trouble is told once
+    on stderr, and so is its end.
+
+    Raises OSError when there is no room for a child or its temporary files.
     """
 
     START_WITHIN_S = 30.0
     WAKE_WITHIN_S = 10.0  # a sound device may need some seconds, on top of what the words take
     DEATHS_IN_A_ROW = 3
+    REST_S = (5.0, 10.0, 20.0, 40.0, 60.0)  # before the next try; the last one for ever
 
     def __init__(self, settings: VoiceSettings, wav: WavFile | None = None) -> None:
         self._settings = settings
@@ -2690,9 +2697,16 @@ class Voice:
         self._refused: PeteError | None = None
         self._silent: str | None = None
         self._deaths = 0
+        self._rests = 0  # since something was said
+        self._resting = False  # There is no child; the next one is started at self._again_at.
+        self._again_at = 0.0
         self._closing = False
         self._folder = tempfile.mkdtemp(prefix="pete_sounds-")
-        self._child = self._start_child()
+        try:
+            self._child = self._start_child()
+        except OSError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         self._heard = b""
         self._thread = threading.Thread(target=self._supervise, name="voice", daemon=True)
         self._thread.start()
@@ -2706,7 +2720,7 @@ class Voice:
             if self._refused:
                 raise self._refused
             text = speakable(sentence)
-            if self._gone or not text:
+            if self._gone or self._resting or not text:
                 return False
             self._waiting = [entry for entry in self._waiting if entry[0] == caption]
             self._waiting.append((caption, text))
@@ -2731,7 +2745,9 @@ class Voice:
     def wait_until_ready(self) -> None:
         """Wait until the child can speak, or is known not to. Raises as say() does."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._gone, self.START_WITHIN_S)
+            self._changed.wait_for(
+                lambda: self._ready or self._gone or self._resting, self.START_WITHIN_S
+            )
             if self._refused:
                 raise self._refused
 
@@ -2755,6 +2771,8 @@ class Voice:
 
     def kill(self) -> None:
         """End the child and whatever it plays, without a word and without waiting."""
+        if self._child.returncode is not None:
+            return  # Its number may be somebody else's by now.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
 
@@ -2792,6 +2810,9 @@ class Voice:
 
     def _supervise(self) -> None:
         while not self._closing and not self._gone:
+            if self._resting:
+                self._rest_a_little()
+                continue
             events = self._hear()
             with self._changed:
                 if events is None:
@@ -2821,14 +2842,17 @@ class Voice:
         elif event["event"] == "rendered" and self._wav is not None:
             with contextlib.suppress(OSError, wave.Error, EOFError):
                 self._wav.append(Path(event["path"]))
+            with contextlib.suppress(OSError):
                 Path(event["path"]).unlink()
         elif event["event"] == "done":
             self._speaking = False
             took = (time.monotonic() - self._began) / self._words
             self._pace += 0.3 * (took - self._pace)
-            self._deaths = 0
+            if self._rests:
+                tell("the voice is back")
+            self._deaths = self._rests = 0
             self._note_silence(event["trouble"])
-        elif event["event"] == "refused":
+        elif event["event"] == "refused" and not self._deaths:  # else it is one more death
             self._gone = True
             if event["usage"]:
                 self._refused = UsageError(event["trouble"])
@@ -2844,23 +2868,51 @@ class Voice:
         self._silent = trouble
 
     def _replace_child(self, why: str) -> None:
-        """Kill and start anew; drop what was being said. Called with the lock held."""
+        """Kill and start anew, at once or after a rest; drop what was being said and what it left.
+        Called with the lock held."""
         self.kill()
         self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 pipe.close()
+        for file in Path(self._folder).glob(f"{self._child.pid}-*"):
+            with contextlib.suppress(OSError):
+                file.unlink()
         self._speaking = self._ready = False
         self._heard = b""
-        self._deaths += 1
         if self._closing:
             return
+        self._deaths += 1
         if self._deaths >= self.DEATHS_IN_A_ROW:
-            self._gone = True
-            tell(f"no voice: speech {why} {self._deaths} times; the captions go on as text")
+            self._rest(f"speech {why} {self._deaths} times")
             return
         tell(f"speech {why}; it is started again")
-        self._child = self._start_child()
+        self._start_again()
+
+    def _start_again(self) -> None:
+        """Start another child, or rest where the system has no room for one."""
+        try:
+            self._child = self._start_child()
+        except OSError as error:
+            self._rest(f"speech can't be started ({error.strerror})")
+        else:
+            self._resting = False
+
+    def _rest(self, why: str) -> None:
+        """Give up for a while, longer each time until something was said again."""
+        if not self._rests:
+            tell(f"no voice: {why}; the captions go on as text")
+        self._again_at = time.monotonic() + self.REST_S[min(self._rests, len(self.REST_S) - 1)]
+        self._rests += 1
+        self._resting = True
+        self._waiting.clear()
+
+    def _rest_a_little(self) -> None:
+        """Wait a tenth of a second, and start another child when it is time for it."""
+        with self._changed:
+            self._changed.wait(0.1)
+            if not self._closing and time.monotonic() >= self._again_at:
+                self._start_again()
 
 
 def count_words(text: str) -> float:
@@ -3337,17 +3389,21 @@ def list_cameras() -> None:
         raise SourceError("no camera found; --source takes a video, a picture or a stream too")
 
 
-def list_voices() -> None:
+def list_voices(ending: Ending) -> None:
     """Print ID, name and languages of each voice; a child asks for them, as drivers print."""
-    answer = subprocess.run(
-        speech_command(),
-        input=json.dumps({"list": True}).encode() + b"\n",
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=60,
-    )
-    event = json.loads(answer.stdout or '{"trouble": "no speech engine answers"}')
+    with ending.opening() as opened:
+        child = subprocess.Popen(
+            speech_command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        opened.callback(child.kill)
+    try:
+        answer, _ = child.communicate(b'{"list": true}\n', timeout=Voice.START_WITHIN_S)
+    except subprocess.TimeoutExpired as error:
+        raise EngineError("no voice found: the speech engine does not answer") from error
+    event = json.loads(answer or '{"trouble": "no speech engine answers"}')
     if not event.get("voices"):
         raise EngineError(f"no voice found: {event.get('trouble', 'none is installed')}")
     for identifier, name, languages in event["voices"]:
@@ -3675,16 +3731,18 @@ def open_voice(options: argparse.Namespace, opened: contextlib.ExitStack) -> Voi
     if options.wav is not None:
         wav = WavFile(options.wav)
         opened.callback(wav.close)
-    voice = Voice(
-        VoiceSettings(
-            options.voice,
-            options.rate,
-            options.volume,
-            aloud=not options.mute,
-            keep=wav is not None,
-        ),
-        wav,
+    settings = VoiceSettings(
+        options.voice,
+        options.rate,
+        options.volume,
+        aloud=not options.mute,
+        keep=wav is not None,
     )
+    try:
+        voice = Voice(settings, wav)
+    except OSError as error:  # no temporary folder, no process
+        tell(f"no voice: {error.strerror or error}; the captions go on as text")
+        return None
     opened.callback(voice.close)
     return voice
 
@@ -3704,7 +3762,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.list_cameras:
             list_cameras()
         elif options.list_voices:
-            list_voices()
+            list_voices(ending)
         elif options.bench:
             bench(options)
         else:
