@@ -92,6 +92,7 @@ FAULTS_IN_A_ROW = 3  # frames that the engine may fail on before the program end
 # converted to.
 WAV_FORMAT = (1, 2, 22050, 0, "NONE", "not compressed")
 SILENCE_BETWEEN_S = 0.25  # between the sentences of a WAV
+SPEECH_ROOM = 4_000_000  # bytes: a caption of some 60 words, spoken slowly
 END_WITHIN_S = 1.5  # from the signal to the end, whatever the engine is doing
 
 
@@ -1437,7 +1438,7 @@ def locate(model: str, library: str) -> Checkpoint | Path:
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return Checkpoint(model)
     raise ModelError(
-        f"--model {model} is no preset ({', '.join(PRESETS)}), no folder, and no "
+        f"--model {without_password(model)} is no preset ({', '.join(PRESETS)}), no folder, and no "
         "Hub repository (owner/name)"
     )
 
@@ -2616,17 +2617,23 @@ def sentences(pieces: Iterable[str]) -> Iterator[str]:
 
 
 class WavFile:
-    """The whole narration as one WAV, valid at any moment: each sentence completes the header."""
+    """The whole narration as one WAV, valid at any moment: each sentence completes the header.
+
+    When the disk is full the sentences that are whole are kept, and that is told once; so is a
+    file that is not where it was, for what goes into a deleted one is lost.
+    """
 
     def __init__(self, path: str) -> None:
         try:
             self._file = open(path, "wb")  # noqa: SIM115 - closed in close()
-        except OSError as error:
-            raise UsageError(f"--wav {path} can't be written: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--wav {path} can't be written: {reason}") from error
         self._path = path
+        self._whole = 0  # bytes that hold whole sentences
         self._wav = wave.open(self._file)  # noqa: SIM115
         self._wav.setparams(WAV_FORMAT)
-        self._broken = False
+        self._broken = self._moved = False
         self._write(b"")
 
     def append(self, spoken: Path) -> None:
@@ -2649,9 +2656,29 @@ class WavFile:
         try:
             self._wav.writeframes(sound)
             self._file.flush()
+            self._whole = self._file.tell()
         except OSError as error:
             self._broken = True
+            self._drop_half_a_sentence()
             tell(f"--wav {self._path}: {error.strerror}; the narration goes on without it")
+            return
+        if not self._moved and not self._is_there():
+            self._moved = True
+            tell(f"--wav {self._path} was moved or deleted; the narration goes on")
+
+    def _drop_half_a_sentence(self) -> None:
+        """Cut the file where its header says it ends; what waits to be written goes nowhere."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file.fileno(), self._whole)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self._file.fileno())
+
+    def _is_there(self) -> bool:
+        """True while the file has the name that it was given."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -3046,8 +3073,8 @@ class EspeakSpeech:
 
     def silent(self) -> str | None:
         """Why nothing can be heard, or None: play a sample of silence to find out."""
-        if not self._settings["aloud"]:
-            return None
+        if (trouble := self._no_room()) or not self._settings["aloud"]:
+            return trouble
         path = Path(self._settings["folder"]) / f"{os.getpid()}-silence.wav"
         with wave.open(str(path), "wb") as silence:
             silence.setparams(WAV_FORMAT)
@@ -3058,6 +3085,8 @@ class EspeakSpeech:
 
     def speak(self, text: str, report: Any) -> str | None:
         """Say a sentence and wait for its end. Returns what went wrong, or None."""
+        if trouble := self._no_room():
+            return trouble
         self._count += 1
         path = Path(self._settings["folder"]) / f"{os.getpid()}-{self._count}.wav"
         if not self._render(text, path) and not self._render(text, path):
@@ -3068,6 +3097,16 @@ class EspeakSpeech:
         else:
             path.unlink()
         return trouble
+
+    def _no_room(self) -> str | None:
+        """Why a sentence can't be rendered, or None. Where the driver fails to write its file, it
+        waits for ever for the end of a sentence that it has given up."""
+        folder = self._settings["folder"]
+        try:
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
+        return None if free >= SPEECH_ROOM else f"there is no room left in {folder}"
 
     def _render(self, text: str, path: Path) -> bool:
         """Speak into a WAV file; False when there is nothing in it."""
@@ -3695,6 +3734,12 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     started = time.monotonic()
     choice = choose_engine(options.engine, options.bits)
     locate(options.model, choice.name)  # Nobody should wait seconds for a word mistyped.
+    try:
+        tempfile.gettempdir()  # which torch and the voice need
+    except OSError as error:
+        raise EngineError(
+            "no temporary folder can be written; make room in /tmp, or set TMPDIR to another one"
+        ) from error
     # Camera and voice are opened while the engine's packages are imported.
     packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
     packages.start()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import statistics
 import tempfile
@@ -31,6 +32,8 @@ def measure(minutes: float, folder: Path, voice: bool, detail: bool) -> bool:
     """Watch for so long, print a line; True when no caption was too old."""
     program, camera = Program(folder / "program"), MjpegCamera(fps=30)
     camera.film(lambda: as_jpeg(stamped_picture()))
+    if "OMP_NUM_THREADS" in os.environ:  # on a machine that others use, too
+        program.environment["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
     arguments = ["--source", camera.url, "--engine", "torch", "--always", "--json", "--mute"]
     arguments += ["--model", str(pete_sounds.random_checkpoint("smolvlm2-256m"))]
     arguments += ["--wav", str(folder / "out.wav")] if voice else []

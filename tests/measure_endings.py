@@ -4,11 +4,12 @@
     PYTHONPATH=. .venv/bin/python tests/measure_endings.py --runs 100
 
 Each run is the demo, spoken and kept in a WAV, its captions as JSON in a file. The moment is drawn
-from the first four seconds, start-up included; the sound card is one that plays at once and, in
-every second run, one whose player hangs. Looked at are the time from the signal to the end, the
-exit code, every process that came of the run, the WAV, the lines of JSON, and temporary files. A
-signal that comes before Python has reached the program's first line is counted apart: nothing is
-open then, and the answer is Python's own. Linux alone, as /proc tells whose children there are.
+from half as long again as the first caption takes, so start-up is most of it; the sound card is one
+that plays at once and, in every second run, one whose player hangs. Looked at are the time from the
+signal to the end, the exit code, every process that came of the run, the WAV, the lines of JSON,
+and temporary files. A signal that comes before Python has reached the program's first lines is
+counted apart: nothing is open then, and the answer is Python's own. Linux alone, as /proc tells
+whose children there are.
 """
 
 from __future__ import annotations
@@ -31,8 +32,6 @@ from pathlib import Path
 from conftest import Program, make_sound_card, wait_until
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LONGEST_S = 4.0  # of a run
-FIRST_LINE_S = 0.15  # what Python may take to get to the program
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,25 @@ def marked(mark: str) -> list[int]:
             if mark.encode() in process.joinpath("environ").read_bytes() and not ended:
                 found.append(int(process.name))
     return found
+
+
+def has_begun(process: int) -> bool:
+    """True once the program's first lines have run, which take care of SIGHUP last."""
+    status = Path(f"/proc/{process}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGHUP - 1) & 1)
+
+
+def first_caption_s(folder: Path) -> float:
+    """How long two programs that start at once take to their first caption."""
+    programs = [Program(folder / name) for name in ("one", "two")]
+    started = time.monotonic()
+    for running in [program.start("--demo", "--wav", "out.wav") for program in programs]:
+        running.stdout.wait_for("")
+    took = time.monotonic() - started
+    for program in programs:
+        program.close()
+    return took
 
 
 def faults_of(program: Program, wav: Path, captions: Path, said: str) -> list[str]:
@@ -94,7 +112,7 @@ def one_run(number: signal.Signals, moment: float, name: int, folder: Path) -> O
             env=program.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
         )  # fmt: skip
         time.sleep(moment)
-        asked = time.monotonic()
+        asked, begun = time.monotonic(), has_begun(process.pid)
         process.send_signal(number)
         try:
             code = process.wait(20)
@@ -112,7 +130,7 @@ def one_run(number: signal.Signals, moment: float, name: int, folder: Path) -> O
     if code != 0:
         faults.append(f"exit code {code}")
     stage = "captions" if captions.stat().st_size else "ready" if "ready in" in said else "start"
-    if moment < FIRST_LINE_S and faults and not wav.exists():
+    if not begun:
         stage = "before the first line"
     return Outcome(number, moment, took, code, stage, tuple(faults))
 
@@ -139,11 +157,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100, help="of each signal (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (%(default)s)")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGHUP):  # a shell's & and nohup have them ignored
+        signal.signal(number, signal.SIG_DFL)
     dice = random.Random(options.seed)
     good = True
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        longest = 1.5 * first_caption_s(Path(folder))
+        print(f"moments from 0 to {longest:.1f} s", flush=True)
         for number in SIGNALS:
-            moments = [dice.uniform(0, LONGEST_S) for _ in range(options.runs)]
+            moments = [dice.uniform(0, longest) for _ in range(options.runs)]
             running = [
                 pool.submit(one_run, number, moment, name, Path(folder) / f"{number.name}-{name}")
                 for name, moment in enumerate(moments)
