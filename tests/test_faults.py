@@ -156,7 +156,6 @@ FAULTS = {
     # -- privacy and safety
     "with the model on disk nothing connects to anything": [
         "test_privacy.py::test_no_socket_is_connected_with_the_model_on_disk",
-        "test_privacy.py::test_it_narrates_where_there_is_no_network_at_all",
         "test_weights.py::"
         "test_a_repository_is_fetched_once_quantised_and_found_again_without_the_network",
     ],
