@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from conftest import MjpegCamera, Program, Running, children, process_table, wait_until
 from drawn_scenes import Scene, Shape, draw
+from measure_frames import answer_to, broken_files
 
 import pete_sounds
 from pete_sounds import ExitCode, Voice, VoiceSettings, WavFile
@@ -96,6 +97,7 @@ FAULTS = {
     "a file of any bytes is frames or one clear line": [
         "test_frames.py::test_random_bytes_are_frames_or_a_complaint",
         "test_frames.py::test_damaged_files_are_frames_or_a_complaint",
+        "test_faults.py::test_broken_files_of_each_kind_are_shown_or_refused",
         "test_frames.py::test_a_file_that_shows_nothing_is_refused",
         "test_command_line.py::test_a_source_that_shows_nothing_is_told_in_one_line",
     ],
@@ -269,6 +271,12 @@ def test_a_voice_that_was_given_up_comes_back(
 
 
 # ----------------------------------------------------------------------------------------- files
+
+
+def test_broken_files_of_each_kind_are_shown_or_refused(tmp_path: Path) -> None:
+    """Random, cut off, damaged and mislabelled; measure_frames.py takes 200 of them."""
+    answers = {path.name: answer_to(path) for path in broken_files(tmp_path, 60)}
+    assert set(answers.values()) == {"refused", "shown to its end"}, answers
 
 
 def spoken(path: Path, seconds: float) -> Path:
