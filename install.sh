@@ -385,7 +385,8 @@ run_all_checks() {
   [ -z "$FAILED" ] || warn "failed before pytest: $FAILED"
   say
   say '== pytest'
-  .venv/bin/python -m pytest || exit 1 # its summary comes last
+  # Three at a time, as most tests wait more than they reckon. Its summary comes last.
+  .venv/bin/python -m pytest -n 3 --dist worksteal || exit 1
   [ -z "$FAILED" ] || die "pytest passed, but these failed: $FAILED"
 }
 

@@ -25,8 +25,10 @@ from __future__ import annotations
 import os
 import signal
 
-if __name__ == "__main__":  # Ctrl-C while the imports below run ends quietly, too.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+if __name__ == "__main__":  # An end that is asked for while the imports below run is quiet, too.
+    for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if _number != signal.SIGHUP or signal.getsignal(_number) != signal.SIG_IGN:
+            signal.signal(_number, lambda *_: os._exit(0))
 
 import argparse
 import base64
@@ -107,6 +109,7 @@ CHARACTERS_A_TOKEN = 8  # at most, on average: where --max-tokens ends a server 
 # converted to.
 WAV_FORMAT = (1, 2, 22050, 0, "NONE", "not compressed")
 SILENCE_BETWEEN_S = 0.25  # between the sentences of a WAV
+SPEECH_ROOM = 4_000_000  # bytes: a caption of some 60 words, spoken slowly
 END_WITHIN_S = 1.5  # from the signal to the end, whatever the engine is doing
 JPEG_QUALITY = 90  # of frames that are saved
 DISPLAY_WITHIN_S = 20.0  # a display that opens no window for so long is not there
@@ -1520,7 +1523,7 @@ def locate(model: str, library: str) -> Checkpoint | Path:
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return Checkpoint(model)
     raise ModelError(
-        f"--model {model} is no preset ({', '.join(PRESETS)}), no folder, and no "
+        f"--model {without_password(model)} is no preset ({', '.join(PRESETS)}), no folder, and no "
         "Hub repository (owner/name)"
     )
 
@@ -3024,17 +3027,23 @@ def sentences(pieces: Iterable[str]) -> Iterator[str]:
 
 
 class WavFile:
-    """The whole narration as one WAV, valid at any moment: each sentence completes the header."""
+    """The whole narration as one WAV, valid at any moment: each sentence completes the header.
+
+    When the disk is full the sentences that are whole are kept, and that is told once; so is a
+    file that is not where it was, for what goes into a deleted one is lost.
+    """
 
     def __init__(self, path: str) -> None:
         try:
             self._file = open(path, "wb")  # noqa: SIM115 - closed in close()
-        except OSError as error:
-            raise UsageError(f"--wav {path} can't be written: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--wav {path} can't be written: {reason}") from error
         self._path = path
+        self._whole = 0  # bytes that hold whole sentences
         self._wav = wave.open(self._file)  # noqa: SIM115
         self._wav.setparams(WAV_FORMAT)
-        self._broken = False
+        self._broken = self._moved = False
         self._write(b"")
 
     def append(self, spoken: Path) -> None:
@@ -3057,9 +3066,29 @@ class WavFile:
         try:
             self._wav.writeframes(sound)
             self._file.flush()
+            self._whole = self._file.tell()
         except OSError as error:
             self._broken = True
+            self._drop_half_a_sentence()
             tell(f"--wav {self._path}: {error.strerror}; the narration goes on without it")
+            return
+        if not self._moved and not self._is_there():
+            self._moved = True
+            tell(f"--wav {self._path} was moved or deleted; the narration goes on")
+
+    def _drop_half_a_sentence(self) -> None:
+        """Cut the file where its header says it ends; what waits to be written goes nowhere."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file.fileno(), self._whole)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self._file.fileno())
+
+    def _is_there(self) -> bool:
+        """True while the file has the name that it was given."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -3078,12 +3107,17 @@ class Voice:
 
     pyttsx3 can hang and can't be interrupted from its own process, so it gets one to itself. A
     thread here starts it, hears from it, and replaces it when it dies or takes far longer than
-    the words need; what was being said is dropped then. Trouble is told once on stderr.
+    the words need; what was being said is dropped then. When one after the other dies without a
+    sentence in between, the next tries come after longer and longer pauses. Trouble is told once
+    on stderr, and so is its end.
+
+    Raises OSError when there is no room for a child or its temporary files.
     """
 
     START_WITHIN_S = 30.0
     WAKE_WITHIN_S = 10.0  # a sound device may need some seconds, on top of what the words take
     DEATHS_IN_A_ROW = 3
+    REST_S = (5.0, 10.0, 20.0, 40.0, 60.0)  # before the next try; the last one for ever
 
     def __init__(self, settings: VoiceSettings, wav: WavFile | None = None) -> None:
         self._settings = settings
@@ -3100,9 +3134,16 @@ class Voice:
         self._refused: PeteError | None = None
         self._silent: str | None = None
         self._deaths = 0
+        self._rests = 0  # since something was said
+        self._resting = False  # There is no child; the next one is started at self._again_at.
+        self._again_at = 0.0
         self._closing = False
         self._folder = tempfile.mkdtemp(prefix="pete_sounds-")
-        self._child = self._start_child()
+        try:
+            self._child = self._start_child()
+        except OSError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         self._heard = b""
         self._thread = threading.Thread(target=self._supervise, name="voice", daemon=True)
         self._thread.start()
@@ -3116,7 +3157,7 @@ class Voice:
             if self._refused:
                 raise self._refused
             text = speakable(sentence)
-            if self._gone or not text:
+            if self._gone or self._resting or not text:
                 return False
             self._waiting = [entry for entry in self._waiting if entry[0] == caption]
             self._waiting.append((caption, text))
@@ -3141,7 +3182,9 @@ class Voice:
     def wait_until_ready(self) -> None:
         """Wait until the child can speak, or is known not to. Raises as say() does."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._gone, self.START_WITHIN_S)
+            self._changed.wait_for(
+                lambda: self._ready or self._gone or self._resting, self.START_WITHIN_S
+            )
             if self._refused:
                 raise self._refused
 
@@ -3165,6 +3208,8 @@ class Voice:
 
     def kill(self) -> None:
         """End the child and whatever it plays, without a word and without waiting."""
+        if self._child.returncode is not None:
+            return  # Its number may be somebody else's by now.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
 
@@ -3202,6 +3247,9 @@ class Voice:
 
     def _supervise(self) -> None:
         while not self._closing and not self._gone:
+            if self._resting:
+                self._rest_a_little()
+                continue
             events = self._hear()
             with self._changed:
                 if events is None:
@@ -3231,14 +3279,17 @@ class Voice:
         elif event["event"] == "rendered" and self._wav is not None:
             with contextlib.suppress(OSError, wave.Error, EOFError):
                 self._wav.append(Path(event["path"]))
+            with contextlib.suppress(OSError):
                 Path(event["path"]).unlink()
         elif event["event"] == "done":
             self._speaking = False
             took = (time.monotonic() - self._began) / self._words
             self._pace += 0.3 * (took - self._pace)
-            self._deaths = 0
+            if self._rests:
+                tell("the voice is back")
+            self._deaths = self._rests = 0
             self._note_silence(event["trouble"])
-        elif event["event"] == "refused":
+        elif event["event"] == "refused" and not self._deaths:  # else it is one more death
             self._gone = True
             if event["usage"]:
                 self._refused = UsageError(event["trouble"])
@@ -3254,23 +3305,51 @@ class Voice:
         self._silent = trouble
 
     def _replace_child(self, why: str) -> None:
-        """Kill and start anew; drop what was being said. Called with the lock held."""
+        """Kill and start anew, at once or after a rest; drop what was being said and what it left.
+        Called with the lock held."""
         self.kill()
         self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 pipe.close()
+        for file in Path(self._folder).glob(f"{self._child.pid}-*"):
+            with contextlib.suppress(OSError):
+                file.unlink()
         self._speaking = self._ready = False
         self._heard = b""
-        self._deaths += 1
         if self._closing:
             return
+        self._deaths += 1
         if self._deaths >= self.DEATHS_IN_A_ROW:
-            self._gone = True
-            tell(f"no voice: speech {why} {self._deaths} times; the captions go on as text")
+            self._rest(f"speech {why} {self._deaths} times")
             return
         tell(f"speech {why}; it is started again")
-        self._child = self._start_child()
+        self._start_again()
+
+    def _start_again(self) -> None:
+        """Start another child, or rest where the system has no room for one."""
+        try:
+            self._child = self._start_child()
+        except OSError as error:
+            self._rest(f"speech can't be started ({error.strerror})")
+        else:
+            self._resting = False
+
+    def _rest(self, why: str) -> None:
+        """Give up for a while, longer each time until something was said again."""
+        if not self._rests:
+            tell(f"no voice: {why}; the captions go on as text")
+        self._again_at = time.monotonic() + self.REST_S[min(self._rests, len(self.REST_S) - 1)]
+        self._rests += 1
+        self._resting = True
+        self._waiting.clear()
+
+    def _rest_a_little(self) -> None:
+        """Wait a tenth of a second, and start another child when it is time for it."""
+        with self._changed:
+            self._changed.wait(0.1)
+            if not self._closing and time.monotonic() >= self._again_at:
+                self._start_again()
 
 
 def count_words(text: str) -> float:
@@ -3404,8 +3483,8 @@ class EspeakSpeech:
 
     def silent(self) -> str | None:
         """Why nothing can be heard, or None: play a sample of silence to find out."""
-        if not self._settings["aloud"]:
-            return None
+        if (trouble := self._no_room()) or not self._settings["aloud"]:
+            return trouble
         path = Path(self._settings["folder"]) / f"{os.getpid()}-silence.wav"
         with wave.open(str(path), "wb") as silence:
             silence.setparams(WAV_FORMAT)
@@ -3416,6 +3495,8 @@ class EspeakSpeech:
 
     def speak(self, text: str, report: Any) -> str | None:
         """Say a sentence and wait for its end. Returns what went wrong, or None."""
+        if trouble := self._no_room():
+            return trouble
         self._count += 1
         path = Path(self._settings["folder"]) / f"{os.getpid()}-{self._count}.wav"
         if not self._render(text, path) and not self._render(text, path):
@@ -3426,6 +3507,16 @@ class EspeakSpeech:
         else:
             path.unlink()
         return trouble
+
+    def _no_room(self) -> str | None:
+        """Why a sentence can't be rendered, or None. Where the driver fails to write its file, it
+        waits for ever for the end of a sentence that it has given up."""
+        folder = self._settings["folder"]
+        try:
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
+        return None if free >= SPEECH_ROOM else f"there is no room left in {folder}"
 
     def _render(self, text: str, path: Path) -> bool:
         """Speak into a WAV file; False when there is nothing in it."""
@@ -4345,17 +4436,21 @@ def list_cameras() -> None:
         raise SourceError("no camera found; --source takes a video, a picture or a stream too")
 
 
-def list_voices() -> None:
+def list_voices(ending: Ending) -> None:
     """Print ID, name and languages of each voice; a child asks for them, as drivers print."""
-    answer = subprocess.run(
-        speech_command(),
-        input=json.dumps({"list": True}).encode() + b"\n",
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=60,
-    )
-    event = json.loads(answer.stdout or '{"trouble": "no speech engine answers"}')
+    with ending.opening() as opened:
+        child = subprocess.Popen(
+            speech_command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        opened.callback(child.kill)
+    try:
+        answer, _ = child.communicate(b'{"list": true}\n', timeout=Voice.START_WITHIN_S)
+    except subprocess.TimeoutExpired as error:
+        raise EngineError("no voice found: the speech engine does not answer") from error
+    event = json.loads(answer or '{"trouble": "no speech engine answers"}')
     if not event.get("voices"):
         raise EngineError(f"no voice found: {event.get('trouble', 'none is installed')}")
     for identifier, name, languages in event["voices"]:
@@ -4650,6 +4745,12 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         tell(f"frames are sent to {without_password(choice.url)}")
     else:
         locate(options.model, choice.name)  # Nobody should wait seconds for a word mistyped.
+    try:
+        tempfile.gettempdir()  # which torch and the voice need
+    except OSError as error:
+        raise EngineError(
+            "no temporary folder can be written; make room in /tmp, or set TMPDIR to another one"
+        ) from error
     # Camera and voice are opened while the engine's packages are imported.
     packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
     packages.start()
@@ -4710,16 +4811,18 @@ def open_voice(options: argparse.Namespace, opened: contextlib.ExitStack) -> Voi
     if options.wav is not None:
         wav = WavFile(options.wav)
         opened.callback(wav.close)
-    voice = Voice(
-        VoiceSettings(
-            options.voice,
-            options.rate,
-            options.volume,
-            aloud=not options.mute,
-            keep=wav is not None,
-        ),
-        wav,
+    settings = VoiceSettings(
+        options.voice,
+        options.rate,
+        options.volume,
+        aloud=not options.mute,
+        keep=wav is not None,
     )
+    try:
+        voice = Voice(settings, wav)
+    except OSError as error:  # no temporary folder, no process
+        tell(f"no voice: {error.strerror or error}; the captions go on as text")
+        return None
     opened.callback(voice.close)
     return voice
 
@@ -4739,7 +4842,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.list_cameras:
             list_cameras()
         elif options.list_voices:
-            list_voices()
+            list_voices(ending)
         elif options.bench:
             bench(options)
         else:

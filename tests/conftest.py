@@ -22,6 +22,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers that each take every core for one sum wait for each other more than they reckon: 40 s
+    # instead of 5 for one test of the engine. Read when torch is imported, so set before.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import cv2
 import numpy as np
 import pytest

@@ -1,0 +1,99 @@
+"""Nothing leaves the machine: what the system sees of sockets, and what is printed of secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import MjpegCamera, Program, SoundCard
+from drawn_scenes import Scene, Shape, draw
+
+from pete_sounds import ExitCode
+
+
+def works(command: list[str]) -> bool:
+    """True where such a command can be run here."""
+    return shutil.which(command[0]) is not None and not (
+        subprocess.run([*command, "true"], check=False, capture_output=True).returncode
+    )
+
+
+@pytest.mark.parametrize("engine", ["torch", "mlx"])
+def test_no_socket_is_connected_with_the_model_on_disk(
+    program: Program, speech: None, sound_card: SoundCard, tmp_path: Path, engine: str
+) -> None:
+    """By the program, its voice, and all that they start, in a network of its own that has not
+    even a loopback. A socket inside the machine (AF_UNIX) is how sound servers are spoken to."""
+    trace = tmp_path / "trace"  # --seccomp-bpf: only these calls are slowed down
+    strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=network", "-o", str(trace)]
+    wrapped = [*(unshare if works(unshare := ["unshare", "-rn"]) else [])]
+    wrapped += strace if works([*wrapped, *strace]) else []
+    if not wrapped:
+        pytest.skip("needs Linux's strace or unshare, and leave to use it")
+    program.environment.update(sound_card.environment)
+    arguments = ("--demo", "--once", "--engine", engine, "--json", "--wav", "out.wav")
+    command = [*wrapped, *program.command(*arguments)]
+    result = subprocess.run(
+        command, cwd=program.here, env=program.environment, check=False, capture_output=True,
+        text=True, timeout=120, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["spoken"] is True
+    if not trace.exists():
+        return
+    calls = trace.read_text().splitlines()
+    sent = [call for call in calls if re.search(r"\b(connect|send(to|msg|mmsg))\(", call)]
+    assert [call for call in sent if "AF_INET" in call or "AF_NETLINK" in call] == []
+    opened = [call for call in calls if re.search(r"\bsocket\((?!AF_UNIX)", call)]
+    # urllib3, which mlx-vlm's packages import, asks by a socket on ::1 whether there is IPv6.
+    assert len(opened) <= (engine == "mlx"), opened
+
+
+# --------------------------------------------------------------------------------------- secrets
+
+
+def run_with_secrets(program: Program, *arguments: str | Path) -> str:
+    """All that the program prints, which must be something, and no secret."""
+    result = program(*arguments, "--debug")
+    printed = result.stdout + result.stderr
+    assert "s3cret" not in printed
+    assert "somebody" not in printed
+    assert result.returncode in (ExitCode.USAGE, ExitCode.SOURCE, ExitCode.MODEL)
+    return printed
+
+
+@pytest.mark.parametrize(
+    ("address", "has_traceback"),
+    [
+        ("http://somebody:s3cret@127.0.0.1:9/video?token=s3cret", True),
+        ("rtsp://somebody:s3cret@127.0.0.1:9/s?pw=s3cret", True),
+        ("ftp://somebody:s3cret@127.0.0.1/", True),
+        ("http://somebody:s3cret@[::1", True),
+    ],
+)
+def test_a_password_is_in_nothing_that_is_printed_with_debug_either(
+    program: Program, address: str, has_traceback: bool
+) -> None:
+    printed = run_with_secrets(program, "--source", address)
+    assert ("Traceback" in printed) is has_traceback
+    run_with_secrets(program, "--source", address, "--limit", "0")
+    run_with_secrets(program, address)
+
+
+def test_a_password_is_not_told_when_the_model_is_wrong_or_the_stream_is_lost(
+    program: Program, tiny: Path, mjpeg: MjpegCamera
+) -> None:
+    mjpeg.show(draw(Scene(Shape("circle", "red", 0.2, 0.5, 0.17))))
+    address = f"http://somebody:s3cret@{mjpeg.address}/video?token=s3cret"
+    run_with_secrets(program, "--source", address, "--model", "https://somebody:s3cret@hub/m")
+    running = program.start("--source", address, "--model", tiny, "--mute", "--debug")
+    running.stdout.wait_for("")
+    mjpeg.kill()
+    running.stderr.wait_for("The stream is gone")
+    result = running.end()
+    assert "s3cret" not in result.stdout + result.stderr
+    assert "somebody" not in result.stdout + result.stderr
