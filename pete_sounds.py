@@ -2268,13 +2268,29 @@ class MlxEngine:
         """See Engine. For other models mlx-vlm does most of it itself."""
         if self._inputs is not None:
             ids, pixels = self._inputs.prepare(clip, prompt, self.detail)
-            mx = self._mx
-            return "", {"input_ids": mx.array([ids]), "pixel_values": mx.array(pixels)[None]}
+            tiles = self._mx.array(pixels)
+            return "", {
+                "input_ids": self._mx.array([ids]),
+                "pixel_values": tiles[None],
+                "cached_image_features": self._features(tiles),
+            }
         split_into_tiles(self._processor, self.detail)
         chat = self._mlx_vlm.apply_chat_template(
             self._processor, self._model.config, prompt, num_images=1
         )
         return chat, {"image": [rgb_picture(clip[-1].image)]}
+
+    def _features(self, tiles: Any) -> Any:
+        """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width),
+        calculated when it is needed.
+
+        Left to itself, mlx-vlm 0.7.10 hands the tower a mask, and with one reckons the places of
+        the patches in float32: of the 27 a side of SmolVLM2 2.2B ten come out one too low. Without
+        a mask it counts them, as transformers does.
+        """
+        seen, *_ = self._model.vision_model(tiles.transpose(0, 2, 3, 1), output_hidden_states=True)
+        features = self._model.connector(seen.astype(tiles.dtype))
+        return features.reshape(-1, features.shape[-1])
 
     def peak_memory(self) -> int:
         """See Engine."""
