@@ -340,8 +340,11 @@ NAMED = "camera:"  # before the whole name of a camera that is looked up wheneve
 def find_source(source: str) -> str:
     """--source as Frames takes it: the name of a camera, or a part of it, becomes NAMED and the
     whole name. A number, a URL and an existing file stay what they are. Raises SourceError."""
-    if os.path.lexists(os.path.expanduser(source)):
+    try:
+        os.lstat(os.path.expanduser(source))
         return f"./{source}" if source.startswith(NAMED) else source
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        no_file = error
     if source_kind(source) is not SourceKind.FILE or "/" in source:
         return source
     cameras = list(known_cameras())
@@ -349,10 +352,11 @@ def find_source(source: str) -> str:
     found = [camera for camera in cameras if camera.name.casefold() == wanted]
     found = found or [camera for camera in cameras if wanted in camera.name.casefold()]
     if not found:
+        reason = getattr(no_file, "strerror", None) or no_file
         raise SourceError(
-            f"{source} can't be opened: No such file or directory, and no camera has that name; "
-            "--list-cameras shows those that are there"
-        )
+            f"{source} can't be opened: {reason}, and no camera has that name; --list-cameras "
+            "shows those that are there"
+        ) from no_file
     if len(found) > 1:
         several = ", ".join(f"{camera.number} ({camera.name})" for camera in found)
         raise SourceError(f"--source {source} may be any of the cameras {several}; give its number")
@@ -1583,8 +1587,7 @@ def locate(model: str, library: str) -> Checkpoint | Path:
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return Checkpoint(model)
     raise ModelError(
-        f"--model {model} is no preset ({', '.join(PRESETS)}), no folder, and no "
-        "Hub repository (owner/name)"
+        f"--model {model} is none of --list-models, no folder, and no Hub repository (owner/name)"
     )
 
 
