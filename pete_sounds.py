@@ -946,7 +946,7 @@ def camera_trouble(number: int) -> str:
             f"camera {number} is not there, in use, or not allowed; allow it for your terminal in "
             f"System Settings > Privacy & Security > Camera, then start again; {hint}"
         )
-    device = DEV / f"video{number}"
+    device = str(DEV / f"video{number}")
     try:
         os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
     except OSError as error:

@@ -362,6 +362,8 @@ def asked_through_torch(folder: Path) -> dict[str, Any]:
 
     facts: dict[str, Any] = {}
     try:
+        opened = p.open_engine(p.choose_engine("torch", None), folder, TOKENS)
+        facts["opened"] = type(opened).__name__
         engine = p.TorchEngine(folder, TOKENS, "cpu", torch.float32)
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         for name, image in pictures().items():

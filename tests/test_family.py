@@ -323,6 +323,7 @@ def test_torch_has_the_tokens_of_transformers_own_generate(
 ) -> None:
     for picture in made_models.pictures():
         assert others[name][picture]["tokens"] == others[name][picture]["expected"] != []
+    assert others[name]["opened"] == "TorchEngine"
     assert others[name]["red"]["said"] != others[name]["blue"]["said"]
 
 
@@ -345,16 +346,6 @@ def test_detail_is_refused_by_a_model_that_knows_of_no_tiles(others: dict[str, A
     assert kind == "UsageError"
     assert "--detail is for models that look at tiles" in message
     assert others["idefics3"]["detail"]
-
-
-def test_another_family_runs_from_the_command_line(
-    others: dict[str, Any], folder: Path, program: Program
-) -> None:
-    demo = str(made_models.TINY / "demo.mp4")
-    options = ("--source", demo, "--mute", "--once", "--max-tokens", "5", "--engine", "torch")
-    result = program("--model", folder / "qwen2_vl", *options)
-    assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) >= 1
 
 
 # ----------------------------------------------------------------------------------- --list-models
