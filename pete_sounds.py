@@ -35,6 +35,7 @@ import base64
 import contextlib
 import ctypes
 import enum
+import fcntl
 import functools
 import hashlib
 import importlib.util
@@ -48,6 +49,7 @@ import resource
 import select
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -74,6 +76,8 @@ VENV = PROJECT / ".venv"
 CACHE = PROJECT / ".hf_cache"
 KEPT = CACHE / "pete_sounds"  # weights that were made here
 DEMO = PROJECT / "tests" / "tiny_smolvlm2"
+DEV = Path("/dev")
+VIDEO4LINUX = Path("/sys/class/video4linux")  # a folder for each video device of Linux
 
 DEFAULT_SOURCE = "0"
 DEFAULT_MODEL = "smolvlm2-256m"
@@ -248,15 +252,15 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument_group("what to watch").add_argument
     add("--source", metavar="SRC", type=non_empty, default=DEFAULT_SOURCE,
-        help="camera number, video file, picture, or http stream (default: %(default)s)")
+        help="camera's number or name, video file, picture, or http stream (default: %(default)s)")
     add("--demo", action="store_true",
         help="the small bundled model on a drawn clip: no camera, no download")
     add("--list-cameras", action="store_true", help="list the cameras and exit")
 
     add = parser.add_argument_group("what to say").add_argument
     add("--model", metavar="NAME", type=non_empty,
-        help=f"{', '.join(PRESETS)}, a Hub repository, or a folder (default: {DEFAULT_MODEL}); "
-             "for a server, its own name for it (default: the one that it serves)")
+        help="a name from --list-models, a Hub repository, or a folder (default: "
+             f"{DEFAULT_MODEL}); for a server, its own name for it (default: the one it serves)")
     add("--engine", metavar="NAME", type=engine_name, default=ENGINES[0],
         help="auto, mlx or torch: what runs the model; auto is mlx on Apple Silicon, torch "
              "elsewhere (default: %(default)s). Or http://HOST:PORT, an OpenAI-compatible server: "
@@ -271,6 +275,8 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--detail", action="store_true",
         help="look at the frame in tiles, or send a server all its pixels: finer, and some ten "
              "times slower")
+    add("--list-models", action="store_true",
+        help="list the models, and what of them is on this disk, and exit")
 
     add = parser.add_argument_group("when to say it").add_argument
     add("--once", action="store_true", help="one caption, then end")
@@ -280,7 +286,8 @@ def argument_parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("voice").add_argument
     add("--mute", action="store_true", help="text only, no voice")
-    add("--voice", metavar="ID", type=non_empty, help="a voice's ID or name, see --list-voices")
+    add("--voice", metavar="ID", type=non_empty,
+        help="a voice's ID, name or language, see --list-voices")
     add("--rate", metavar="WPM", type=number_between(80, 450), default=DEFAULT_RATE,
         help="words a minute, 80 to 450 (default: %(default)s)")
     add("--volume", metavar="V", type=number_between(0.0, 1.0), default=DEFAULT_VOLUME,
@@ -304,8 +311,8 @@ def argument_parser() -> argparse.ArgumentParser:
 
 # What --bench does not measure, or sets itself.
 NOT_FOR_BENCH = (
-    "source", "demo", "list_cameras", "max_tokens", "detail", "once", "limit", "always", "mute",
-    "voice", "rate", "volume", "list_voices", "wav", "save", "preview",
+    "source", "demo", "list_cameras", "max_tokens", "detail", "list_models", "once", "limit",
+    "always", "mute", "voice", "rate", "volume", "list_voices", "wav", "save", "preview",
 )  # fmt: skip
 
 
@@ -397,12 +404,116 @@ class SourceKind(enum.Enum):
 
 
 def source_kind(source: str) -> SourceKind:
-    """A number is a camera, SCHEME://... a stream, anything else a file."""
-    if re.fullmatch(r"[0-9]{1,4}", source):
+    """A number, or what find_source() makes of a name, is a camera, SCHEME://... a stream,
+    anything else a file."""
+    if re.fullmatch(r"[0-9]{1,4}", source) or source.startswith(NAMED):
         return SourceKind.CAMERA
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
         return SourceKind.STREAM
     return SourceKind.FILE
+
+
+NAMED = "camera:"  # before the whole name of a camera that is looked up whenever it is opened
+
+
+def find_source(source: str) -> str:
+    """--source as Frames takes it: the name of a camera, or a part of it, becomes NAMED and the
+    whole name. A number, a URL and an existing file stay what they are. Raises SourceError."""
+    try:
+        os.lstat(os.path.expanduser(source))
+        return f"./{source}" if source.startswith(NAMED) else source
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        no_file = error
+    if source_kind(source) is not SourceKind.FILE or "/" in source:
+        return source
+    cameras = list(known_cameras())
+    wanted = source.casefold()
+    found = [camera for camera in cameras if camera.name.casefold() == wanted]
+    found = found or [camera for camera in cameras if wanted in camera.name.casefold()]
+    if not found:
+        reason = getattr(no_file, "strerror", None) or no_file
+        raise SourceError(
+            f"{source} can't be opened: {reason}, and no camera has that name; --list-cameras "
+            "shows those that are there"
+        ) from no_file
+    if len(found) > 1:
+        several = ", ".join(f"{camera.number} ({camera.name})" for camera in found)
+        raise SourceError(f"--source {source} may be any of the cameras {several}; give its number")
+    return NAMED + found[0].name
+
+
+def camera_number(source: str) -> int:
+    """OpenCV's number of a camera, now: a name may have got another one. Raises SourceError."""
+    if not source.startswith(NAMED):
+        return int(source)
+    name = source.removeprefix(NAMED)
+    numbers = [camera.number for camera in known_cameras() if camera.name == name]
+    if not numbers:
+        raise SourceError(f"camera {name} is not there; --list-cameras shows what there is")
+    return numbers[0]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera as the system tells of it; nobody has opened it. number: OpenCV's."""
+
+    number: int
+    name: str
+
+
+def known_cameras() -> Iterator[Camera]:
+    """The cameras that the system tells of, in the order of their numbers, without opening one."""
+    return mac_cameras() if sys.platform == "darwin" else linux_cameras()
+
+
+def mac_cameras() -> Iterator[Camera]:
+    """OpenCV numbers a Mac's cameras in the order of their unique IDs (startCaptureDevice in its
+    cap_avfoundation_mac.mm, since 4.7), which system_profiler tells beside their names."""
+    command = ["system_profiler", "SPCameraDataType", "-json"]
+    try:
+        told = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=OPEN_TIMEOUT_S,
+            check=True,
+        )
+        entries = json.loads(told.stdout)["SPCameraDataType"]
+        pairs = [(str(entry["spcamera_unique-id"]), str(entry["_name"])) for entry in entries]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
+        return
+    for number, (_, name) in enumerate(sorted(pairs)):
+        yield Camera(number, printable(name))
+
+
+def linux_cameras() -> Iterator[Camera]:
+    """Video devices that can show pictures. Most cameras have a second one, for metadata alone."""
+    numbers = sorted(
+        int(device.name.removeprefix("video"))
+        for device in VIDEO4LINUX.glob("video*")
+        if device.name.removeprefix("video").isdigit()
+    )
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            name = (VIDEO4LINUX / f"video{number}" / "name").read_text("utf-8", "replace")
+            if can_capture(DEV / f"video{number}"):
+                yield Camera(number, printable(name))
+
+
+def can_capture(device: Path) -> bool:
+    """Ask a device of Video4Linux (VIDIOC_QUERYCAP) whether it captures video. One that may not be
+    opened is taken for a camera, so that its trouble can be told. Raises OSError."""
+    try:
+        opened = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    except PermissionError:
+        return True
+    try:
+        answer = fcntl.ioctl(opened, 0x80685600, bytes(104))
+    finally:
+        os.close(opened)
+    # struct v4l2_capability: 80 bytes of names, version, capabilities, and those of this node.
+    capabilities = struct.unpack_from("=I", answer, 88)[0]
+    return bool(capabilities & (0x1 | 0x1000))  # V4L2_CAP_VIDEO_CAPTURE, ..._MPLANE
 
 
 def without_password(url: str) -> str:
@@ -896,7 +1007,8 @@ def open_live(source: str) -> tuple[Any, np.ndarray]:
     Returns the OpenCV capture and the picture: (height, width, 3), uint8, BGR. Raises SourceError.
     """
     camera = source_kind(source) is SourceKind.CAMERA
-    capture = import_cv2().VideoCapture(int(source)) if camera else open_stream(source)
+    number = camera_number(source) if camera else -1
+    capture = import_cv2().VideoCapture(number) if camera else open_stream(source)
     # A camera may need some seconds; a stream may begin with something broken.
     deadline = time.monotonic() + (OPEN_TIMEOUT_S if camera else 1.0)
     while capture.isOpened():
@@ -908,7 +1020,7 @@ def open_live(source: str) -> tuple[Any, np.ndarray]:
         time.sleep(0.005)
     capture.release()
     if camera:
-        raise SourceError(camera_trouble(int(source)))
+        raise SourceError(camera_trouble(number))
     raise SourceError(
         f"stream {without_password(source)} shows no picture; is it on, and is the address right?"
     )
@@ -922,7 +1034,7 @@ def camera_trouble(number: int) -> str:
             f"camera {number} is not there, in use, or not allowed; allow it for your terminal in "
             f"System Settings > Privacy & Security > Camera, then start again; {hint}"
         )
-    device = f"/dev/video{number}"
+    device = str(DEV / f"video{number}")
     try:
         os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
     except OSError as error:
@@ -1438,12 +1550,14 @@ class Checkpoint:
     """A model on the Hub: which repository, at which revision, and what its weights must be.
 
     sha256 is what others have seen for model.safetensors at that revision. The Hub's own list for
-    the revision decides; where the two differ, that is said.
+    the revision decides; where the two differ, that is said. gigabytes: of the download, roughly.
     """
 
     repository: str
     revision: str | None = None
     sha256: str | None = None
+    gigabytes: float | None = None
+    licence: str = "Apache-2.0"
 
 
 class Weights(enum.Enum):
@@ -1466,16 +1580,21 @@ class Weights(enum.Enum):
         return {Weights.MLX_4BIT: 4, Weights.MLX_8BIT: 8}.get(self)
 
 
+APPLES_LICENCE = "Apple's, for research only"
+
+# By library; the revisions and hashes were read where others had noted them.
 PRESETS = {
     "smolvlm2-256m": {
         "mlx": Checkpoint(
             "mlx-community/SmolVLM2-256M-Video-Instruct-mlx",
             "79901655c1a3d7ed6646c91325e3fde47e40e611",
             "e37d0714a5e2db99b9e4c8747028fc6ddf16f87f4a34ac175c82757d3d8e6636",
+            0.5,
         ),
         "torch": Checkpoint(
             "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
             "067788b187b95ebe7b2e040b3e4299e342e5b8fd",
+            gigabytes=1.0,
         ),
     },
     "smolvlm2-500m": {
@@ -1483,8 +1602,34 @@ PRESETS = {
             "mlx-community/SmolVLM2-500M-Video-Instruct-mlx",
             "fa57db46815177fbdfd65cc85a2b3416a8332268",
             "a9839c8f79ecc93e54a00dc73cc0e68ba477debcd065d50c1c289fbb1075f981",
+            1.0,
         ),
-        "torch": Checkpoint("HuggingFaceTB/SmolVLM2-500M-Video-Instruct"),
+        "torch": Checkpoint(
+            "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
+            "7b375e1b73b11138ff12fe22c8f2822d8fe03467",
+            gigabytes=2.0,
+        ),
+    },
+    "smolvlm2-2.2b": {
+        "mlx": Checkpoint(
+            "mlx-community/SmolVLM2-2.2B-Instruct-mlx",
+            "844516024a1c4400d34489b89ee067d794e432ed",
+            "ed6c59250704f09f921dce1a25e0d4eff611b6c9c53e382a7eb04ce9113f2773",
+            4.5,
+        ),
+        "torch": Checkpoint(
+            "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
+            "482adb537c021c86670beed01cd58990d01e72e4",
+            gigabytes=9.0,
+        ),
+    },
+    "fastvlm-0.5b": {
+        "mlx": Checkpoint(
+            "mlx-community/FastVLM-0.5B-bf16",
+            "81ffe929046666c43de53691147b1669ba0f3a4c",
+            gigabytes=1.3,
+            licence=APPLES_LICENCE,
+        ),
     },
 }
 
@@ -1498,6 +1643,8 @@ def find_weights(model: str, weights: Weights) -> Path:
     What is made is kept in .hf_cache and found again without the network. Raises ModelError.
     """
     place = locate(model, weights.library)
+    if is_fastvlm(place):
+        tell(f"FastVLM's weights have a licence of their own: {APPLES_LICENCE}")
     try:
         if isinstance(place, Path):
             key = f"{folder_key(place)}-{weights.value}"
@@ -1513,19 +1660,74 @@ def find_weights(model: str, weights: Weights) -> Path:
 
 
 def locate(model: str, library: str) -> Checkpoint | Path:
-    """What --model means to a library: a checkpoint on the Hub, or a folder. Raises ModelError."""
+    """What --model means to a library: a checkpoint on the Hub, or a folder. Raises ModelError,
+    or UsageError where the other library is needed."""
     if model in PRESETS:
+        if library not in PRESETS[model]:
+            raise UsageError(f"--model {model} needs --engine {' or '.join(PRESETS[model])}")
         return PRESETS[model][library]
     folder = Path(os.path.expanduser(model))  # Path.expanduser() raises for an unknown ~user
     if os.path.isdir(folder):  # Path.is_dir() raises for a name that is too long
         read_config(folder)
         return folder
+    if re.fullmatch(r"apple/FastVLM-.*-(fp16|int8|int4)", model):
+        raise ModelError(half_a_fastvlm(model))
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return Checkpoint(model)
     raise ModelError(
-        f"--model {without_password(model)} is no preset ({', '.join(PRESETS)}), no folder, and no "
-        "Hub repository (owner/name)"
+        f"--model {without_password(model)} is none of --list-models, no folder, and no Hub "
+        "repository (owner/name)"
     )
+
+
+# -- FastVLM, of which there are three layouts and a half
+
+FASTVLM = "llava_qwen2"  # model_type of Apple's original and of the MLX conversion
+FASTVLM_OF_TRANSFORMERS = "fast_vlm"
+FASTVLM_THAT_WORKS = "mlx-community/FastVLM-0.5B-bf16"
+
+
+def is_fastvlm(place: Checkpoint | Path) -> bool:
+    """True for any layout of FastVLM, as far as can be told before it is fetched."""
+    if isinstance(place, Checkpoint):
+        return "fastvlm" in place.repository.lower()
+    return read_config(place)["model_type"] in (FASTVLM, FASTVLM_OF_TRANSFORMERS)
+
+
+def half_a_fastvlm(label: str) -> str:
+    """The message for Apple's exports, whose vision tower is a Core ML package."""
+    return (
+        f"{label} holds FastVLM's language model without its vision tower; use --model "
+        f"{FASTVLM_THAT_WORKS} with --engine mlx"
+    )
+
+
+def guard_fastvlm(config: dict[str, Any], folder: Path, library: str, label: str) -> None:
+    """Refuse the FastVLM checkpoints that a library can't load. Raises ModelError."""
+    if config["model_type"] == FASTVLM_OF_TRANSFORMERS:
+        if library == "mlx" or importlib.util.find_spec("timm") is None:
+            needs = "mlx-vlm can't read" if library == "mlx" else "needs the package timm"
+            raise ModelError(
+                f"{label} is FastVLM in transformers' own layout, which {needs}; use --model "
+                f"{FASTVLM_THAT_WORKS} with --engine mlx"
+            )
+    elif config["model_type"] == FASTVLM:
+        if not any("vision_tower" in name for name in tensor_names(folder)):
+            raise ModelError(half_a_fastvlm(label))
+        if library != "mlx":
+            raise UsageError(f"{label} is FastVLM in Apple's layout, which needs --engine mlx")
+
+
+def tensor_names(folder: Path) -> Iterator[str]:
+    """The names of all tensors in a folder's safetensors files."""
+    from safetensors import safe_open
+
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "np") as tensors:
+            yield from tensors.keys()
+
+
+# -- kept on disk
 
 
 def is_on_disk(model: str, weights: Weights) -> bool:
@@ -1620,7 +1822,8 @@ def fetch(checkpoint: Checkpoint) -> Path:
         listing = HfApi().model_info(
             checkpoint.repository, revision=checkpoint.revision, files_metadata=True, timeout=15
         )
-        tell(f"fetching {checkpoint.repository} (once)")
+        size = f", {checkpoint.gigabytes} GB" if checkpoint.gigabytes else ""
+        tell(f"fetching {checkpoint.repository} (once{size})")
         folder = Path(
             snapshot_download(
                 checkpoint.repository, revision=listing.sha, allow_patterns=WANTED_FILES
@@ -1736,6 +1939,12 @@ def made_from(source: Path, weights: Weights, key: str, label: str) -> Path:
     if (found := already_made(key)) is not None:
         return found
     config = read_config(source)
+    try:
+        guard_fastvlm(config, source, weights.library, label)
+    except PeteError:
+        raise
+    except Exception as error:
+        raise ModelError(f"the weights of {label} can't be read: {reason_of(error)}") from error
     if weights.library == "mlx":
         guard_rotary_base(config, source)
     elif "quantization" in config:
@@ -1889,7 +2098,8 @@ class SmolVlmInputs:
         def settings(name: str) -> dict[str, Any]:
             return dict(json.loads((folder / name).read_text("utf-8")))
 
-        picture, processor = settings("preprocessor_config.json"), settings("processor_config.json")
+        processor = settings("processor_config.json")
+        picture = processor.get("image_processor") or settings("preprocessor_config.json")
         config, generation = settings("config.json"), settings("generation_config.json")
         self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
         self._longest: int = picture["size"]["longest_edge"]
@@ -1969,10 +2179,13 @@ def rgb_picture(image: np.ndarray) -> Any:
 
 
 def split_into_tiles(processor: Any, detail: bool) -> None:
-    """Tell a library's own processor whether to split a frame, where it can."""
+    """Tell a library's own processor whether to split a frame. Raises UsageError for detail where
+    it knows of no tiles."""
     image_processor: Any = getattr(processor, "image_processor", None)
     if hasattr(image_processor, "do_image_splitting"):
         image_processor.do_image_splitting = detail
+    elif detail:
+        raise UsageError("--detail is for models that look at tiles; leave it out with this one")
 
 
 def chat_template(folder: Path) -> Callable[[str], str]:
@@ -2153,13 +2366,29 @@ class MlxEngine:
         """See Engine. For other models mlx-vlm does most of it itself."""
         if self._inputs is not None:
             ids, pixels = self._inputs.prepare(clip, prompt, self.detail)
-            mx = self._mx
-            return "", {"input_ids": mx.array([ids]), "pixel_values": mx.array(pixels)[None]}
+            tiles = self._mx.array(pixels)
+            return "", {
+                "input_ids": self._mx.array([ids]),
+                "pixel_values": tiles[None],
+                "cached_image_features": self._features(tiles),
+            }
         split_into_tiles(self._processor, self.detail)
         chat = self._mlx_vlm.apply_chat_template(
             self._processor, self._model.config, prompt, num_images=1
         )
         return chat, {"image": [rgb_picture(clip[-1].image)]}
+
+    def _features(self, tiles: Any) -> Any:
+        """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width),
+        calculated when it is needed.
+
+        Left to itself, mlx-vlm 0.7.10 hands the tower a mask, and with one reckons the places of
+        the patches in float32: of the 27 a side of SmolVLM2 2.2B ten come out one too low. Without
+        a mask it counts them, as transformers does.
+        """
+        seen, *_ = self._model.vision_model(tiles.transpose(0, 2, 3, 1), output_hidden_states=True)
+        features = self._model.connector(seen.astype(tiles.dtype))
+        return features.reshape(-1, features.shape[-1])
 
     def peak_memory(self) -> int:
         """See Engine."""
@@ -2251,6 +2480,8 @@ class TorchEngine:
         self._processor: Any = None
         if self._inputs is None:
             self._processor = AutoProcessor.from_pretrained(folder, **settings)
+            if not getattr(self._processor, "chat_template", None):
+                raise ModelError(f"{folder} has no chat template, so it can't be asked anything")
         self.label = f"torch on {device}, {str(dtype).removeprefix('torch.')}"
 
     def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
@@ -3419,27 +3650,54 @@ def listen_to_parent(folder: str) -> queue.SimpleQueue[dict[str, Any]]:
 
 
 def voices_of(engine: Any) -> list[tuple[str, str, str]]:
-    """ID, name and languages of each voice that the engine has."""
+    """ID, name and languages (tags, a space between them) of each voice that the engine has."""
     return [
-        (str(voice.id), str(voice.name), " ".join(map(str, voice.languages or [])))
+        (str(voice.id), str(voice.name), " ".join(map(language_tag, voice.languages or [])))
         for voice in engine.getProperty("voices")
     ]
 
 
+def language_tag(told: Any) -> str:
+    """A language as drivers tell it (en_US, en-gb, or bytes behind a number) as a tag of BCP 47,
+    written as it recommends: en-US, en-GB-scotland, zh-Hans."""
+    text = told.decode("utf-8", "ignore") if isinstance(told, bytes) else str(told)
+    first, *rest = printable(text).replace("_", "-").split("-")
+    parts = [first.lower()]
+    for part in rest:
+        private = "x" in parts
+        region = len(part) == 2 and not private
+        script = len(part) == 4 and part.isalpha() and not private
+        parts.append(part.upper() if region else part.title() if script else part.lower())
+    return "-".join(parts)
+
+
 def choose_voice(engine: Any, settings: dict[str, Any]) -> None:
     """Set voice, rate and volume. Raises UsageError when there is no such voice."""
-    wanted = settings["voice"]
-    if wanted is not None:
-        matches = [
-            identifier
-            for identifier, name, _ in voices_of(engine)
-            if wanted.lower() in (identifier.lower(), name.lower())
-        ]
-        if not matches:
-            raise UsageError(f"there is no voice {wanted!r}; --list-voices shows them")
-        engine.setProperty("voice", matches[0])
+    if settings["voice"] is not None:
+        voices = voices_of(engine)
+        engine.setProperty("voice", find_voice(settings["voice"], voices, engine))
     engine.setProperty("rate", settings["rate"])
     engine.setProperty("volume", settings["volume"])
+
+
+def find_voice(wanted: str, voices: list[tuple[str, str, str]], engine: Any) -> str:
+    """The ID of the voice with this ID, else name, else language (en-GB), else one whose language
+    begins so (en). Of several for a language it is the system's own, else the one of the
+    language's home (fr-FR), else the first. Raises UsageError."""
+    word, tag = wanted.casefold(), language_tag(wanted)
+    for position in (0, 1):
+        for voice in voices:
+            if voice[position].casefold() == word:
+                return voice[0]
+    spoken = [(voice, spoken) for voice in voices for spoken in voice[2].split()]
+    for_language = [voice for voice, language in spoken if language == tag]
+    for_language = for_language or [
+        voice for voice, language in spoken if language.startswith(f"{tag}-")
+    ]
+    if not for_language:
+        raise UsageError(f"there is no voice {wanted!r}; --list-voices shows them")
+    usual, home = engine.getProperty("voice"), f"{tag}-{tag.upper()}"
+    return min(for_language, key=lambda voice: (voice[0] != usual, voice[2] != home))[0]
 
 
 def play(command: list[str]) -> str | None:
@@ -4413,27 +4671,86 @@ class Watch:
             self._preview.looking = False
 
 
-# ----------------------------------------------------------------------------------------- devices
+# ----------------------------------------------------------------------------- models and devices
+
+
+def list_models() -> None:
+    """Print what each preset is to each library and what of it is on disk, then all else that is
+    kept. Needs no network and no package."""
+    kept = kept_models()
+    print(f"{'--model':15}{'engine':8}{'download':10}{'licence':28}on disk")
+    for preset, checkpoints in PRESETS.items():
+        for library, checkpoint in checkpoints.items():
+            folders = kept.pop(checkpoint.repository, [])
+            facts = (
+                f"{preset:15}{library:8}{checkpoint.gigabytes:.1f} GB    {checkpoint.licence:28}"
+            )
+            print(facts + ("" if folders else "-"))
+            print_folders(folders, checkpoint)
+    if kept:
+        print("others that are kept:")
+    for name, folders in kept.items():
+        print(printable(name))
+        print_folders(folders)
+    print("To remove one, delete its folders.")
+
+
+def kept_models() -> dict[str, list[Path]]:
+    """The folders of models in .hf_cache, by the repository, or the folder, that they come from:
+    those that were fetched, and the weights that were made here."""
+    kept: dict[str, list[Path]] = {}
+    for folder in sorted(CACHE.glob("hub/models--*")):
+        name = folder.name[len("models--") :].replace("--", "/", 1)
+        kept.setdefault(name, []).append(folder)
+    for folder in sorted(KEPT.glob("[!.]*/")):
+        made = re.fullmatch(r"(.+)-(?:newest|[0-9a-f]{12})-[a-z0-9]+", folder.name)
+        name = (made[1] if made else folder.name).replace("--", "/", 1)
+        kept.setdefault(name, []).append(folder)
+    return kept
+
+
+def print_folders(folders: list[Path], checkpoint: Checkpoint | None = None) -> None:
+    """A line for each folder on disk: its size, what it holds, and where it is."""
+    for folder in folders:
+        files = (file for file in folder.rglob("*") if not file.is_symlink())
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        what = "made here"
+        if folder.parent != KEPT:
+            name = folder.name[len("models--") :]
+            key = checkpoint_key(checkpoint) if checkpoint else f"{name}-newest"
+            what = "fetched" if (KEPT / f"{key}.fetched").is_file() else "fetched in part"
+        amount = f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
+        print(f"{'':15}{amount} {what}: {printable(str(folder))}")
 
 
 def list_cameras() -> None:
     """Print number, picture size and, where the system tells it, name of each camera."""
-    cv2 = import_cv2()
+    known = list(known_cameras())
+    # Where the system tells of none, they may still be there: in some containers, for instance.
+    cameras = known or [Camera(number, "") for number in range(10)]
     found = 0
-    for number in range(10):
-        capture = cv2.VideoCapture(number)
-        if capture.isOpened():
+    for camera in cameras:
+        size = picture_size(camera.number)
+        if size is None and camera in known:
+            tell(camera_trouble(camera.number))
+        if size is not None or camera in known:
             found += 1
-            width, height = (
-                int(capture.get(name))
-                for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-            )
-            name = Path(f"/sys/class/video4linux/video{number}/name")
-            label = printable(name.read_text()) if name.exists() else ""
-            print(f"{number}  {width}x{height}  {label}".rstrip())
-        capture.release()
+            print(f"{camera.number}  {size or 'no picture'}  {camera.name}".rstrip())
     if not found:
         raise SourceError("no camera found; --source takes a video, a picture or a stream too")
+
+
+def picture_size(number: int) -> str | None:
+    """Width and height of a camera's pictures; None when it can't be opened."""
+    cv2 = import_cv2()
+    capture = cv2.VideoCapture(number)
+    try:
+        if not capture.isOpened():
+            return None
+        names = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        return "x".join(str(int(capture.get(name))) for name in names)
+    finally:
+        capture.release()
 
 
 def list_voices(ending: Ending) -> None:
@@ -4461,14 +4778,19 @@ def list_voices(ending: Ending) -> None:
 
 
 # Hidden size, layers, attention heads, key-value heads and intermediate size of the language
-# models, and the vision tower, which is the same for both.
+# models, and the vision towers: the smaller two have the same one.
 TRUE_SHAPES = {
     "smolvlm2-256m": (576, 30, 9, 3, 1536),
     "smolvlm2-500m": (960, 32, 15, 5, 2560),
+    "smolvlm2-2.2b": (2048, 24, 32, 32, 8192),
 }
 TRUE_VISION = {
     "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
     "intermediate_size": 3072, "image_size": 512, "patch_size": 16,
+}  # fmt: skip
+LARGE_VISION = {
+    "hidden_size": 1152, "num_hidden_layers": 27, "num_attention_heads": 16,
+    "intermediate_size": 4304, "image_size": 384, "patch_size": 14,
 }  # fmt: skip
 TRUE_VOCABULARY = 49280
 
@@ -4476,6 +4798,8 @@ TRUE_VOCABULARY = 49280
 def random_checkpoint(preset: str) -> Path:
     """A checkpoint of the preset's true shape with random weights, as quick as the true one and
     of no other use; made once, then kept. Its words are those of the small bundled one."""
+    if preset not in TRUE_SHAPES:
+        raise ModelError(f"{preset} is not on this machine, and --bench has no stand-in for it")
     key = f"random-{preset}"
     if (found := already_made(key)) is not None:
         return found
@@ -4501,23 +4825,26 @@ def true_shape(folder: Path, preset: str) -> dict[str, Any]:
         return settings
 
     width, layers, heads, kv_heads, inner = TRUE_SHAPES[preset]
+    vision, shuffle = (LARGE_VISION, 3) if preset == "smolvlm2-2.2b" else (TRUE_VISION, 4)
+    side = vision["image_size"]
 
     def enlarge(config: dict[str, Any]) -> None:
-        config.update(scale_factor=4, vocab_size=TRUE_VOCABULARY)
+        config.update(scale_factor=shuffle, vocab_size=TRUE_VOCABULARY)
         config["text_config"].update(
             hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
             num_key_value_heads=kv_heads, head_dim=64, intermediate_size=inner,
-            vocab_size=TRUE_VOCABULARY, pixel_shuffle_factor=4,
+            vocab_size=TRUE_VOCABULARY, pixel_shuffle_factor=shuffle,
         )  # fmt: skip
-        config["vision_config"].update(TRUE_VISION)
+        config["vision_config"].update(vision)
 
     def fill(tokenizer: dict[str, Any]) -> None:
         words = tokenizer["model"]["vocab"]
         words.update({f"<{number}>": number for number in range(len(words), TRUE_VOCABULARY)})
 
     change("tokenizer.json", fill)
-    change("processor_config.json", lambda settings: settings.update(image_seq_len=64))
-    sizes = {"max_image_size": {"longest_edge": 512}, "size": {"longest_edge": 2048}}
+    tokens = (side // vision["patch_size"] // shuffle) ** 2
+    change("processor_config.json", lambda settings: settings.update(image_seq_len=tokens))
+    sizes = {"max_image_size": {"longest_edge": side}, "size": {"longest_edge": 4 * side}}
     change("preprocessor_config.json", lambda settings: settings.update(sizes))
     return change("config.json", enlarge)
 
@@ -4539,13 +4866,14 @@ def random_tensors(config: dict[str, Any]) -> dict[str, np.ndarray]:
 def tensor_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors of a SmolVLM checkpoint."""
     vision, text = config["vision_config"], config["text_config"]
-    v, t = vision["hidden_size"], text["hidden_size"]
+    v, t, patch = vision["hidden_size"], text["hidden_size"], vision["patch_size"]
+    places = (vision["image_size"] // patch) ** 2
     kv = text["num_key_value_heads"] * text["head_dim"]
     tower, language = "model.vision_model.", "model.text_model."
     shapes: dict[str, tuple[int, ...]] = {
-        f"{tower}embeddings.patch_embedding.weight": (v, 3, 16, 16),
+        f"{tower}embeddings.patch_embedding.weight": (v, 3, patch, patch),
         f"{tower}embeddings.patch_embedding.bias": (v,),
-        f"{tower}embeddings.position_embedding.weight": ((vision["image_size"] // 16) ** 2, v),
+        f"{tower}embeddings.position_embedding.weight": (places, v),
         f"{tower}post_layernorm.weight": (v,),
         f"{tower}post_layernorm.bias": (v,),
         "model.connector.modality_projection.proj.weight": (t, v * config["scale_factor"] ** 2),
@@ -4579,6 +4907,7 @@ def bench(options: argparse.Namespace) -> None:
     started = time.monotonic()
     import_packages(choice.name)
     imported = time.monotonic() - started
+    locate(options.model, choice.weights().library)
     model, made_up = options.model, not is_on_disk(options.model, choice.weights())
     folder = find_weights(str(random_checkpoint(model)) if made_up else model, choice.weights())
     started = time.monotonic()
@@ -4595,7 +4924,8 @@ def bench(options: argparse.Namespace) -> None:
         )
     for name, detail, repeats in (("one_tile", False, 9), ("detail", True, 5)):
         engine.detail = detail
-        facts[name] = measure(engine, options.prompt, repeats)
+        with contextlib.suppress(UsageError):  # There is no --detail for models without tiles.
+            facts[name] = measure(engine, options.prompt, repeats)
     print(json.dumps(facts) if options.json else bench_table(facts), flush=True)
 
 
@@ -4645,22 +4975,23 @@ def bench_table(facts: dict[str, Any]) -> str:
         ("captions", "captions_per_minute", "/min", 1),
     ]
     weights = ", random weights" if facts["random_weights"] else ""
+    columns = [name for name in ("one_tile", "detail") if name in facts]
     lines = [
         f"{facts['engine']}; {facts['model']}{weights}; loaded in {facts['load_s']:.1f} s",
-        f"{'':19}{'one tile':30}--detail",
+        f"{'':19}{'one tile':30}{'--detail' if 'detail' in facts else ''}".rstrip(),
     ]
     for title, name, unit, digits in rows:
         cells = [
             f"{middle:.{digits}f} {unit} ({least:.{digits}f} to {most:.{digits}f})"
-            for middle, least, most in (facts["one_tile"][name], facts["detail"][name])
+            for middle, least, most in (facts[column][name] for column in columns)
         ]
-        lines.append(f"{title:19}{cells[0]:30}{cells[1]}")
-    memory = [f"{facts[name]['peak_memory_mb']} MB" for name in ("one_tile", "detail")]
-    lines.append(f"{'peak memory':19}{memory[0]:30}{memory[1]}")
-    counts = facts["one_tile"]["repeats"], facts["detail"]["repeats"]
+        lines.append(f"{title:19}" + "".join(f"{cell:30}" for cell in cells).rstrip())
+    memory = [f"{facts[column]['peak_memory_mb']} MB" for column in columns]
+    lines.append(f"{'peak memory':19}" + "".join(f"{cell:30}" for cell in memory).rstrip())
+    counts = " and ".join(str(facts[column]["repeats"]) for column in columns)
     lines.append(
         f"640x480 frames, captions of at most {BENCH_TOKENS} tokens; median (least to most) of "
-        f"{counts[0]} and {counts[1]}"
+        f"{counts}"
     )
     return "\n".join(lines)
 
@@ -4759,7 +5090,7 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     saved = SavedFrames(options.save or ".")
     if options.save is not None:
         saved.prepare()
-    frames = Frames(options.source)
+    frames = Frames(find_source(options.source))
     with ending.opening() as opened:
         opened.callback(frames.close)
         opened.callback(saved.close)
@@ -4837,6 +5168,9 @@ def main(arguments: list[str] | None = None) -> int:
     ending = Ending()
     code = ExitCode.OK
     try:
+        if options.list_models:  # It needs no package.
+            list_models()
+            return int(code)
         continue_under_venv()
         ending.on_signals()
         if options.list_cameras:

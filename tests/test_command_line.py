@@ -344,7 +344,7 @@ def test_no_camera_is_told_in_one_line(program: Program) -> None:
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        ("nosuch", "is no preset (smolvlm2-256m, smolvlm2-500m), no folder, and no Hub repository"),
+        ("nosuch", "is none of --list-models, no folder, and no Hub repository"),
         ("./nosuch", "no folder"),
         ("~nosuchuser/model", "no folder"),
         ("n" * 300, "no folder"),

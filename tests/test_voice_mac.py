@@ -142,7 +142,7 @@ def test_sentences_are_said_one_after_another_with_voice_rate_and_volume(
     mac: dict[str, str],
 ) -> None:
     printed = speak(mac, aloud=True, keep=False)
-    assert '[["com.apple.voice.Anna", "Anna", "de_DE"]]' in printed[0]
+    assert '[["com.apple.voice.Anna", "Anna", "de-DE"]]' in printed[0]
     assert printed[1:3] == ['{"trouble": null}', '{"trouble": null}']
     log = printed[3]
     assert '"voice com.apple.voice.Anna"' in log
