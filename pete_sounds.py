@@ -32,6 +32,7 @@ if __name__ == "__main__":  # An end that is asked for while the imports below r
 
 import argparse
 import base64
+import codecs
 import contextlib
 import ctypes
 import enum
@@ -53,11 +54,13 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import traceback
 import unicodedata
 import wave
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,6 +85,8 @@ VIDEO4LINUX = Path("/sys/class/video4linux")  # a folder for each video device o
 DEFAULT_SOURCE = "0"
 DEFAULT_MODEL = "smolvlm2-256m"
 DEFAULT_PROMPT = "Describe what you see in one short sentence."
+MORE_PROMPT = "Describe everything that you see in detail."
+MORE_TOKENS = 200
 DEFAULT_MAX_TOKENS = 64
 DEFAULT_RATE = 200  # words a minute, pyttsx3's own default
 DEFAULT_VOLUME = 1.0
@@ -172,13 +177,17 @@ class EngineAway(Exception):
         self.trouble = trouble
 
 
+class Interrupted(Exception):
+    """The caption in the making is not wanted any more: something was asked."""
+
+
 class Ended(BaseException):
     """There is nothing left to do: nobody reads our stdout any more, or the preview was closed."""
 
 
 def tell(message: str) -> None:
     """Print one line of our own on stderr; captions alone go to stdout."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError), TYPED.away():
         print(f"pete_sounds: {printable(message)}", file=sys.stderr, flush=True)
 
 
@@ -247,7 +256,8 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="pete_sounds.py",
         description="Watches a camera and says aloud what it sees, on your own machine.",
-        epilog="Captions go to stdout, everything else to stderr. Ctrl-C ends it; q and Enter too.",
+        epilog="Captions go to stdout, everything else to stderr. While it runs, type a question, "
+               "or ? to hear what else can be typed. Ctrl-C ends it.",
         allow_abbrev=False,
     )
     add = parser.add_argument_group("what to watch").add_argument
@@ -2289,6 +2299,7 @@ class Engine(Protocol):
 
     label: str  # library, device and precision, for the user
     detail: bool  # look at a frame in tiles
+    max_tokens: int  # of a caption
 
     def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """Generate a caption, piece by piece; to interrupt it, stop iterating.
@@ -2340,7 +2351,7 @@ class MlxEngine:
 
         self._mx = mx
         self.detail = False
-        self._max_tokens = max_tokens
+        self.max_tokens = max_tokens
         self._inputs = SmolVlmInputs(folder) if is_smolvlm(folder) else None
         self._model, self._processor = self._mlx_vlm.load(str(folder), trust_remote_code=False)
         self.label = "mlx on the Apple GPU"
@@ -2355,7 +2366,7 @@ class MlxEngine:
             self._model,
             self._processor,
             chat,
-            max_tokens=self._max_tokens,
+            max_tokens=self.max_tokens,
             temperature=0.0,
             skip_special_tokens=True,
             **inputs,
@@ -2469,7 +2480,7 @@ class TorchEngine:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.detail = False
-        self._max_tokens = max_tokens
+        self.max_tokens = max_tokens
         self._device, self._dtype = device, dtype
         settings = {"local_files_only": True, "trust_remote_code": False}
         model = AutoModelForImageTextToText.from_pretrained(
@@ -2502,7 +2513,7 @@ class TorchEngine:
         inputs = self.prepare(clip, prompt)
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
-        for _ in range(self._max_tokens):
+        for _ in range(self.max_tokens):
             with torch.inference_mode():
                 output = self._model(**inputs, use_cache=True, logits_to_keep=1)
                 token = output.logits[:, -1].argmax(-1)
@@ -2560,7 +2571,7 @@ class CpuEngine:
         self._torch = import_torch()
         config = read_config(folder)
         self.detail = False
-        self._max_tokens = max_tokens
+        self.max_tokens = max_tokens
         self._dtype = dtype
         self._inputs = SmolVlmInputs(folder)
         self._vision = VisionTower(Tensors(folder, dtype), config, bits)
@@ -2591,7 +2602,7 @@ class CpuEngine:
             embedded = self._language.embed(ids)
             features = [self._vision(tile) for tile in pixels]
             embedded[ids == self._inputs.image_token] = torch.cat(features)
-            self._language.start(len(numbers) + self._max_tokens + Phrases.GUESSES)
+            self._language.start(len(numbers) + self.max_tokens + Phrases.GUESSES)
             return self._language(embedded)
 
     def _tokens(self, clip: Sequence[Frame], prompt: str) -> Iterator[int]:
@@ -2607,7 +2618,7 @@ class CpuEngine:
                         return
                     said.append(token)
                     yield token
-                    if len(said) == self._max_tokens:
+                    if len(said) == self.max_tokens:
                         return
                 guess = self._phrases.guess(said)
                 with torch.inference_mode():
@@ -3056,7 +3067,7 @@ class ServerEngine:
 
     def __init__(self, url: str, model: str | None, max_tokens: int) -> None:
         self.detail = False
-        self._max_tokens = max_tokens
+        self.max_tokens = max_tokens
         self._place = without_password(url)
         parts = urlsplit(url)
         self._headers = {"user-agent": "pete_sounds", "authorization": authorization(parts)}
@@ -3076,13 +3087,13 @@ class ServerEngine:
     def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """See Engine. Raises EngineAway and EngineError."""
         messages = self.prepare(clip, prompt)
-        room = self._max_tokens * CHARACTERS_A_TOKEN
+        room = self.max_tokens * CHARACTERS_A_TOKEN
         came = ended = False
         try:
             reply = self._client.chat_completion(
                 messages,
                 model=self._model,
-                max_tokens=self._max_tokens,
+                max_tokens=self.max_tokens,
                 temperature=0.0,
                 stream=True,
             )
@@ -3368,6 +3379,7 @@ class Voice:
         self._rests = 0  # since something was said
         self._resting = False  # There is no child; the next one is started at self._again_at.
         self._again_at = 0.0
+        self._hushed = False  # The child is being ended by hush().
         self._closing = False
         self._folder = tempfile.mkdtemp(prefix="pete_sounds-")
         try:
@@ -3409,6 +3421,14 @@ class Voice:
             if self._speaking:
                 left += max(0.0, self._began + self._words * self._pace - time.monotonic())
             return max(left, 0.01)
+
+    def hush(self) -> None:
+        """Fall silent at once and drop what waits; another child is ready in half a second."""
+        with self._changed:
+            self._waiting.clear()
+            if self._speaking and not self._hushed:
+                self._hushed = True
+                self.kill()  # The thread that hears from it notices, and replaces it.
 
     def wait_until_ready(self) -> None:
         """Wait until the child can speak, or is known not to. Raises as say() does."""
@@ -3549,6 +3569,10 @@ class Voice:
         self._speaking = self._ready = False
         self._heard = b""
         if self._closing:
+            return
+        if self._hushed:
+            self._hushed = False
+            self._start_again()
             return
         self._deaths += 1
         if self._deaths >= self.DEATHS_IN_A_ROW:
@@ -3866,10 +3890,11 @@ class Caption:
     caption_s: float
     frame_age_s: float
     spoken: bool
+    question: str | None = None  # what was typed, where this is an answer
 
     def as_json(self) -> str:
         """One line for another program; the names are a contract."""
-        facts = {
+        facts: dict[str, Any] = {
             "time": self.time.isoformat(timespec="milliseconds"),
             "at": round(self.frame.at, 3),
             "caption": self.text,
@@ -3878,6 +3903,8 @@ class Caption:
             "frame_age_s": round(self.frame_age_s, 3),
             "spoken": self.spoken,
         }
+        if self.question is not None:
+            facts["question"] = self.question
         return json.dumps(facts, ensure_ascii=False)
 
 
@@ -3897,7 +3924,8 @@ class Captions:
     def write(self, caption: Caption) -> None:
         """Print one caption. Raises Ended when nobody reads our stdout any more."""
         try:
-            print(caption.as_json() if self._as_json else caption.text, flush=True)
+            with TYPED.away():
+                print(caption.as_json() if self._as_json else caption.text, flush=True)
         except OSError as error:
             if error.errno in (EPIPE, EIO):  # the pipe or the terminal is closed
                 raise Ended from error
@@ -4385,6 +4413,183 @@ class Preview:
         self._cv2.imshow(self.TITLE, picture)
 
 
+# ------------------------------------------------------------------------------------------ typing
+
+
+class TypedLine:
+    """The line that is being typed, kept whole below what is printed meanwhile.
+
+    The terminal hands over each key and echoes none, so that the line can be taken away and drawn
+    anew around a caption. Signals stay the terminal's: Ctrl-C and Ctrl-Z do what they always do.
+    Terminals that can't move the cursor keep their own echo and hand over whole lines.
+
+    prompt_toolkit was tried for this: it prints from a thread of its own, some time later, and
+    joins stdout and stderr, so that the last caption is lost at the end, and a closed pipe unseen.
+    """
+
+    LONGEST = 500  # characters
+    # An escape sequence (ECMA-48: CSI, or ESC and a letter), or one character.
+    KEY = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?|.", re.DOTALL)
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._text = ""
+        self._terminal: int | None = None  # where to draw
+
+    def open(self, opened: contextlib.ExitStack) -> None:
+        """Take over the terminal on stdin, where it can be, until `opened` is closed."""
+        # Reading in the background would stop the whole program; ignored, it fails instead.
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        if os.environ.get("TERM", "dumb") == "dumb":
+            return
+        try:
+            before = termios.tcgetattr(0)
+            self._terminal = os.open(os.ttyname(0), os.O_WRONLY | os.O_NOCTTY)
+        except (OSError, termios.error):
+            return
+        opened.callback(self._set_mode, before)
+        self._take_keys()
+        signal.signal(signal.SIGCONT, lambda *_: self._take_keys())  # after Ctrl-Z and fg
+
+    def lines(self) -> Iterator[str]:
+        """Each line as it is ended by Enter, until the terminal is gone."""
+        decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        while True:
+            try:
+                keys = os.read(0, 1024)
+            except OSError:  # in the background
+                time.sleep(0.5)
+                continue
+            if not keys:
+                return
+            for key in self.KEY.findall(decoder.decode(keys)):
+                if key in "\r\n":
+                    yield self._entered()
+                else:
+                    self._press(key)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Take the line off the terminal while something is printed."""
+        with self._lock:
+            self._draw("")
+            try:
+                yield
+            finally:
+                self._draw(self._text)
+
+    def _entered(self) -> str:
+        with self._lock:
+            text, self._text = self._text, ""
+            if self._terminal is not None:
+                os.write(self._terminal, b"\n")
+        return text
+
+    def _press(self, key: str) -> None:
+        with self._lock:
+            text = self._text
+            if key in "\x7f\b":
+                text = text[:-1]
+            elif key == "\x15":  # Ctrl-U
+                text = ""
+            elif key == "\x17":  # Ctrl-W
+                text = re.sub(r"\S*\s*$", "", text)
+            elif len(key) == 1 and printable(f".{key}.") != ".." and len(text) < self.LONGEST:
+                text += " " if key == "\t" else key
+            if text != self._text:
+                self._draw("")
+                self._text = text
+                self._draw(text)
+
+    def _draw(self, text: str) -> None:
+        """Draw the line's end, as much as fits; an empty text takes it away."""
+        if self._terminal is None or not self._text:
+            return
+        with contextlib.suppress(OSError):
+            room = os.get_terminal_size(self._terminal).columns - 4
+            wide = [1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text]
+            while sum(wide) > max(room, 1):
+                text, wide = text[1:], wide[1:]
+            line = f"\r\x1b[K> {text}" if text else "\r\x1b[K"
+            os.write(self._terminal, line.encode(errors="replace"))
+
+    def _take_keys(self) -> None:
+        with contextlib.suppress(termios.error):
+            mode = termios.tcgetattr(0)
+            mode[3] &= ~(termios.ICANON | termios.ECHO)
+            self._set_mode(mode)
+
+    @staticmethod
+    def _set_mode(mode: list[Any]) -> None:
+        """Set the terminal's mode, unless it is another program's just now."""
+        with contextlib.suppress(OSError):
+            if os.tcgetpgrp(0) != os.getpgrp():
+                return
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(0, termios.TCSADRAIN, mode)
+
+
+TYPED = TypedLine()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed. question: for the model, or None for the usual prompt. detail: look closely
+    and say more."""
+
+    question: str | None = None
+    detail: bool = False
+
+
+HELP = (
+    "Enter: describe now. Any other line: a question about the picture. again: the last caption "
+    "once more. more: in detail. hush: silence now. quiet, speak: voice off, on. what did I miss: "
+    "the last minutes. q: end."
+)
+
+
+def request_of(text: str) -> Request:
+    """What a typed line asks of the model."""
+    if text.casefold() == "more":
+        return Request(MORE_PROMPT, detail=True)
+    return Request(text or None)
+
+
+class Requests:
+    """Reads what is typed on a terminal, on a thread.
+
+    q and hush work at once, whatever the main thread is doing; all else waits for its turn there.
+    """
+
+    AT_MOST = 8  # that wait
+
+    def __init__(self) -> None:
+        self.voice: Voice | None = None  # once there is one
+        self._waiting: queue.Queue[str] = queue.Queue(self.AT_MOST)
+        threading.Thread(target=self._listen, name="keys", daemon=True).start()
+
+    def next(self) -> str | None:
+        """The first line of those that wait, printable; None when there is none."""
+        try:
+            return self._waiting.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _listen(self) -> None:
+        for line in TYPED.lines():
+            text = printable(line)
+            command = text.casefold()
+            if command == "q":
+                os.kill(os.getpid(), signal.SIGINT)
+            elif command == "hush" and self.voice is not None:
+                self.voice.hush()
+            else:
+                try:
+                    self._waiting.put_nowait(text)
+                except queue.Full:
+                    tell("that is too much at once; it was not heard")
+
+
 # ---------------------------------------------------------------------------------------- narrator
 
 
@@ -4395,6 +4600,8 @@ class Narrator:
     """
 
     REPEAT_AFTER_S = 60.0
+    RECAP_S = 600.0
+    RECAP_AT_MOST = 10  # captions; nobody listens to more
 
     def __init__(
         self, engine: Engine, voice: Voice | None, outputs: Sequence[Output], prompt: str
@@ -4406,8 +4613,10 @@ class Narrator:
         self._lead_s = 0.0  # from a frame to its first sentence, the last time
         self._last: set[str] = set()  # what the last caption said
         self._spoken_at = 0.0
-        self._latest = ""  # the last caption as it was printed
+        self._latest = ""  # the last caption or answer as it was printed
+        self._told: deque[tuple[float, str]] = deque(maxlen=self.RECAP_AT_MOST)  # when, and what
         self.count = 0
+        self.quiet = False  # text alone
         self.meanwhile: Callable[[], None] = lambda: None  # called behind each piece of text
 
     @property
@@ -4420,18 +4629,37 @@ class Narrator:
         """Say and print something that is no caption."""
         tell(sentence)
         self._last = set()  # After this, what is in view is worth a word again.
-        if self._voice is not None:
-            self._voice.say(sentence, self.count)
+        self._say(sentence)
 
-    def narrate(self, clip: Sequence[Frame]) -> None:
+    def answer(self, clip: Sequence[Frame], request: Request) -> None:
+        """Describe what was asked for, aloud even where it was said before; else as narrate()."""
+        self.hush()
+        self._last = set()
+        if not request.detail:
+            self.narrate(clip, request)
+            return
+        self.announce("Looking closely.")
+        engine = self._engine
+        before = engine.detail, engine.max_tokens
+        engine.detail, engine.max_tokens = True, max(engine.max_tokens, MORE_TOKENS)
+        try:
+            self.narrate(clip, request)
+        except UsageError:  # a model that does not look at tiles
+            engine.detail = False
+            self.narrate(clip, request)
+        finally:
+            engine.detail, engine.max_tokens = before
+
+    def narrate(self, clip: Sequence[Frame], request: Request | None = None) -> None:
         """Describe a frame, or several as one clip, the newest last. Raises what the engine
         raises; nothing is printed then."""
         started = time.monotonic()
+        prompt = (request and request.question) or self._prompt
         frame = clip[-1]
         times: list[float] = []  # when each piece of text came
         spoken, age = False, 0.0
         said: dict[str, str] = {}  # sentences by their words alone
-        pieces = attended(self._engine.describe(clip, self._prompt), self.meanwhile)
+        pieces = attended(self._engine.describe(clip, prompt), self.meanwhile)
         for sentence in sentences(stamped(pieces, times)):
             text = printable(sentence)
             words = words_of(text)
@@ -4448,7 +4676,7 @@ class Narrator:
             raise RuntimeError("the model had nothing to say")
         self._last = set(said)
         ended = time.monotonic()
-        self.count += 1
+        self.count += request is None
         caption = Caption(
             frame,
             datetime.now().astimezone() - timedelta(seconds=ended - frame.taken),
@@ -4457,16 +4685,48 @@ class Narrator:
             caption_s=ended - started,
             frame_age_s=age,
             spoken=spoken,
+            question=None if request is None else request.question,
         )
         self._latest = caption.text
+        self._told.append((ended, caption.text))
         for output in self._outputs:
             output.write(caption)
 
     def again(self) -> bool:
         """Say the last caption once more; False when there is none, or nothing to say it with."""
-        if self._voice is None or not self._latest:
+        return bool(self._latest) and self._say(self._latest)
+
+    def hush(self) -> None:
+        """Fall silent at once."""
+        if self._voice is not None:
+            self._voice.hush()
+
+    @property
+    def has_voice(self) -> bool:
+        """False where there is nothing to speak with."""
+        return self._voice is not None
+
+    @property
+    def latest(self) -> str:
+        """The last caption or answer; empty before the first."""
+        return self._latest
+
+    def recap(self) -> str:
+        """What was said in the last minutes, each with how long ago; what was said several times
+        in a row is told once."""
+        now = time.monotonic()
+        parts: list[str] = []
+        before = ""
+        for when, text in self._told:
+            if now - when <= self.RECAP_S and text != before:
+                parts.append(f"{ago(now - when)}: {text}")
+            before = text
+        return " ".join(parts) or "Nothing was said in the last ten minutes."
+
+    def _say(self, text: str) -> bool:
+        if self._voice is None or self.quiet:
             return False
-        return self._voice.say(self._latest, self.count)
+        return self._voice.say(text, self.count)
 
     def _speak(self, text: str, words: str) -> bool:
         """Hand a sentence to the voice, unless it was said just now; False when it was not."""
@@ -4476,7 +4736,13 @@ class Narrator:
         if words in self._last and now - self._spoken_at < self.REPEAT_AFTER_S:
             return False
         self._spoken_at = now
-        return self._voice.say(text, self.count)
+        return self._say(text)
+
+
+def ago(seconds: float) -> str:
+    """How long ago, for the ear."""
+    count, unit = (round(seconds / 60), "minute") if seconds >= 90 else (round(seconds), "second")
+    return f"{count} {unit}{'' if count == 1 else 's'} ago"
 
 
 def words_of(text: str) -> str:
@@ -4514,6 +4780,7 @@ class Watch:
         debug: bool,
         preview: Preview | None = None,
         saved: SavedFrames | None = None,
+        requests: Requests | None = None,
     ) -> None:
         shrinker = Shrinker()
         self._frames, self._narrator = frames, narrator
@@ -4521,8 +4788,11 @@ class Watch:
         self._limit, self._debug = limit, debug
         self._faults = 0
         self._preview, self._saved = preview, saved
-        if preview is not None:
-            narrator.meanwhile = self._tend_preview
+        self._requests = requests
+        self._asked: deque[Request] = deque()
+        self._answering = False
+        self._seen: Frame | None = None  # the newest
+        narrator.meanwhile = self._between_pieces
         self._away = 0  # frames in a row that the engine was away for
         self._next_try = 0.0  # seconds on time.monotonic's clock
 
@@ -4533,11 +4803,15 @@ class Watch:
             frame = self._newest()
             for sentence in self._frames.news():
                 self._announce(sentence)
+                self._seen = None
             if not stdout_is_read():
                 raise Ended
             self._tend_preview(frame)
-            if frame is not None and self._wants(frame):
-                self._describe(frame)
+            if frame is not None:
+                self._seen = frame
+                if self._wants(frame):
+                    self._describe(frame)
+            self._heed()
         if self._away:
             raise EngineError("the server did not come back before the source ended")
         self._linger()
@@ -4619,10 +4893,71 @@ class Watch:
             wanted = time.monotonic() >= self._next_try
         return wanted and self._sight.readable and not self._narrator.busy
 
-    def _describe(self, frame: Frame) -> None:
+    # -- what is typed
+
+    def _between_pieces(self) -> None:
+        """While a caption is made: keep the preview alive; give way to what was asked."""
+        self._tend_preview()
+        self._hear()
+        if self._asked and not self._answering:
+            raise Interrupted
+
+    def _hear(self) -> None:
+        """Do at once what was typed and needs no model; the rest waits in self._asked."""
+        while self._requests is not None and (text := self._requests.next()) is not None:
+            if not self._obey(text.casefold().rstrip("?.! ") or text):
+                self._asked.append(request_of(text))
+
+    def _obey(self, command: str) -> bool:
+        """Do what needs no model; False for anything else."""
+        narrator = self._narrator
+        if command == "?":
+            self._announce(HELP)
+        elif command in ("what did i miss", "missed"):
+            narrator.hush()
+            narrator.announce(narrator.recap())
+        elif command in ("again", "quiet", "speak", "hush"):
+            if not narrator.has_voice and command != "again":
+                tell("there is no voice to switch; start without --mute to have one")
+            elif command == "again":
+                narrator.hush()
+                tell(narrator.latest or "nothing was said yet")
+                narrator.again()
+            elif command in ("quiet", "speak"):
+                narrator.hush()
+                narrator.quiet = command == "quiet"
+                self._announce("The voice is off." if narrator.quiet else "The voice is on.")
+        else:
+            return False
+        return True
+
+    def _heed(self) -> None:
+        """Answer what was asked, in turn, each from what is in view now."""
+        self._hear()
+        while self._asked and not self._paused:
+            request = self._asked.popleft()
+            frame = self._frames.newest(timeout=0.5)
+            if frame is not None:
+                self._seen = frame
+                self._wants(frame)
+            if self._seen is None:
+                self._announce("There is no picture just now.")
+            elif self._sight.trouble is not None and not self._sight.readable:
+                self._announce(self._sight.trouble.value)
+            else:
+                self._answering = True
+                self._describe(self._seen, request)
+                self._answering = False
+
+    def _describe(self, frame: Frame, request: Request | None = None) -> None:
         try:
             with self._looking():
-                self._narrator.narrate([frame])
+                if request is None:
+                    self._narrator.narrate([frame])
+                else:
+                    self._narrator.answer([frame], request)
+        except Interrupted:
+            pass  # What was asked is answered next.
         except PeteError:
             raise
         except EngineAway as error:
@@ -4639,7 +4974,8 @@ class Watch:
             tell(f"a frame could not be described: {reason_of(error)}")
         else:
             self._faults = 0
-            self._gate.described(frame)
+            if request is None or request.question is None:
+                self._gate.described(frame)
             if self._away:
                 self._away = 0
                 self._announce("The server is back.")
@@ -5023,7 +5359,8 @@ class Ending:
                 signal.signal(number, lambda *_: None)
 
         def end() -> None:
-            os.read(reading, 1)
+            while os.read(reading, 1)[0] not in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                pass  # Any other that Python handles writes its number here, too.
             self._asked.set()
             patience = threading.Timer(END_WITHIN_S, os._exit, [int(ExitCode.OK)])
             patience.daemon = True  # for a lock or a driver that does not let go
@@ -5052,25 +5389,10 @@ class Ending:
             time.sleep(2 * END_WITHIN_S)
 
 
-def end_on_q() -> None:
-    """On a terminal, q and Enter end the program as Ctrl-C does."""
-    if not sys.stdin or not sys.stdin.isatty():
-        return
-    # Reading in the background would stop the whole program; ignored, it fails instead.
-    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-
-    def listen() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in sys.stdin:
-                if line.strip().lower() == "q":
-                    os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=listen, name="keys", daemon=True).start()
-
-
 def run(options: argparse.Namespace, ending: Ending) -> None:
     """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
+    requests = open_requests(ending)
     choice = choose_engine(options.engine, options.bits)
     if choice.url is not None:
         tell(f"frames are sent to {without_password(choice.url)}")
@@ -5095,6 +5417,8 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         opened.callback(frames.close)
         opened.callback(saved.close)
         voice = open_voice(options, opened)
+    if requests is not None:
+        requests.voice = voice
     packages.join()
     engine: Engine
     if choice.url is not None:
@@ -5107,6 +5431,8 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         voice.wait_until_ready()
     tell(f"engine: {engine.label} ({choice.why})")
     tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
+    if requests is not None:
+        tell("type a question and Enter, or ? to hear what else you can type")
     outputs: list[Output] = [Captions(options.json)]
     if options.save is not None:
         outputs.append(saved)
@@ -5114,7 +5440,9 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     if preview is not None:
         outputs.append(preview)
     narrator = Narrator(engine, voice, outputs, options.prompt)
-    watch = Watch(frames, narrator, options.always, options.limit, options.debug, preview, saved)
+    watch = Watch(
+        frames, narrator, options.always, options.limit, options.debug, preview, saved, requests
+    )
     try:
         watch.run()
     except PeteError as error:
@@ -5125,6 +5453,15 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         raise
     if voice is not None:
         voice.wait_until_quiet()
+
+
+def open_requests(ending: Ending) -> Requests | None:
+    """What is typed, where stdin is a terminal."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return None
+    with ending.opening() as opened:
+        TYPED.open(opened)
+    return Requests()
 
 
 def open_preview(options: argparse.Namespace, label: str, voice: Voice | None) -> Preview | None:
@@ -5180,7 +5517,6 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.bench:
             bench(options)
         else:
-            end_on_q()
             run(options, ending)
     except (Ended, BrokenPipeError):
         pass
