@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch  # before mlx-vlm, from which the program would hide it
+import torch  # both before mlx-vlm, from which the program would hide them
+import torchvision  # noqa: F401
 from drawn_scenes import random_scene
 
 import pete_sounds

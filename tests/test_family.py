@@ -19,7 +19,8 @@ from typing import Any
 import made_models
 import numpy as np
 import pytest
-import torch  # before mlx-vlm, from which the program would hide it
+import torch  # both before mlx-vlm, from which the program would hide them
+import torchvision  # noqa: F401
 from conftest import Program
 from made_models import PROMPT, TOKENS
 
