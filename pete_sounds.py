@@ -9,7 +9,7 @@ this file:
        -> Frames      the newest frame only, with its time; reopens what was lost
        -> Sight       can anything be told from the picture?
        -> SceneGate   did anything change since the last caption?
-       -> Engine      frame + prompt -> pieces of text, as they are generated: mlx or torch
+       -> Engine      frame or clip + prompt -> pieces of text, as they come: mlx or torch
        -> Narrator    pieces -> sentences -> the voice and the outputs
        -> Voice       pyttsx3 in a child process that is watched, hushed and replaced from here
        -> Captions    lines or JSON on stdout;  WavFile: the whole narration as sound
@@ -71,10 +71,12 @@ DEMO = PROJECT / "tests" / "tiny_smolvlm2"
 DEFAULT_SOURCE = "0"
 DEFAULT_MODEL = "smolvlm2-256m"
 DEFAULT_PROMPT = "Describe what you see in one short sentence."
+CLIP_PROMPT = "Describe what happens in one short sentence."
 DEFAULT_MAX_TOKENS = 64
 DEFAULT_RATE = 200  # words a minute, pyttsx3's own default
 DEFAULT_VOLUME = 1.0
 
+FRAMES_AT_MOST = 16  # of a clip: 16 seconds, and 16 times the work of one frame
 ENGINES = ("auto", "mlx", "torch")
 BITS = (4, 8, 16)
 BENCH_TOKENS = 24  # a caption as long as most
@@ -204,10 +206,13 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--bits", metavar="N", type=int, choices=BITS,
         help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
              "Apple Silicon, else 16; torch takes 8 or 16)")
-    add("--prompt", metavar="TEXT", type=non_empty, default=DEFAULT_PROMPT,
-        help="what to ask of each frame (default: %(default)s)")
+    add("--prompt", metavar="TEXT", type=non_empty,
+        help=f"what to ask of each frame (default: {DEFAULT_PROMPT})")
     add("--max-tokens", metavar="N", type=number_between(1, 4096), default=DEFAULT_MAX_TOKENS,
         help="length of a caption at most, in tokens (default: %(default)s)")
+    add("--frames", metavar="N", type=number_between(1, FRAMES_AT_MOST), default=1,
+        help="describe the last N frames, a second apart, as one clip: what moves, and where to; "
+             f"1 to {FRAMES_AT_MOST} (default: %(default)s)")
     add("--detail", action="store_true",
         help="look at the frame in tiles: finer, and some ten times slower")
 
@@ -239,8 +244,8 @@ def argument_parser() -> argparse.ArgumentParser:
 
 # What --bench does not measure, or sets itself.
 NOT_FOR_BENCH = (
-    "source", "demo", "list_cameras", "max_tokens", "detail", "once", "limit", "always", "mute",
-    "voice", "rate", "volume", "list_voices", "wav",
+    "source", "demo", "list_cameras", "max_tokens", "frames", "detail", "once", "limit", "always",
+    "mute", "voice", "rate", "volume", "list_voices", "wav",
 )  # fmt: skip
 
 
@@ -257,6 +262,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
             if getattr(options, name) != default:
                 parser.error(f"--demo brings its own --{name}; leave one of the two out")
         options.source, options.model = str(DEMO / "demo.mp4"), str(DEMO)
+    if options.detail and options.frames > 1:
+        parser.error("--detail is for single frames, --frames for clips; leave one of the two out")
+    if options.prompt is None:
+        options.prompt = DEFAULT_PROMPT if options.frames == 1 else CLIP_PROMPT
     if options.once:
         if options.limit is not None:
             parser.error("--once is --limit 1; leave one of the two out")
@@ -357,9 +366,10 @@ class Frames:
     Raises SourceError when the source can't be opened, and never again after that.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, history: ClipBuffer | None = None) -> None:
+        """history: what is to keep frames for clips, if any is."""
         cv2 = import_cv2()
-        self._slot = FrameSlot()
+        self._slot = FrameSlot(history)
         reader = FileReader if source_kind(source) is SourceKind.FILE else LiveSource
         try:
             self._reader: FileReader | LiveSource = reader(source, self._slot)
@@ -389,8 +399,9 @@ class Frames:
 class FrameSlot:
     """Room for one frame between the thread that reads and the one that looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: ClipBuffer | None = None) -> None:
         self._changed = threading.Condition()
+        self._history = history
         self._frame: Frame | None = None
         self._ripe_at = 0.0
         self._ended = False
@@ -400,6 +411,8 @@ class FrameSlot:
         with self._changed:
             self._frame, self._ripe_at = frame, frame.taken + ripens
             self._changed.notify_all()
+        if self._history is not None and not ripens:
+            self._history.see(frame)
 
     def take(self, timeout: float) -> Frame | None:
         """Wait up to `timeout` seconds for a frame and take it away; None if none came."""
@@ -418,9 +431,11 @@ class FrameSlot:
             return frame
 
     def clear(self) -> None:
-        """Drop the frame, which has become old."""
+        """Drop the frame, which has become old, and what was before it."""
         with self._changed:
             self._frame = None
+        if self._history is not None:
+            self._history.clear()
 
     def end(self) -> None:
         """No frame will follow."""
@@ -433,6 +448,47 @@ class FrameSlot:
         """True once the last frame has been taken."""
         with self._changed:
             return self._ended and self._frame is None
+
+
+class ClipBuffer:
+    """Keeps the latest frames, a second apart, for clips of `length` frames; with a length of 1,
+    none. The thread that reads shows it every frame, so that it misses none while the engine
+    works; to show it one twice, or late, does no harm."""
+
+    APART_S = 1.0
+    NEWEST_APART_S = 0.6  # from the frame before, at least; it comes when it comes
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._lock = threading.Lock()
+        self._kept: list[Frame] = []  # oldest first
+        self._due = -math.inf  # seconds into the source, for the next one to keep
+        self._cleared = -math.inf  # on the monotonic clock
+
+    def see(self, frame: Frame) -> None:
+        """Look at a frame, and keep one a second."""
+        with self._lock:
+            if self._length == 1 or frame.at < self._due or frame.taken < self._cleared:
+                return
+            late = frame.at - self._due >= self.APART_S
+            self._due = (frame.at if late else self._due) + self.APART_S
+            self._kept = [*self._kept, frame][-self._length :]
+
+    def clip_to(self, frame: Frame) -> list[Frame]:
+        """`frame`, and before it those that were kept; fewer than `length` where there are no
+        more yet."""
+        with self._lock:
+            if frame.taken < self._cleared:
+                return [frame]
+            latest = frame.at - self.NEWEST_APART_S
+            earlier = [kept for kept in self._kept if kept.at <= latest]
+        return [*earlier[-(self._length - 1) :], frame]
+
+    def clear(self) -> None:
+        """Begin anew: what was seen so far is not the same scene as what follows."""
+        with self._lock:
+            self._kept, self._due = [], -math.inf
+            self._cleared = time.monotonic()
 
 
 # -- files
@@ -1795,6 +1851,8 @@ class SmolVlmInputs:
     which takes seconds, and with one resize where that has two.
     """
 
+    KEPT_PROMPTS = 32
+
     def __init__(self, folder: Path) -> None:
         from tokenizers import Tokenizer
 
@@ -1809,7 +1867,7 @@ class SmolVlmInputs:
         self._image_tokens: int = processor["image_seq_len"]
         self._template = chat_template(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._ids: dict[tuple[str, tuple[int, int]], list[int]] = {}
+        self._ids: dict[tuple[str, tuple[int, int], tuple[int, ...]], list[int]] = {}
         self.image_token: int = config["image_token_id"]
         ends: Any = generation.get("eos_token_id", config.get("eos_token_id"))
         self.ends = set(ends if isinstance(ends, list) else [ends])
@@ -1819,16 +1877,36 @@ class SmolVlmInputs:
     ) -> tuple[list[int], np.ndarray]:
         """The prompt's token numbers, and pixels of shape (tiles, 3, side, side), float32, RGB.
 
-        clip: the frame. detail: split it into tiles and add the whole. Else the whole is the only
-        tile, as with the video frames that SmolVLM2 was trained on: 64 image tokens and one vision
-        pass instead of thirteen.
+        clip: the frame, or several, the newest last. detail: split a single frame into tiles and
+        add the whole. Else the whole is the only tile of each, as with the video frames that
+        SmolVLM2 was trained on: 64 image tokens and one vision pass instead of thirteen.
         """
-        image = clip[-1].image
-        grid = self._grid(image.shape[0], image.shape[1]) if detail else (0, 0)
-        if (prompt, grid) not in self._ids:  # It is the same from frame to frame.
-            text = self._template(prompt).replace("<image>", self._image_text(grid))
-            self._ids[prompt, grid] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return self._ids[prompt, grid], self._pixels(image, grid)
+        import numpy as np
+
+        detail = detail and len(clip) == 1
+        tiles = [self.pixels(frame, detail) for frame in clip]
+        return self.numbers(clip, prompt, detail), np.concatenate(tiles)
+
+    def numbers(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> list[int]:
+        """The prompt's token numbers alone. They are the same from frame to frame, and from clip
+        to clip where the seconds are."""
+        grid = self._grid(*clip[0].image.shape[:2]) if detail else (0, 0)
+        seconds = tuple(int(frame.at - clip[0].at + 0.5) for frame in clip)
+        known = (prompt, grid, seconds)
+        if known not in self._ids:
+            if len(clip) == 1:
+                text = self._template(prompt).replace("<image>", self._image_text(grid))
+            else:
+                text = self._template(prompt, self._clip_text(seconds))
+            if len(self._ids) >= self.KEPT_PROMPTS:
+                del self._ids[next(iter(self._ids))]  # the one made first
+            self._ids[known] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._ids[known]
+
+    def pixels(self, frame: Frame, detail: bool = False) -> np.ndarray:
+        """One frame's pixels; shapes and dtype as from prepare()."""
+        grid = self._grid(*frame.image.shape[:2]) if detail else (0, 0)
+        return self._pixels(frame.image, grid)
 
     def text_of(self, tokens: Iterable[int]) -> Iterator[str]:
         """A piece of text for each token, empty while a character is not whole."""
@@ -1852,6 +1930,20 @@ class SmolVlmInputs:
         )
         before = "".join(f"{row}\n" for row in rows)
         return f"{before}{chr(10) if before else ''}{fake}<global-img>{images}{fake}"
+
+    def _clip_text(self, seconds: Sequence[int]) -> str:
+        """SmolVLM2's words around the frames of a video. It tells minutes and seconds; how long
+        the video is, too, in hours."""
+        from num2words import num2words
+
+        frames = "".join(
+            f"\nFrame from {second // 60:02d}:{second % 60:02d}:{self._image_text((0, 0))}"
+            for second in seconds
+        )
+        return (
+            f"You are provided the following series of {num2words(len(seconds))} frames from a "
+            f"{timedelta(seconds=seconds[-1])} [H:MM:SS] video.\n{frames}\n\n"
+        )
 
     def _pixels(self, image: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
         import numpy as np
@@ -1887,8 +1979,9 @@ def split_into_tiles(processor: Any, detail: bool) -> None:
         image_processor.do_image_splitting = detail
 
 
-def chat_template(folder: Path) -> Callable[[str], str]:
-    """The checkpoint's own wording around a picture and a prompt, as a function of the prompt."""
+def chat_template(folder: Path) -> Callable[..., str]:
+    """The checkpoint's own wording around a prompt and what is before it, a picture or the text of
+    a clip, as a function of the two."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
@@ -1903,12 +1996,27 @@ def chat_template(folder: Path) -> Callable[[str], str]:
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(source)
 
-    def render(prompt: str) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+    def render(prompt: str, clip_text: str | None = None) -> str:
+        first = {"type": "image"} if clip_text is None else {"type": "text", "text": clip_text}
+        content = [first, {"type": "text", "text": prompt}]
         messages = [{"role": "user", "content": content}]
         return template.render(messages=messages, add_generation_prompt=True)
 
     return render
+
+
+@contextlib.contextmanager
+def taking_several(clip: Sequence[Frame]) -> Iterator[None]:
+    """Around what prepares frames for a model that may not take several. Raises ModelError."""
+    try:
+        yield
+    except Exception as error:
+        if len(clip) == 1:
+            raise
+        raise ModelError(
+            f"this model does not take {len(clip)} frames at once ({reason_of(error)}); leave "
+            "--frames out, or use SmolVLM2"
+        ) from error
 
 
 def is_smolvlm(folder: Path) -> bool:
@@ -1977,8 +2085,8 @@ def open_engine(choice: EngineChoice, folder: Path, max_tokens: int) -> Engine:
 
 
 class Engine(Protocol):
-    """A frame and a prompt become pieces of text, one a token. Decoding is greedy: the same frame
-    gives the same caption."""
+    """A frame or clip and a prompt become pieces of text, one a token. Decoding is greedy: the same
+    frame gives the same caption."""
 
     label: str  # library, device and precision, for the user
     detail: bool  # look at a frame in tiles
@@ -2062,10 +2170,11 @@ class MlxEngine:
             mx = self._mx
             return "", {"input_ids": mx.array([ids]), "pixel_values": mx.array(pixels)[None]}
         split_into_tiles(self._processor, self.detail)
-        chat = self._mlx_vlm.apply_chat_template(
-            self._processor, self._model.config, prompt, num_images=1
-        )
-        return chat, {"image": [rgb_picture(clip[-1].image)]}
+        with taking_several(clip):
+            chat = self._mlx_vlm.apply_chat_template(
+                self._processor, self._model.config, prompt, num_images=len(clip)
+            )
+        return chat, {"image": [rgb_picture(frame.image) for frame in clip]}
 
     def peak_memory(self) -> int:
         """See Engine."""
@@ -2196,19 +2305,17 @@ class TorchEngine:
                 "pixel_values": torch.from_numpy(pixels)[None].to(self._device, self._dtype),
             }
         split_into_tiles(self._processor, self.detail)
-        content = [
-            {"type": "image", "image": rgb_picture(clip[-1].image)},
-            {"type": "text", "text": prompt},
-        ]
-        return dict(
-            self._processor.apply_chat_template(
+        pictures = [{"type": "image", "image": rgb_picture(frame.image)} for frame in clip]
+        content = [*pictures, {"type": "text", "text": prompt}]
+        with taking_several(clip):
+            inputs = self._processor.apply_chat_template(
                 [{"role": "user", "content": content}],
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=True,
                 return_tensors="pt",
-            ).to(self._device, self._dtype)
-        )
+            )
+        return dict(inputs.to(self._device, self._dtype))
 
     def _decoded(self, tokens: Iterator[int]) -> Iterator[str]:
         """What each token adds to the text; a character that is not whole yet waits."""
@@ -2228,7 +2335,8 @@ class CpuEngine:
     transformers takes 9 s to import, and its attention, activation and cache cost a CPU a third
     of the time. The two classes below do the same sums (the tests hold them to transformers' own
     generate, token for token) with weights that oneDNN packed once, matrices joined where they
-    share their input, and a cache of fixed size.
+    share their input, and a cache of fixed size. What it saw of the last clip's frames is kept:
+    most of them are in the next clip, too.
     """
 
     def __init__(self, folder: Path, max_tokens: int, dtype: Any, bits: int = 16) -> None:
@@ -2240,6 +2348,7 @@ class CpuEngine:
         self._inputs = SmolVlmInputs(folder)
         self._vision = VisionTower(Tensors(folder, dtype), config, bits)
         self._language = LanguageModel(Tensors(folder, dtype), config)
+        self._seen: list[tuple[Frame, bool, Any]] = []  # frame, in detail, image features
         precision = str(dtype).removeprefix("torch.")
         self.label = f"torch on the CPU, {precision}" + (", vision int8" if bits == 8 else "")
 
@@ -2258,15 +2367,23 @@ class CpuEngine:
 
     def first_logits(self, clip: Sequence[Frame], prompt: str) -> Any:
         """Fill the cache with picture and prompt. Returns logits of shape (1, vocabulary)."""
-        torch = self._torch
-        numbers, pixels = self.prepare(clip, prompt)
+        torch, detail = self._torch, self.detail and len(clip) == 1
+        numbers = self._inputs.numbers(clip, prompt, detail)
         with torch.inference_mode():
             ids = torch.tensor(numbers)
             embedded = self._language.embed(ids)
-            features = [self._vision(tile) for tile in pixels]
-            embedded[ids == self._inputs.image_token] = torch.cat(features)
+            self._seen = [(frame, detail, self._features(frame, detail)) for frame in clip]
+            embedded[ids == self._inputs.image_token] = torch.cat([seen[2] for seen in self._seen])
             self._language.start(len(numbers) + self._max_tokens)
             return self._language(embedded)
+
+    def _features(self, frame: Frame, detail: bool) -> Any:
+        """What the vision tower makes of a frame's tiles, (image tokens, text width)."""
+        for seen, in_detail, features in self._seen:
+            if seen is frame and in_detail is detail:
+                return features
+        pixels = self._torch.from_numpy(self._inputs.pixels(frame, detail)).to(self._dtype)
+        return self._torch.cat([self._vision(tile) for tile in pixels])
 
     def _tokens(self, clip: Sequence[Frame], prompt: str) -> Iterator[int]:
         torch = self._torch
@@ -3258,10 +3375,17 @@ class Watch:
     """The one loop: newest frame, worth a caption, caption; until the source or the limit ends."""
 
     def __init__(
-        self, frames: Frames, narrator: Narrator, always: bool, limit: int | None, debug: bool
+        self,
+        frames: Frames,
+        narrator: Narrator,
+        always: bool,
+        limit: int | None,
+        debug: bool,
+        history: ClipBuffer | None = None,
     ) -> None:
         shrinker = Shrinker()
         self._frames, self._narrator = frames, narrator
+        self._history = history or ClipBuffer(1)
         self._gate, self._sight = SceneGate(always, shrinker), Sight(shrinker)
         self._limit, self._debug = limit, debug
         self._faults = 0
@@ -3275,7 +3399,10 @@ class Watch:
                 self._narrator.announce(sentence)
             if not stdout_is_read():
                 raise Ended
-            if frame is not None and self._wants(frame):
+            if frame is None:
+                continue
+            self._history.see(frame)
+            if self._wants(frame):
                 self._describe(frame)
 
     def _ended(self) -> bool:
@@ -3291,12 +3418,14 @@ class Watch:
             trouble = trouble or self._sight.trouble.value
         if trouble is not None:
             self._narrator.announce(trouble)
+        if not self._sight.readable:
+            self._history.clear()  # What was before the dark is not one scene with what follows.
         wanted = self._gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
         return wanted and self._sight.readable and not self._narrator.busy
 
     def _describe(self, frame: Frame) -> None:
         try:
-            self._narrator.narrate([frame])
+            self._narrator.narrate(self._history.clip_to(frame))
         except PeteError:
             raise
         except Exception as error:
@@ -3642,7 +3771,8 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     # Camera and voice are opened while the engine's packages are imported.
     packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
     packages.start()
-    frames = Frames(options.source)
+    history = ClipBuffer(options.frames)
+    frames = Frames(options.source, history)
     with ending.opening() as opened:
         opened.callback(frames.close)
         voice = open_voice(options, opened)
@@ -3656,7 +3786,7 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
     narrator = Narrator(engine, voice, [Captions(options.json)], options.prompt)
     try:
-        Watch(frames, narrator, options.always, options.limit, options.debug).run()
+        Watch(frames, narrator, options.always, options.limit, options.debug, history).run()
     except PeteError as error:
         narrator.announce(str(error))  # Who can't see the screen must hear why it falls silent.
         error.told = True
