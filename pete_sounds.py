@@ -9,7 +9,7 @@ in this order, and so does this file:
        -> Frames      the newest frame only, with its time; reopens what was lost
        -> Sight       can anything be told from the picture?
        -> SceneGate   did anything change since the last caption?
-       -> Engine      frame + prompt -> pieces of text as they come: mlx, torch or a server
+       -> Engine      frame or clip + prompt -> pieces of text as they come: mlx, torch or a server
        -> Narrator    pieces -> sentences -> the voice and the outputs
        -> Voice       pyttsx3 in a child process that is watched, hushed and replaced from here
        -> Captions    lines or JSON on stdout;  WavFile: the whole narration as sound;
@@ -85,12 +85,14 @@ VIDEO4LINUX = Path("/sys/class/video4linux")  # a folder for each video device o
 DEFAULT_SOURCE = "0"
 DEFAULT_MODEL = "smolvlm2-256m"
 DEFAULT_PROMPT = "Describe what you see in one short sentence."
+CLIP_PROMPT = "Describe what happens in one short sentence."
 MORE_PROMPT = "Describe everything that you see in detail."
 MORE_TOKENS = 200
 DEFAULT_MAX_TOKENS = 64
 DEFAULT_RATE = 200  # words a minute, pyttsx3's own default
 DEFAULT_VOLUME = 1.0
 
+FRAMES_AT_MOST = 16  # of a clip: 16 seconds, and 16 times the work of one frame
 ENGINES = ("auto", "mlx", "torch")
 BITS = (4, 8, 16)
 BENCH_TOKENS = 24  # a caption as long as most
@@ -278,10 +280,13 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--bits", metavar="N", type=int, choices=BITS,
         help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
              "Apple Silicon, else 16; torch takes 8 or 16)")
-    add("--prompt", metavar="TEXT", type=non_empty, default=DEFAULT_PROMPT,
-        help="what to ask of each frame (default: %(default)s)")
+    add("--prompt", metavar="TEXT", type=non_empty,
+        help=f"what to ask of each frame (default: {DEFAULT_PROMPT})")
     add("--max-tokens", metavar="N", type=number_between(1, 4096), default=DEFAULT_MAX_TOKENS,
         help="length of a caption at most, in tokens (default: %(default)s)")
+    add("--frames", metavar="N", type=number_between(1, FRAMES_AT_MOST), default=1,
+        help="describe the last N frames, a second apart, as one clip: what moves, and where to; "
+             f"1 to {FRAMES_AT_MOST} (default: %(default)s)")
     add("--detail", action="store_true",
         help="look at the frame in tiles, or send a server all its pixels: finer, and some ten "
              "times slower")
@@ -321,8 +326,8 @@ def argument_parser() -> argparse.ArgumentParser:
 
 # What --bench does not measure, or sets itself.
 NOT_FOR_BENCH = (
-    "source", "demo", "list_cameras", "max_tokens", "detail", "list_models", "once", "limit",
-    "always", "mute", "voice", "rate", "volume", "list_voices", "wav", "save", "preview",
+    "source", "demo", "list_cameras", "max_tokens", "frames", "detail", "list_models", "once",
+    "limit", "always", "mute", "voice", "rate", "volume", "list_voices", "wav", "save", "preview",
 )  # fmt: skip
 
 
@@ -343,6 +348,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
             if getattr(options, name) != default:
                 parser.error(f"--demo brings its own --{name}; leave one of the two out")
         options.source, options.model = str(DEMO / "demo.mp4"), str(DEMO)
+    if options.detail and options.frames > 1:
+        parser.error("--detail is for single frames, --frames for clips; leave one of the two out")
+    if options.prompt is None:
+        options.prompt = DEFAULT_PROMPT if options.frames == 1 else CLIP_PROMPT
     if options.once:
         if options.limit is not None:
             parser.error("--once is --limit 1; leave one of the two out")
@@ -557,9 +566,10 @@ class Frames:
     Raises SourceError when the source can't be opened, and never again after that.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, history: ClipBuffer | None = None) -> None:
+        """history: what is to keep frames for clips, if any is."""
         cv2 = import_cv2()
-        self._slot = FrameSlot()
+        self._slot = FrameSlot(history)
         reader = FileReader if source_kind(source) is SourceKind.FILE else LiveSource
         try:
             self._reader: FileReader | LiveSource = reader(source, self._slot)
@@ -593,8 +603,9 @@ class Frames:
 class FrameSlot:
     """Room for one frame between the thread that reads and the one that looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: ClipBuffer | None = None) -> None:
         self._changed = threading.Condition()
+        self._history = history
         self._frame: Frame | None = None
         self._ripe_at = 0.0
         self._ended = False
@@ -604,6 +615,8 @@ class FrameSlot:
         with self._changed:
             self._frame, self._ripe_at = frame, frame.taken + ripens
             self._changed.notify_all()
+        if self._history is not None and not ripens:
+            self._history.see(frame)
 
     def take(self, timeout: float) -> Frame | None:
         """Wait up to `timeout` seconds for a frame and take it away; None if none came."""
@@ -627,9 +640,11 @@ class FrameSlot:
             return self._frame if time.monotonic() >= self._ripe_at else None
 
     def clear(self) -> None:
-        """Drop the frame, which has become old."""
+        """Drop the frame, which has become old, and what was before it."""
         with self._changed:
             self._frame = None
+        if self._history is not None:
+            self._history.clear()
 
     def end(self) -> None:
         """No frame will follow."""
@@ -642,6 +657,47 @@ class FrameSlot:
         """True once the last frame has been taken."""
         with self._changed:
             return self._ended and self._frame is None
+
+
+class ClipBuffer:
+    """Keeps the latest frames, a second apart, for clips of `length` frames; with a length of 1,
+    none. The thread that reads shows it every frame, so that it misses none while the engine
+    works; to show it one twice, or late, does no harm."""
+
+    APART_S = 1.0
+    NEWEST_APART_S = 0.6  # from the frame before, at least; it comes when it comes
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._lock = threading.Lock()
+        self._kept: list[Frame] = []  # oldest first
+        self._due = -math.inf  # seconds into the source, for the next one to keep
+        self._cleared = -math.inf  # on the monotonic clock
+
+    def see(self, frame: Frame) -> None:
+        """Look at a frame, and keep one a second."""
+        with self._lock:
+            if self._length == 1 or frame.at < self._due or frame.taken < self._cleared:
+                return
+            late = frame.at - self._due >= self.APART_S
+            self._due = (frame.at if late else self._due) + self.APART_S
+            self._kept = [*self._kept, frame][-self._length :]
+
+    def clip_to(self, frame: Frame) -> list[Frame]:
+        """`frame`, and before it those that were kept; fewer than `length` where there are no
+        more yet."""
+        with self._lock:
+            if frame.taken < self._cleared:
+                return [frame]
+            latest = frame.at - self.NEWEST_APART_S
+            earlier = [kept for kept in self._kept if kept.at <= latest]
+        return [*earlier[-(self._length - 1) :], frame]
+
+    def clear(self) -> None:
+        """Begin anew: what was seen so far is not the same scene as what follows."""
+        with self._lock:
+            self._kept, self._due = [], -math.inf
+            self._cleared = time.monotonic()
 
 
 # -- files
@@ -2102,6 +2158,8 @@ class SmolVlmInputs:
     which takes seconds, and with one resize where that has two.
     """
 
+    KEPT_PROMPTS = 32
+
     def __init__(self, folder: Path) -> None:
         from tokenizers import Tokenizer
 
@@ -2117,7 +2175,7 @@ class SmolVlmInputs:
         self._image_tokens: int = processor["image_seq_len"]
         self._template = chat_template(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._ids: dict[tuple[str, tuple[int, int]], list[int]] = {}
+        self._ids: dict[tuple[str, tuple[int, int], tuple[int, ...]], list[int]] = {}
         self.image_token: int = config["image_token_id"]
         ends: Any = generation.get("eos_token_id", config.get("eos_token_id"))
         self.ends = set(ends if isinstance(ends, list) else [ends])
@@ -2127,16 +2185,36 @@ class SmolVlmInputs:
     ) -> tuple[list[int], np.ndarray]:
         """The prompt's token numbers, and pixels of shape (tiles, 3, side, side), float32, RGB.
 
-        clip: the frame. detail: split it into tiles and add the whole. Else the whole is the only
-        tile, as with the video frames that SmolVLM2 was trained on: 64 image tokens and one vision
-        pass instead of thirteen.
+        clip: the frame, or several, the newest last. detail: split a single frame into tiles and
+        add the whole. Else the whole is the only tile of each, as with the video frames that
+        SmolVLM2 was trained on: 64 image tokens and one vision pass instead of thirteen.
         """
-        image = clip[-1].image
-        grid = self._grid(image.shape[0], image.shape[1]) if detail else (0, 0)
-        if (prompt, grid) not in self._ids:  # It is the same from frame to frame.
-            text = self._template(prompt).replace("<image>", self._image_text(grid))
-            self._ids[prompt, grid] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return self._ids[prompt, grid], self._pixels(image, grid)
+        import numpy as np
+
+        detail = detail and len(clip) == 1
+        tiles = [self.pixels(frame, detail) for frame in clip]
+        return self.numbers(clip, prompt, detail), np.concatenate(tiles)
+
+    def numbers(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> list[int]:
+        """The prompt's token numbers alone. They are the same from frame to frame, and from clip
+        to clip where the seconds are."""
+        grid = self._grid(*clip[0].image.shape[:2]) if detail else (0, 0)
+        seconds = tuple(int(frame.at - clip[0].at + 0.5) for frame in clip)
+        known = (prompt, grid, seconds)
+        if known not in self._ids:
+            if len(clip) == 1:
+                text = self._template(prompt).replace("<image>", self._image_text(grid))
+            else:
+                text = self._template(prompt, self._clip_text(seconds))
+            if len(self._ids) >= self.KEPT_PROMPTS:
+                del self._ids[next(iter(self._ids))]  # the one made first
+            self._ids[known] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._ids[known]
+
+    def pixels(self, frame: Frame, detail: bool = False) -> np.ndarray:
+        """One frame's pixels; shapes and dtype as from prepare()."""
+        grid = self._grid(*frame.image.shape[:2]) if detail else (0, 0)
+        return self._pixels(frame.image, grid)
 
     def text_of(self, tokens: Iterable[int]) -> Iterator[str]:
         """A piece of text for each token, empty while a character is not whole."""
@@ -2160,6 +2238,20 @@ class SmolVlmInputs:
         )
         before = "".join(f"{row}\n" for row in rows)
         return f"{before}{chr(10) if before else ''}{fake}<global-img>{images}{fake}"
+
+    def _clip_text(self, seconds: Sequence[int]) -> str:
+        """SmolVLM2's words around the frames of a video. It tells minutes and seconds; how long
+        the video is, too, in hours."""
+        from num2words import num2words
+
+        frames = "".join(
+            f"\nFrame from {second // 60:02d}:{second % 60:02d}:{self._image_text((0, 0))}"
+            for second in seconds
+        )
+        return (
+            f"You are provided the following series of {num2words(len(seconds))} frames from a "
+            f"{timedelta(seconds=seconds[-1])} [H:MM:SS] video.\n{frames}\n\n"
+        )
 
     def _pixels(self, image: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
         import numpy as np
@@ -2198,8 +2290,9 @@ def split_into_tiles(processor: Any, detail: bool) -> None:
         raise UsageError("--detail is for models that look at tiles; leave it out with this one")
 
 
-def chat_template(folder: Path) -> Callable[[str], str]:
-    """The checkpoint's own wording around a picture and a prompt, as a function of the prompt."""
+def chat_template(folder: Path) -> Callable[..., str]:
+    """The checkpoint's own wording around a prompt and what is before it, a picture or the text of
+    a clip, as a function of the two."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
@@ -2214,12 +2307,27 @@ def chat_template(folder: Path) -> Callable[[str], str]:
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(source)
 
-    def render(prompt: str) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+    def render(prompt: str, clip_text: str | None = None) -> str:
+        first = {"type": "image"} if clip_text is None else {"type": "text", "text": clip_text}
+        content = [first, {"type": "text", "text": prompt}]
         messages = [{"role": "user", "content": content}]
         return template.render(messages=messages, add_generation_prompt=True)
 
     return render
+
+
+@contextlib.contextmanager
+def taking_several(clip: Sequence[Frame]) -> Iterator[None]:
+    """Around what prepares frames for a model that may not take several. Raises ModelError."""
+    try:
+        yield
+    except Exception as error:
+        if len(clip) == 1:
+            raise
+        raise ModelError(
+            f"this model does not take {len(clip)} frames at once ({reason_of(error)}); leave "
+            "--frames out, or use SmolVLM2"
+        ) from error
 
 
 def is_smolvlm(folder: Path) -> bool:
@@ -2294,8 +2402,8 @@ def open_engine(choice: EngineChoice, folder: Path, max_tokens: int) -> Engine:
 
 
 class Engine(Protocol):
-    """A frame and a prompt become pieces of text, one a token. Decoding is greedy: the same frame
-    gives the same caption."""
+    """A frame or clip and a prompt become pieces of text, one a token. Decoding is greedy: the same
+    frame gives the same caption."""
 
     label: str  # library, device and precision, for the user
     detail: bool  # look at a frame in tiles
@@ -2384,10 +2492,11 @@ class MlxEngine:
                 "cached_image_features": self._features(tiles),
             }
         split_into_tiles(self._processor, self.detail)
-        chat = self._mlx_vlm.apply_chat_template(
-            self._processor, self._model.config, prompt, num_images=1
-        )
-        return chat, {"image": [rgb_picture(clip[-1].image)]}
+        with taking_several(clip):
+            chat = self._mlx_vlm.apply_chat_template(
+                self._processor, self._model.config, prompt, num_images=len(clip)
+            )
+        return chat, {"image": [rgb_picture(frame.image) for frame in clip]}
 
     def _features(self, tiles: Any) -> Any:
         """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width),
@@ -2532,19 +2641,17 @@ class TorchEngine:
                 "pixel_values": torch.from_numpy(pixels)[None].to(self._device, self._dtype),
             }
         split_into_tiles(self._processor, self.detail)
-        content = [
-            {"type": "image", "image": rgb_picture(clip[-1].image)},
-            {"type": "text", "text": prompt},
-        ]
-        return dict(
-            self._processor.apply_chat_template(
+        pictures = [{"type": "image", "image": rgb_picture(frame.image)} for frame in clip]
+        content = [*pictures, {"type": "text", "text": prompt}]
+        with taking_several(clip):
+            inputs = self._processor.apply_chat_template(
                 [{"role": "user", "content": content}],
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=True,
                 return_tensors="pt",
-            ).to(self._device, self._dtype)
-        )
+            )
+        return dict(inputs.to(self._device, self._dtype))
 
     def _decoded(self, tokens: Iterator[int]) -> Iterator[str]:
         """What each token adds to the text; a character that is not whole yet waits."""
@@ -2564,7 +2671,8 @@ class CpuEngine:
     transformers takes 9 s to import, and its attention, activation and cache cost a CPU a third
     of the time. The two classes below do the same sums (the tests hold them to transformers' own
     generate, token for token) with weights that oneDNN packed once, matrices joined where they
-    share their input, and a cache of fixed size.
+    share their input, and a cache of fixed size. What it saw of the last clip's frames is kept:
+    most of them are in the next clip, too.
     """
 
     def __init__(self, folder: Path, max_tokens: int, dtype: Any, bits: int = 16) -> None:
@@ -2577,6 +2685,7 @@ class CpuEngine:
         self._vision = VisionTower(Tensors(folder, dtype), config, bits)
         self._language = LanguageModel(Tensors(folder, dtype), config)
         self._phrases = Phrases()
+        self._seen: list[tuple[Frame, bool, Any]] = []  # frame, in detail, image features
         precision = str(dtype).removeprefix("torch.")
         self.label = f"torch on the CPU, {precision}" + (", vision int8" if bits == 8 else "")
 
@@ -2595,15 +2704,23 @@ class CpuEngine:
 
     def first_logits(self, clip: Sequence[Frame], prompt: str) -> Any:
         """Fill the cache with picture and prompt. Returns logits of shape (1, vocabulary)."""
-        torch = self._torch
-        numbers, pixels = self.prepare(clip, prompt)
+        torch, detail = self._torch, self.detail and len(clip) == 1
+        numbers = self._inputs.numbers(clip, prompt, detail)
         with torch.inference_mode():
             ids = torch.tensor(numbers)
             embedded = self._language.embed(ids)
-            features = [self._vision(tile) for tile in pixels]
-            embedded[ids == self._inputs.image_token] = torch.cat(features)
+            self._seen = [(frame, detail, self._features(frame, detail)) for frame in clip]
+            embedded[ids == self._inputs.image_token] = torch.cat([seen[2] for seen in self._seen])
             self._language.start(len(numbers) + self.max_tokens + Phrases.GUESSES)
             return self._language(embedded)
+
+    def _features(self, frame: Frame, detail: bool) -> Any:
+        """What the vision tower makes of a frame's tiles, (image tokens, text width)."""
+        for seen, in_detail, features in self._seen:
+            if seen is frame and in_detail is detail:
+                return features
+        pixels = self._torch.from_numpy(self._inputs.pixels(frame, detail)).to(self._dtype)
+        return self._torch.cat([self._vision(tile) for tile in pixels])
 
     def _tokens(self, clip: Sequence[Frame], prompt: str) -> Iterator[int]:
         """Greedy decoding, with guesses: a step that checks some tokens more costs what a step for
@@ -4781,9 +4898,11 @@ class Watch:
         preview: Preview | None = None,
         saved: SavedFrames | None = None,
         requests: Requests | None = None,
+        history: ClipBuffer | None = None,
     ) -> None:
         shrinker = Shrinker()
         self._frames, self._narrator = frames, narrator
+        self._history = history or ClipBuffer(1)
         self._gate, self._sight = SceneGate(always, shrinker), Sight(shrinker)
         self._limit, self._debug = limit, debug
         self._faults = 0
@@ -4809,6 +4928,7 @@ class Watch:
             self._tend_preview(frame)
             if frame is not None:
                 self._seen = frame
+                self._history.see(frame)
                 if self._wants(frame):
                     self._describe(frame)
             self._heed()
@@ -4888,6 +5008,8 @@ class Watch:
             trouble = trouble or self._sight.trouble.value
         if trouble is not None:
             self._announce(trouble)
+        if not self._sight.readable:
+            self._history.clear()  # What was before the dark is not one scene with what follows.
         wanted = self._gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
         if self._away:  # That the engine is back is news, whatever is in view.
             wanted = time.monotonic() >= self._next_try
@@ -4953,9 +5075,10 @@ class Watch:
         try:
             with self._looking():
                 if request is None:
-                    self._narrator.narrate([frame])
+                    self._narrator.narrate(self._history.clip_to(frame))
                 else:
-                    self._narrator.answer([frame], request)
+                    clip = [frame] if request.detail else self._history.clip_to(frame)
+                    self._narrator.answer(clip, request)
         except Interrupted:
             pass  # What was asked is answered next.
         except PeteError:
@@ -5412,7 +5535,8 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     saved = SavedFrames(options.save or ".")
     if options.save is not None:
         saved.prepare()
-    frames = Frames(find_source(options.source))
+    history = ClipBuffer(options.frames)
+    frames = Frames(find_source(options.source), history)
     with ending.opening() as opened:
         opened.callback(frames.close)
         opened.callback(saved.close)
@@ -5441,8 +5565,9 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         outputs.append(preview)
     narrator = Narrator(engine, voice, outputs, options.prompt)
     watch = Watch(
-        frames, narrator, options.always, options.limit, options.debug, preview, saved, requests
-    )
+        frames, narrator, options.always, options.limit, options.debug,
+        preview, saved, requests, history,
+    )  # fmt: skip
     try:
         watch.run()
     except PeteError as error:

@@ -2,8 +2,9 @@
 
 A scene is a grey wall with at most one coloured shape on it. `random_layout` picks one, `draw`
 paints it, `spoil` adds what a cheap camera adds (blur, noise, JPEG), and `caption_of` says in one
-sentence of a fixed grammar what is there. `write_demo_clip` films such scenes: shapes slide in,
-rest, move on and leave.
+sentence of a fixed grammar what is there. `random_journey` picks some scenes a second apart, in
+which the shape may move, come and go, and `caption_of_clip` says what is true of them together.
+`write_demo_clip` films such scenes: shapes slide in, rest, move on and leave.
 
 Frames are numpy uint8 arrays of shape (height, width, 3) in OpenCV's colour order, BGR. Positions
 are fractions of the frame's width and height, from its top left corner. Nothing here knows of any
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,6 +53,9 @@ FRAME_SIZES = (
 )
 RADII = (0.10, 0.25)  # fractions of the frame's height
 EMPTY_SHARE = 0.06
+DIRECTIONS = (("left", "right"), ("up", "down"))  # along x and y
+MOVED = 0.06  # of the frame's width or height: less, from first to last, is no movement
+JOURNEY = 0.15  # what moves goes at least so far
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,26 @@ def caption_of(scene: Scene) -> str:
         return EMPTY_CAPTION
     article = "An" if shape.colour[0] in "aeiou" else "A"
     return f"{article} {shape.colour} {shape.kind} {place_of(shape.x, shape.y)}."
+
+
+def caption_of_clip(scenes: Sequence[Scene]) -> str:
+    """The one true caption of `scenes`, the newest last: where the shape went, or if it rests, or
+    is gone, or is there in the last scene alone, that scene's caption."""
+    last = scenes[-1].shape
+    if last is None:
+        return EMPTY_CAPTION
+    ways = way_of(scenes)
+    axis = int(abs(ways[1]) > abs(ways[0]))
+    if abs(ways[axis]) < MOVED:
+        return caption_of(scenes[-1])
+    article = "An" if last.colour[0] in "aeiou" else "A"
+    return f"{article} {last.colour} {last.kind} moving {DIRECTIONS[axis][int(ways[axis] > 0)]}."
+
+
+def way_of(scenes: Sequence[Scene]) -> tuple[float, float]:
+    """How far the shape went along x and y, fractions, from where it was seen first to last."""
+    seen = [scene.shape for scene in scenes if scene.shape is not None]
+    return (seen[-1].x - seen[0].x, seen[-1].y - seen[0].y) if seen else (0.0, 0.0)
 
 
 def every_caption() -> list[str]:
@@ -195,6 +219,58 @@ def random_scene(rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """A random frame (uint8 BGR, one of `FRAME_SIZES`) and its true caption."""
     scene = random_layout(rng)
     return spoil(draw(scene), rng), caption_of(scene)
+
+
+def random_journey(rng: np.random.Generator, count: int, moves: float = 0.7) -> list[Scene]:
+    """`count` scenes, two or more, about a second apart, the newest last. With the chance `moves`
+    the shape goes left, right, up or down, steadily or not, and may not be there at first or at
+    last; else it rests."""
+    scene = random_layout(rng)
+    if scene.shape is None or rng.random() >= moves:
+        return [scene] * count
+    axis = int(rng.integers(2))
+    reach = scene.shape.radius * (scene.height / scene.width if axis == 0 else 1.0)
+    edge = reach + 0.005 if rng.random() < 0.7 else 0.06  # the edge of the frame may cut it
+    start = end = 0.0
+    while abs(end - start) < JOURNEY:
+        start, end = rng.uniform(edge, 1 - edge, 2)
+    across = float(np.clip((scene.shape.y, scene.shape.x)[axis], 0.15, 0.85))
+    drift = (end - start) * rng.uniform(-0.12, 0.12)
+    empty, scenes = replace(scene, shape=None), []
+    for share in journey_shares(rng, count):
+        spot = (start + share * (end - start), across + share * drift)
+        x, y = spot if axis == 0 else spot[::-1]
+        scenes.append(replace(scene, shape=replace(scene.shape, x=float(x), y=float(y))))
+    chance = rng.random()
+    if chance < 0.1:  # not there yet
+        late = int(rng.integers(1, count))
+        scenes[:late] = [empty] * late
+    elif chance < 0.18:  # gone
+        scenes[-1] = empty
+    unclear = 0.0 < abs(way_of(scenes)[axis]) < 1.6 * MOVED  # moved, or not?
+    return random_journey(rng, count, moves) if unclear else scenes
+
+
+def journey_shares(rng: np.random.Generator, count: int) -> np.ndarray:
+    """How much of the way is done in each of `count` scenes, from 0 to 1: steadily, but for some
+    chance in when the pictures are taken, or with a rest before or behind it."""
+    times = np.arange(count) + rng.uniform(-0.3, 0.3, count) * (rng.random() < 0.7)
+    shares = (times - times[0]) / (times[-1] - times[0])
+    if rng.random() < 0.4:  # It moves within a second or two of all that time.
+        takes = rng.uniform(0.25, 0.8)
+        begins = rng.uniform(0, 1 - takes)
+        shares = np.clip((shares - begins) / takes, 0, 1)
+        shares = 0.5 - 0.5 * np.cos(np.pi * shares)
+    return shares
+
+
+def random_clip(
+    rng: np.random.Generator, count: int, moves: float = 0.7
+) -> tuple[list[np.ndarray], str]:
+    """`count` random frames (uint8 BGR, all of one size) about a second apart, the newest last,
+    and the true caption of the clip. moves: the chance that the shape does."""
+    scenes = random_journey(rng, count, moves)
+    return [spoil(draw(scene), rng) for scene in scenes], caption_of_clip(scenes)
 
 
 # ------------------------------------------------------------------------------------ the demo clip
