@@ -79,7 +79,7 @@ def clips() -> list[tuple[list[np.ndarray], str]]:
 Clips = list[tuple[list[np.ndarray], str]]
 
 
-# -------------------------------------------------------------------------- what the model is asked
+# ------------------------------------------------------------------------ what the model is asked
 
 
 @pytest.fixture(scope="module")

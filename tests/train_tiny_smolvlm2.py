@@ -13,8 +13,9 @@ last stage the language weights are rounded as mlx's 4-bit conversion will round
 answers survive it.
 
 A third stage teaches the language model alone, on image tokens that the eyes made once, what moves
-where in clips of two to four frames, mixed with single pictures. On a busy machine one thread is several times quicker there than two
-(--threads 1): its matrices are small, and threads that wait for each other only turn.
+where in clips of two to four frames, mixed with single pictures. On a
+busy machine one thread (--threads 1) is several times quicker there than two: its matrices are
+small.
 
     python tests/train_tiny_smolvlm2.py --continue-from tests/tiny_smolvlm2 --threads 1
 
