@@ -12,8 +12,8 @@ in this order, and so does this file:
        -> Engine      frame or clip + prompt -> pieces of text as they come: mlx, torch or a server
        -> Narrator    pieces -> sentences -> the voice and the outputs
        -> Voice       pyttsx3 in a child process that is watched, hushed and replaced from here
-       -> Captions    lines or JSON on stdout;  WavFile: the whole narration as sound;
-                      SavedFrames: a JPEG each;  Preview: a window with frame and caption
+       -> Captions    lines or JSON on stdout;  SavedFrames: a JPEG each;  Preview: a window
+       -> VttFile, WavFile   the narration on the source's own clock, as cues and as sound
 
 Data flows one way. Frames knows nothing of models, the engine nothing of cameras, the voice
 nothing of either. What this file does not do: serve a model, train one, or send a frame anywhere
@@ -64,7 +64,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from errno import EACCES, EBUSY, EDQUOT, EIO, ENOSPC, EPERM, EPIPE, EROFS
+from errno import EACCES, EBUSY, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EPIPE, EROFS
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -121,6 +121,8 @@ CHARACTERS_A_TOKEN = 8  # at most, on average: where --max-tokens ends a server 
 WAV_FORMAT = (1, 2, 22050, 0, "NONE", "not compressed")
 SILENCE_BETWEEN_S = 0.25  # between the sentences of a WAV
 SPEECH_ROOM = 4_000_000  # bytes: a caption of some 60 words, spoken slowly
+READ_WITHIN_S = 1.5  # a cue stays at least so long, unless the next one comes
+LATE_S = 3.0  # what is said so much before or after its frame is not about it
 END_WITHIN_S = 1.5  # from the signal to the end, whatever the engine is doing
 JPEG_QUALITY = 90  # of frames that are saved
 DISPLAY_WITHIN_S = 20.0  # a display that opens no window for so long is not there
@@ -189,8 +191,17 @@ class Ended(BaseException):
 
 def tell(message: str) -> None:
     """Print one line of our own on stderr; captions alone go to stdout."""
-    with contextlib.suppress(OSError, ValueError), TYPED.away():
+    with contextlib.suppress(OSError, ValueError), TYPED.away(), above_progress():
         print(f"pete_sounds: {printable(message)}", file=sys.stderr, flush=True)
+
+
+def above_progress() -> contextlib.AbstractContextManager[None]:
+    """Take a progress bar that stands on the terminal away while a line is printed."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        return contextlib.nullcontext()
+    bars: contextlib.AbstractContextManager[None] = tqdm.tqdm.external_write_mode(sys.stderr)
+    return bars
 
 
 # ------------------------------------------------------------------------------------ command line
@@ -319,6 +330,9 @@ def argument_parser() -> argparse.ArgumentParser:
         help="keep the frame of each caption there, a JPEG with the caption inside")
     add("--preview", action="store_true",
         help="a window with frame and caption; keys: q end, space pause, r say again, s save")
+    add("--vtt", metavar="FILE", type=non_empty,
+        help="write the narration as WebVTT; a video is described as fast as it goes, unheard, and "
+             "--wav is then as long as it, each sentence at its cue")
     add("--debug", action="store_true", help="say more about what goes on and what goes wrong")
     return parser
 # fmt: on
@@ -328,6 +342,7 @@ def argument_parser() -> argparse.ArgumentParser:
 NOT_FOR_BENCH = (
     "source", "demo", "list_cameras", "max_tokens", "frames", "detail", "list_models", "once",
     "limit", "always", "mute", "voice", "rate", "volume", "list_voices", "wav", "save", "preview",
+    "vtt",
 )  # fmt: skip
 
 
@@ -356,8 +371,20 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         if options.limit is not None:
             parser.error("--once is --limit 1; leave one of the two out")
         options.limit = 1
-    if options.wav is not None and same_file(options.wav, options.source):
-        parser.error("--wav would overwrite --source; give it another name")
+    for name in ("wav", "vtt"):
+        path = getattr(options, name)
+        if path is None:
+            continue
+        if same_file(path, options.source):
+            parser.error(f"--{name} would overwrite --source; give it another name")
+        trouble = why_not_written(path)
+        if trouble:
+            parser.error(f"--{name} {path} can't be written: {trouble}")
+    if None not in (options.wav, options.vtt) and (
+        same_file(options.wav, options.vtt)
+        or os.path.realpath(options.wav) == os.path.realpath(options.vtt)
+    ):
+        parser.error("--wav and --vtt are one file; give one of them another name")
     return options
 
 
@@ -369,6 +396,19 @@ def refuse_for_server(parser: argparse.ArgumentParser, options: argparse.Namespa
         parser.error("--bench measures this machine; leave --engine URL out")
     if options.demo:
         parser.error("--demo brings its own model; leave --engine URL out")
+
+
+def why_not_written(path: str) -> str | None:
+    """Why a file can't be written, or None; what is in it, and that it is not there, stays so."""
+    try:
+        new = not os.path.lexists(path)
+        # A pipe without a reader must not be waited for.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
+        if new:
+            os.unlink(path)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        return getattr(error, "strerror", None) or str(error)
+    return None
 
 
 def same_file(one: str, other: str) -> bool:
@@ -405,7 +445,7 @@ class Frame:
     """One picture and its times.
 
     image: shape (height, width, 3), dtype uint8, colour order BGR, as OpenCV gives it.
-    taken: when it was read, seconds on time.monotonic's clock.
+    taken: when it was read, seconds on time.monotonic's clock; of a Film, the same as `at`.
     at: seconds into the source: a file's own clock, or the time since a live source's first frame.
     """
 
@@ -569,6 +609,7 @@ class Frames:
     def __init__(self, source: str, history: ClipBuffer | None = None) -> None:
         """history: what is to keep frames for clips, if any is."""
         cv2 = import_cv2()
+        self.at = 0.0  # of the frame that was returned last
         self._slot = FrameSlot(history)
         reader = FileReader if source_kind(source) is SourceKind.FILE else LiveSource
         try:
@@ -579,7 +620,10 @@ class Frames:
     def newest(self, timeout: float) -> Frame | None:
         """Wait up to `timeout` seconds for a frame that was not returned before; None if none."""
         self._reader.tend()
-        return self._slot.take(timeout)
+        frame = self._slot.take(timeout)
+        if frame is not None:
+            self.at = frame.at
+        return frame
 
     def glance(self) -> Frame | None:
         """The frame that newest() would return now, if any; it still will."""
@@ -672,12 +716,15 @@ class ClipBuffer:
         self._lock = threading.Lock()
         self._kept: list[Frame] = []  # oldest first
         self._due = -math.inf  # seconds into the source, for the next one to keep
-        self._cleared = -math.inf  # on the monotonic clock
+        self._latest = self._cleared = -math.inf  # when the newest was taken; and at clear()
 
     def see(self, frame: Frame) -> None:
         """Look at a frame, and keep one a second."""
         with self._lock:
-            if self._length == 1 or frame.at < self._due or frame.taken < self._cleared:
+            if self._length == 1 or frame.taken <= self._cleared:
+                return
+            self._latest = max(self._latest, frame.taken)
+            if frame.at < self._due:
                 return
             late = frame.at - self._due >= self.APART_S
             self._due = (frame.at if late else self._due) + self.APART_S
@@ -687,7 +734,7 @@ class ClipBuffer:
         """`frame`, and before it those that were kept; fewer than `length` where there are no
         more yet."""
         with self._lock:
-            if frame.taken < self._cleared:
+            if frame.taken <= self._cleared:
                 return [frame]
             latest = frame.at - self.NEWEST_APART_S
             earlier = [kept for kept in self._kept if kept.at <= latest]
@@ -697,7 +744,7 @@ class ClipBuffer:
         """Begin anew: what was seen so far is not the same scene as what follows."""
         with self._lock:
             self._kept, self._due = [], -math.inf
-            self._cleared = time.monotonic()
+            self._cleared = self._latest
 
 
 # -- files
@@ -768,6 +815,82 @@ class FileReader:
                 self._slot.put(Frame(image, shown, at))
         # The last frame stays on show for its own length.
         self._closing.wait(min(frame_seconds, 0.2))
+
+
+class Film:
+    """Every frame of a video in turn, none dropped, as fast as they are decoded and looked at.
+
+    It has the methods of Frames. The film's own clock takes the place of the wall clock: `at` is
+    the time of the frame that was returned last, and that frame's `taken` is the same. A picture
+    is one frame, and has no length. on_frame: called with the time of each frame, in seconds.
+
+    Raises SourceError when the file can't be opened; a film that is broken further on ends there.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._cv2 = cv2 = import_cv2()
+        try:
+            self._capture, first = open_file(source)
+        except cv2.error as error:
+            raise SourceError(f"{source} can't be read: {error.err}") from error
+        self._reading = threading.Lock()
+        self._next: Frame | None = Frame(first, 0.0, 0.0)
+        self.at = 0.0
+        self.on_frame: Callable[[float], None] = lambda at: None
+        self.announced: float | None = None  # length in seconds, as the file has it
+        if self._capture is not None:
+            rate = self._capture.get(cv2.CAP_PROP_FPS)
+            self._frame_s = 1.0 / rate if 0.01 < rate < 1000 else 1 / 25
+            count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+            if count > 0:  # FFmpeg has a negative one where it is not known
+                self.announced = count * self._frame_s
+
+    @property
+    def length(self) -> float | None:
+        """Seconds: exact once the film has ended, else what the file says; None: not known."""
+        if self._capture is None:
+            return None
+        return self.at + self._frame_s if self.ended else self.announced
+
+    def newest(self, timeout: float) -> Frame | None:
+        """The next frame at once, whatever the time-out; None behind the last one."""
+        frame = self._next
+        if frame is not None:
+            self.at = frame.at
+            self._next = self._read(frame.at)
+            self.on_frame(frame.at)
+        return frame
+
+    def glance(self) -> Frame | None:
+        """None: each frame is returned once, by newest()."""
+        return None
+
+    def news(self) -> list[str]:
+        """Nothing: the end of a file is a normal end."""
+        return []
+
+    @property
+    def ended(self) -> bool:
+        """True once the last frame has been returned."""
+        return self._next is None
+
+    def close(self) -> None:
+        """Close the file; one that is being read just now goes with the process."""
+        if self._capture is not None and self._reading.acquire(timeout=0.5):
+            self._capture.release()
+
+    def _read(self, before: float) -> Frame | None:
+        """The frame behind the one at `before` seconds, or None."""
+        if self._capture is None:
+            return None
+        with self._reading:
+            good, image = read_picture(self._capture)
+            if not good or image is None:
+                return None
+            # Some files carry no time stamps: count frames then.
+            stamp = self._capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1000.0
+        at = stamp if stamp > before else before + self._frame_s
+        return Frame(image, at, at)
 
 
 def open_file(source: str) -> tuple[Any, np.ndarray]:
@@ -3385,12 +3508,27 @@ def sentences(pieces: Iterable[str]) -> Iterator[str]:
 # ------------------------------------------------------------------------------------------- voice
 
 
-class WavFile:
+class Keeper:
+    """Who wants the sound of what a Voice says. All of it is called by Voice, on any thread."""
+
+    def expect(self, sentence: str, text: str) -> None:
+        """A sentence is to be said, as `text`; it may still be dropped."""
+
+    def keep(self, text: str, spoken: Path) -> None:
+        """It was said. spoken: a WAV file of 16-bit mono samples at 22,050 Hz."""
+
+    def unspoken(self, sentence: str, caption: int) -> None:
+        """There is no voice any more to say this sentence of caption number `caption`."""
+
+
+class WavFile(Keeper):
     """The whole narration as one WAV, valid at any moment: each sentence completes the header.
 
     When the disk is full the sentences that are whole are kept, and that is told once; so is a
     file that is not where it was, for what goes into a deleted one is lost.
     """
+
+    LONGEST = 0xFFFF_FF00  # bytes, as the header counts them in 32 bits
 
     def __init__(self, path: str) -> None:
         try:
@@ -3405,12 +3543,25 @@ class WavFile:
         self._broken = self._moved = False
         self._write(b"")
 
-    def append(self, spoken: Path) -> None:
-        """Add one sentence: a WAV file of 16-bit mono samples at 22,050 Hz."""
+    def keep(self, text: str, spoken: Path) -> None:
+        """Add one sentence behind the last one."""
         with wave.open(str(spoken)) as source:
             sound = source.readframes(source.getnframes())
         silence = b"" if self._wav.getnframes() == 0 else bytes(int(22050 * SILENCE_BETWEEN_S) * 2)
         self._write(silence + sound)
+
+    def put(self, second: float, sound: bytes) -> None:
+        """Add samples at this second of the file, behind silence. sound: as in Keeper.keep."""
+        self.fill(second)
+        self._write(sound)
+
+    def fill(self, second: float) -> None:
+        """Make it this many seconds long with silence, if it is shorter."""
+        missing = int(second * WAV_FORMAT[2]) - self._wav.getnframes()
+        while missing > 0 and not self._broken:
+            part = min(missing, 60 * WAV_FORMAT[2])
+            self._write(bytes(2 * part))
+            missing -= part
 
     def close(self) -> None:
         """Close the file; what was written stays readable."""
@@ -3423,6 +3574,8 @@ class WavFile:
         if self._broken:
             return
         try:
+            if 2 * self._wav.getnframes() + len(sound) > self.LONGEST:  # after 27 hours
+                raise OSError(EFBIG, os.strerror(EFBIG))
             self._wav.writeframes(sound)
             self._file.flush()
             self._whole = self._file.tell()
@@ -3448,6 +3601,12 @@ class WavFile:
             return os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
         except OSError:
             return False
+
+
+def refuse_deleted(descriptor: int) -> None:
+    """Raise OSError when nobody can find the open file any more: it or its folder was deleted."""
+    if os.fstat(descriptor).st_nlink == 0:
+        raise OSError(ENOENT, os.strerror(ENOENT))
 
 
 @dataclass(frozen=True)
@@ -3478,12 +3637,13 @@ class Voice:
     DEATHS_IN_A_ROW = 3
     REST_S = (5.0, 10.0, 20.0, 40.0, 60.0)  # before the next try; the last one for ever
 
-    def __init__(self, settings: VoiceSettings, wav: WavFile | None = None) -> None:
+    def __init__(self, settings: VoiceSettings, keeper: Keeper | None = None) -> None:
         self._settings = settings
-        self._wav = wav
+        self._keeper = keeper
         self._changed = threading.Condition()
         self._waiting: list[tuple[int, str]] = []  # sentences of the newest caption
         self._speaking = False
+        self._saying = ""
         self._words = 0.0  # of what is being said
         self._began = 0.0
         self._pace = 60 / settings.rate  # seconds a word, learned from what was said
@@ -3517,12 +3677,18 @@ class Voice:
             if self._refused:
                 raise self._refused
             text = speakable(sentence)
-            if self._gone or self._resting or not text:
+            if not text:
                 return False
+            if self._gone or self._resting:
+                if self._keeper is not None:
+                    self._keeper.unspoken(sentence, caption)
+                return False
+            if self._keeper is not None:
+                self._keeper.expect(sentence, text)
             self._waiting = [entry for entry in self._waiting if entry[0] == caption]
             self._waiting.append((caption, text))
             self._send_next()
-            return self._silent is None or self._wav is not None
+            return self._silent is None or self._keeper is not None
 
     @property
     def busy(self) -> bool:
@@ -3608,6 +3774,7 @@ class Voice:
         if self._ready and not self._speaking and self._waiting:
             _, text = self._waiting.pop(0)
             self._speaking = True
+            self._saying = text
             self._words, self._began = count_words(text), time.monotonic()
             needed = 60 * self._words / self._settings.rate
             self._deadline = self._began + self.WAKE_WITHIN_S + 3 * needed
@@ -3644,9 +3811,9 @@ class Voice:
         if event["event"] == "ready":
             self._ready = True
             self._note_silence(event["trouble"])
-        elif event["event"] == "rendered" and self._wav is not None:
+        elif event["event"] == "rendered" and self._keeper is not None:
             with contextlib.suppress(OSError, wave.Error, EOFError):
-                self._wav.append(Path(event["path"]))
+                self._keeper.keep(self._saying, Path(event["path"]))
             with contextlib.suppress(OSError):
                 Path(event["path"]).unlink()
         elif event["event"] == "done":
@@ -3988,6 +4155,401 @@ class MacSpeech:
             time.sleep(0.005)
 
 
+# ------------------------------------------------------------------------------------------- track
+
+
+class VttFile:
+    """The narration as WebVTT (https://www.w3.org/TR/webvtt1/), valid at any moment.
+
+    A cue is written whole, in one go. What begins later takes the place of what was there: a cue
+    that would still be shown ends then, its time overwritten where it stands, and cues that would
+    come after it are taken away. The words behind WEBVTT are for people and for other programs;
+    lines of such words would be headers, of which the standard has none today.
+    """
+
+    def __init__(self, path: str, language: str | None) -> None:
+        try:
+            self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed in close()
+        except OSError as error:
+            raise UsageError(f"--vtt {path} can't be written: {error.strerror}") from error
+        self._path = path
+        self._size = 0
+        self._cues: list[tuple[int, int, int]] = []  # offset in the file; start, end in ms
+        self._broken = False
+        self.count = 0
+        self._append(f"WEBVTT Kind: descriptions{f'; Language: {language}' if language else ''}\n")
+
+    def add(self, start: float, end: float, text: str) -> None:
+        """Write a cue. start, end: seconds. text: printable, one line."""
+        begins, ends = round(start * 1000), max(round(end * 1000), round(start * 1000) + 1)
+        while self._cues and self._cues[-1][1] >= begins:
+            self._take_away()
+        if self._cues and self._cues[-1][2] > begins:
+            offset, before, was = self._cues[-1]
+            place = offset + len(f"\n{cue_time(before)} --> ")
+            self._write(place, cue_time(begins).zfill(len(cue_time(was))).encode())
+        for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+            text = text.replace(sign, name)
+        self._cues = [*self._cues[-9:], (self._size, begins, ends)]
+        self.count += 1
+        self._append(f"\n{cue_time(begins)} --> {cue_time(ends)}\n{text}\n")
+
+    def close(self) -> None:
+        """Close the file; what comes later is not written."""
+        self._broken = True
+        self._file.close()
+
+    def _take_away(self) -> None:
+        """Remove the last cue."""
+        self._size = self._cues.pop()[0]
+        self.count -= 1
+        with contextlib.suppress(OSError, ValueError):
+            os.ftruncate(self._file.fileno(), self._size)
+
+    def _append(self, text: str) -> None:
+        data = text.encode()
+        self._write(self._size, data)
+        if not self._broken:
+            self._size += len(data)
+
+    def _write(self, offset: int, data: bytes) -> None:
+        """Write at this place; a cue that finds no room on the disk leaves nothing behind."""
+        if self._broken:
+            return
+        try:
+            refuse_deleted(self._file.fileno())
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._file.fileno(), data[written:], offset + written)
+        except OSError as error:
+            self._broken = True
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), self._size)
+            tell(f"--vtt {self._path}: {error.strerror}; the narration goes on without it")
+
+
+def cue_time(milliseconds: int) -> str:
+    """A time as WebVTT has it, hours first."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"
+
+
+def sound_of(spoken: Path) -> bytes:
+    """The samples of a WAV file, as in Keeper.keep, without the silence around them."""
+    import numpy as np
+
+    with wave.open(str(spoken)) as source:
+        samples = np.frombuffer(source.readframes(source.getnframes()), "<i2")
+    level = np.abs(samples.astype("int32"))
+    loud = np.flatnonzero(level > (level.max() if len(level) else 0) / 300)
+    if not len(loud):  # --volume 0
+        return samples.tobytes()
+    margin = WAV_FORMAT[2] // 100
+    return samples[max(0, loud[0] - margin) : loud[-1] + margin].tobytes()
+
+
+def seconds_of(sound: bytes) -> float:
+    """The length of samples as sound_of gives them."""
+    return len(sound) / 2 / WAV_FORMAT[2]
+
+
+class Speaker(Protocol):
+    """What a Narrator speaks through: a Voice, or what puts the sentences into a track."""
+
+    def say(self, sentence: str, caption: int) -> bool:
+        """Speak a sentence of caption number `caption`; False when there is no voice."""
+
+    def quiet_in(self) -> float:
+        """Seconds until all is said, on the clock of the source."""
+
+    def hush(self) -> None:
+        """Fall silent at once, and drop what waits."""
+
+    def wait_until_ready(self) -> None:
+        """Wait until it can speak, or is known not to."""
+
+    def wait_until_quiet(self) -> None:
+        """Let what is being said come to its end."""
+
+
+class LiveTrack(Keeper):
+    """Puts what is said of a live source into its track while it runs.
+
+    Each sentence has its place at its frame, or behind the one before. What a Voice says is
+    written once it was said, with its true length. Without a voice this is the Speaker: a cue is
+    written at once, as long as its words take, and the next caption takes its place.
+    """
+
+    def __init__(self, frames: Frames, vtt: VttFile, wav: WavFile | None, rate: int) -> None:
+        self._frames, self._vtt, self._wav, self._rate = frames, vtt, wav, rate
+        self._expected: list[tuple[str, str, float]] = []  # as it is spoken, as text, at
+        self._free = 0.0  # seconds into the source; from then on there is room
+        self._caption = -1
+
+    # -- for a Voice
+
+    def expect(self, sentence: str, text: str) -> None:
+        """Remember when the frame was that this is about."""
+        self._expected.append((text, printable(sentence), self._frames.at))
+
+    def keep(self, text: str, spoken: Path) -> None:
+        """Write what was said; what was expected before it has been dropped."""
+        while self._expected:
+            expected, sentence, at = self._expected.pop(0)
+            if expected == text:
+                sound = sound_of(spoken)
+                start = self._place(sentence, at, seconds_of(sound))
+                if self._wav is not None:
+                    self._wav.put(start, sound)
+                break
+
+    def unspoken(self, sentence: str, caption: int) -> None:
+        """Write it all the same."""
+        self.say(sentence, caption)
+
+    # -- for a Narrator, without a Voice
+
+    def say(self, sentence: str, caption: int) -> bool:
+        """Write a sentence of caption number `caption`. False: nobody hears it."""
+        text = printable(sentence)
+        if caption != self._caption:
+            self._caption, self._free = caption, self._frames.at
+        self._place(text, self._frames.at, 60 * count_words(text) / self._rate)
+        return False
+
+    def quiet_in(self) -> float:
+        """0: the next caption need not wait."""
+        return 0.0
+
+    def hush(self) -> None:
+        """It is silent."""
+
+    def wait_until_ready(self) -> None:
+        """It is."""
+
+    def wait_until_quiet(self) -> None:
+        """All is written."""
+
+    def _place(self, text: str, at: float, seconds: float) -> float:
+        """Write a cue, `at` or later. Returns its start."""
+        start = max(at, self._free)
+        self._vtt.add(start, start + max(seconds, READ_WITHIN_S), text)
+        self._free = start + seconds + SILENCE_BETWEEN_S
+        return start
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A sentence for a film's track. Times in seconds, `at` into the film. sound: as sound_of
+    gives it, or nothing. follows: it is not the first sentence of its caption."""
+
+    text: str
+    at: float
+    seconds: float
+    sound: bytes
+    follows: bool
+
+
+class FilmVoice(Keeper):
+    """The Speaker of a film: puts each sentence at its time, and says none aloud.
+
+    The film's clock takes the place of the wall clock. Sentences have the length that they have
+    when the Voice renders them, or without one, that of their words; none begins before the one
+    before has ended, so what is new meanwhile is described when its turn has come, from the frame
+    of that time. The first sentence of a caption always comes to its end; the others are left out
+    where something new comes before their end (not when `whole`). The last one is held back until
+    the end of the film is known, and moved to an earlier time if it would not fit.
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        vtt: VttFile,
+        wav: WavFile | None,
+        settings: VoiceSettings,
+        speaks: bool = True,
+        whole: bool = False,
+    ) -> None:
+        self._film, self._vtt, self._wav = film, vtt, wav
+        self._rate, self._whole = settings.rate, whole
+        self._waiting: list[Utterance] = []
+        self._last: tuple[float, Utterance] | None = None  # start and what; not written yet
+        self._free_before = self._free = 0.0  # from when on there is room: for the last, after it
+        self._said: tuple[int, float] | None = None  # caption and time
+        self._count = 0
+        self._sound = b""
+        self._lock = threading.RLock()  # for an end that comes from another thread
+        self._voice = Voice(settings, self) if speaks else None
+
+    def say(self, sentence: str, caption: int) -> bool:
+        """Put a sentence of caption number `caption` into the track, at the film's time or behind
+        what is said then. False when there is no sound of it."""
+        text, at = printable(sentence), self._film.at
+        if not speakable(text):
+            return False
+        sound = self._rendered(text)
+        seconds = seconds_of(sound) or 60 * count_words(text) / self._rate
+        with self._lock:
+            self._place(at)
+            follows, self._said = self._said == (caption, at), (caption, at)
+            if not follows:
+                self._waiting = [one for one in self._waiting if not one.follows]
+            self._waiting.append(Utterance(text, at, seconds, sound, follows))
+            self._place(at)
+        return bool(sound)
+
+    def quiet_in(self) -> float:
+        """Seconds of the film until there is room for a caption."""
+        with self._lock:
+            self._place(self._film.at)
+            free = self._free
+            for one in self._waiting:
+                if self._whole or not one.follows:
+                    free += one.seconds + SILENCE_BETWEEN_S
+            return max(0.0, free - self._film.at)
+
+    def hush(self) -> None:
+        """Nothing is said aloud."""
+
+    def wait_until_ready(self) -> None:
+        """Wait until sentences can be rendered, or are known not to be. Raises as Voice does."""
+        if self._voice is not None:
+            self._voice.wait_until_ready()
+
+    def wait_until_quiet(self) -> None:
+        """The film is over, or has been described far enough: place what is left of it."""
+        length = self._film.length
+        with self._lock:
+            self._place(math.inf if length is None else length)
+            for one in self._waiting:
+                tell(f"left out, as the film ends: {one.text}")
+            self._waiting.clear()
+            self._fit_last(length)
+            self._write_last()
+            if self._wav is not None and self._film.ended and length is not None:
+                self._wav.fill(length)
+
+    def close(self) -> None:
+        """Write what was held back, and end the voice."""
+        if self._lock.acquire(timeout=0.3):
+            self._fit_last(self._film.length)
+            self._write_last()
+            self._lock.release()
+        if self._voice is not None:
+            self._voice.close()
+
+    def keep(self, text: str, spoken: Path) -> None:
+        """Take the sound of a sentence from the Voice."""
+        self._sound = sound_of(spoken)
+
+    def _rendered(self, text: str) -> bytes:
+        """The sound of a sentence; nothing when there is no voice. A child that died over it gets
+        it once more."""
+        for _ in range(2):
+            self._count += 1
+            self._sound = b""
+            if self._voice is None or not self._voice.say(text, self._count):
+                break
+            self._voice.wait_until_quiet()
+            if self._sound:
+                break
+        return self._sound
+
+    def _place(self, now: float) -> None:
+        """Give a time to each sentence whose turn has come `now`."""
+        while self._waiting:
+            one = self._waiting[0]
+            start = max(self._free, one.at)
+            if start + (one.seconds if one.follows else 0.0) > now:
+                return
+            del self._waiting[0]
+            if start - one.at > LATE_S and any(not other.follows for other in self._waiting):
+                continue  # Something newer is to be said.
+            self._write_last()
+            self._last = (start, one)
+            self._free_before = self._free
+            self._free = start + one.seconds + SILENCE_BETWEEN_S
+
+    def _fit_last(self, length: float | None) -> None:
+        """Move the sentence that was held back so that it ends with the film, or leave it out."""
+        if self._last is None or length is None:
+            return
+        start, one = self._last
+        earlier = min(start, length - one.seconds)
+        if earlier < self._free_before or one.at - earlier > LATE_S:
+            self._last = None
+            tell(f"left out, as the film ends: {one.text}")
+        elif earlier < start:
+            self._last = (earlier, one)
+            tell(f"said {start - earlier:.1f} s early, as the film ends: {one.text}")
+
+    def _write_last(self) -> None:
+        """Write the sentence that was held back."""
+        if self._last is None:
+            return
+        start, one = self._last
+        self._last = None
+        end = start + max(one.seconds, READ_WITHIN_S)
+        self._vtt.add(start, min(end, self._film.length or end), one.text)
+        if self._wav is not None:
+            self._wav.put(start, one.sound)
+
+
+class Progress:
+    """How far a film is described: a bar on a terminal, else a line now and then, on stderr.
+
+    The bar is tqdm's, so that above_progress() finds it. length: seconds, or None if not known.
+    """
+
+    LINE_EVERY_S = 30.0
+
+    def __init__(self, length: float | None) -> None:
+        self._length = length
+        self._told_at = time.monotonic()
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            import tqdm
+
+            tqdm.tqdm.monitor_interval = 0  # no thread of its own
+            tqdm.tqdm.set_lock(threading.RLock())  # nor a process for a lock between processes
+            known = "{percentage:3.0f} %|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
+            self._bar = tqdm.tqdm(
+                total=length,
+                bar_format=known if length else "{n:.0f} s of the film in {elapsed}",
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def show(self, at: float) -> None:
+        """The film has been seen up to this second."""
+        if self._bar is not None:
+            self._bar.update(at - self._bar.n)
+        elif time.monotonic() - self._told_at >= self.LINE_EVERY_S:
+            self._told_at = time.monotonic()
+            of = f" of {minutes(self._length)}" if self._length else ""
+            tell(f"described up to {minutes(at)}{of}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def minutes(seconds: float) -> str:
+    """A length as 2:05."""
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02}"
+
+
+def report(film: Film, vtt: str, took: float) -> None:
+    """Tell what became of a film."""
+    length = film.length or 0.0
+    if film.ended and film.announced and length < 0.95 * film.announced - 1:
+        tell(f"the film can't be read beyond {minutes(length)} of {minutes(film.announced)}")
+    seen = length if film.ended else film.at
+    tell(f"{vtt} is written: {minutes(seen)} of film took {minutes(took)}")
+
+
 # ----------------------------------------------------------------------------------------- outputs
 
 
@@ -3997,7 +4559,8 @@ class Caption:
 
     frame: the frame, or the newest of a clip. time: when it was taken. text: printable, one line.
     first_token_s, caption_s: from the start of the work to its first token and to its end.
-    frame_age_s: how old the frame was when the first sentence was handed on. spoken: to a voice.
+    frame_age_s: how old the frame was when the first sentence was handed on; 0 for a Film, whose
+    clock stands still meanwhile. spoken: to a voice.
     """
 
     frame: Frame
@@ -4041,7 +4604,7 @@ class Captions:
     def write(self, caption: Caption) -> None:
         """Print one caption. Raises Ended when nobody reads our stdout any more."""
         try:
-            with TYPED.away():
+            with TYPED.away(), above_progress():
                 print(caption.as_json() if self._as_json else caption.text, flush=True)
         except OSError as error:
             if error.errno in (EPIPE, EIO):  # the pipe or the terminal is closed
@@ -4553,11 +5116,12 @@ class TypedLine:
         self._text = ""
         self._terminal: int | None = None  # where to draw
 
-    def open(self, opened: contextlib.ExitStack) -> None:
-        """Take over the terminal on stdin, where it can be, until `opened` is closed."""
+    def open(self, opened: contextlib.ExitStack, plain: bool = False) -> None:
+        """Take over the terminal on stdin, where it can be and is to be, until `opened` is
+        closed."""
         # Reading in the background would stop the whole program; ignored, it fails instead.
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-        if os.environ.get("TERM", "dumb") == "dumb":
+        if plain or os.environ.get("TERM", "dumb") == "dumb":
             return
         try:
             before = termios.tcgetattr(0)
@@ -4681,7 +5245,7 @@ class Requests:
     AT_MOST = 8  # that wait
 
     def __init__(self) -> None:
-        self.voice: Voice | None = None  # once there is one
+        self.voice: Speaker | None = None  # once there is one
         self._waiting: queue.Queue[str] = queue.Queue(self.AT_MOST)
         threading.Thread(target=self._listen, name="keys", daemon=True).start()
 
@@ -4721,12 +5285,18 @@ class Narrator:
     RECAP_AT_MOST = 10  # captions; nobody listens to more
 
     def __init__(
-        self, engine: Engine, voice: Voice | None, outputs: Sequence[Output], prompt: str
+        self,
+        engine: Engine,
+        voice: Speaker | None,
+        outputs: Sequence[Output],
+        prompt: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._voice = voice
         self._outputs = outputs
         self._prompt = prompt
+        self._clock = clock  # that of Frame.taken
         self._lead_s = 0.0  # from a frame to its first sentence, the last time
         self._last: set[str] = set()  # what the last caption said
         self._spoken_at = 0.0
@@ -4770,7 +5340,7 @@ class Narrator:
     def narrate(self, clip: Sequence[Frame], request: Request | None = None) -> None:
         """Describe a frame, or several as one clip, the newest last. Raises what the engine
         raises; nothing is printed then."""
-        started = time.monotonic()
+        started, began = time.monotonic(), self._clock()
         prompt = (request and request.question) or self._prompt
         frame = clip[-1]
         times: list[float] = []  # when each piece of text came
@@ -4785,8 +5355,8 @@ class Narrator:
             if words in said:  # The model goes round in circles.
                 break
             if not said:
-                age = time.monotonic() - frame.taken
-                self._lead_s = time.monotonic() - started
+                age = self._clock() - frame.taken
+                self._lead_s = self._clock() - began
             spoken = self._speak(text, words) or spoken
             said[words] = text
         if not said:
@@ -4796,7 +5366,7 @@ class Narrator:
         self.count += request is None
         caption = Caption(
             frame,
-            datetime.now().astimezone() - timedelta(seconds=ended - frame.taken),
+            datetime.now().astimezone() - timedelta(seconds=self._clock() - frame.taken),
             " ".join(said.values()),
             first_token_s=times[0] - started,
             caption_s=ended - started,
@@ -4849,7 +5419,7 @@ class Narrator:
         """Hand a sentence to the voice, unless it was said just now; False when it was not."""
         if self._voice is None:
             return False
-        now = time.monotonic()
+        now = self._clock()
         if words in self._last and now - self._spoken_at < self.REPEAT_AFTER_S:
             return False
         self._spoken_at = now
@@ -4890,7 +5460,7 @@ class Watch:
 
     def __init__(
         self,
-        frames: Frames,
+        frames: Frames | Film,
         narrator: Narrator,
         always: bool,
         limit: int | None,
@@ -5072,6 +5642,13 @@ class Watch:
                 self._answering = False
 
     def _describe(self, frame: Frame, request: Request | None = None) -> None:
+        """Describe a frame once; one of a film again, until the server is back."""
+        self._try_to_describe(frame, request)
+        while self._away and isinstance(self._frames, Film):
+            time.sleep(max(0.0, self._next_try - time.monotonic()))
+            self._try_to_describe(frame, request)
+
+    def _try_to_describe(self, frame: Frame, request: Request | None) -> None:
         try:
             with self._looking():
                 if request is None:
@@ -5515,7 +6092,8 @@ class Ending:
 def run(options: argparse.Namespace, ending: Ending) -> None:
     """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
-    requests = open_requests(ending)
+    is_film = options.vtt is not None and source_kind(options.source) is SourceKind.FILE
+    requests = open_requests(ending, plain=is_film)
     choice = choose_engine(options.engine, options.bits)
     if choice.url is not None:
         tell(f"frames are sent to {without_password(choice.url)}")
@@ -5536,11 +6114,13 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     if options.save is not None:
         saved.prepare()
     history = ClipBuffer(options.frames)
-    frames = Frames(find_source(options.source), history)
+    frames: Frames | Film = (
+        Film(options.source) if is_film else Frames(find_source(options.source), history)
+    )
     with ending.opening() as opened:
         opened.callback(frames.close)
         opened.callback(saved.close)
-        voice = open_voice(options, opened)
+        voice = open_voice(options, frames, opened)
     if requests is not None:
         requests.voice = voice
     packages.join()
@@ -5554,8 +6134,9 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     if voice is not None:
         voice.wait_until_ready()
     tell(f"engine: {engine.label} ({choice.why})")
-    tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C ends it")
-    if requests is not None:
+    ready = time.monotonic()
+    tell(f"ready in {ready - started:.1f} s; Ctrl-C ends it")
+    if requests is not None and not is_film:
         tell("type a question and Enter, or ? to hear what else you can type")
     outputs: list[Output] = [Captions(options.json)]
     if options.save is not None:
@@ -5564,9 +6145,15 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     if preview is not None:
         outputs.append(preview)
     narrator = Narrator(engine, voice, outputs, options.prompt)
+    if isinstance(frames, Film):
+        narrator = Narrator(engine, voice, outputs, options.prompt, clock=lambda: frames.at)
+        progress = Progress(frames.length)
+        frames.on_frame = progress.show
+        with ending.opening() as opened:
+            opened.callback(progress.close)
     watch = Watch(
         frames, narrator, options.always, options.limit, options.debug,
-        preview, saved, requests, history,
+        preview, saved, None if is_film else requests, history,
     )  # fmt: skip
     try:
         watch.run()
@@ -5578,29 +6165,37 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         raise
     if voice is not None:
         voice.wait_until_quiet()
+    if isinstance(frames, Film):
+        progress.close()
+        report(frames, options.vtt, time.monotonic() - ready)
 
 
-def open_requests(ending: Ending) -> Requests | None:
-    """What is typed, where stdin is a terminal."""
+def open_requests(ending: Ending, plain: bool) -> Requests | None:
+    """What is typed, where stdin is a terminal. plain: with the terminal's own echo."""
     if not sys.stdin or not sys.stdin.isatty():
         return None
     with ending.opening() as opened:
-        TYPED.open(opened)
+        TYPED.open(opened, plain)
     return Requests()
 
 
-def open_preview(options: argparse.Namespace, label: str, voice: Voice | None) -> Preview | None:
+def open_preview(options: argparse.Namespace, label: str, voice: Speaker | None) -> Preview | None:
     """The preview, where it was asked for."""
     if not options.preview:
         return None
-    return Preview(label, lambda: voice is not None and not options.mute and voice.busy)
+    return Preview(label, lambda: voice is not None and not options.mute and voice.quiet_in() > 0)
 
 
-def open_voice(options: argparse.Namespace, opened: contextlib.ExitStack) -> Voice | None:
+def open_voice(
+    options: argparse.Namespace, frames: Frames | Film, opened: contextlib.ExitStack
+) -> Speaker | None:
     """The voice that was asked for, or None when nothing is to be spoken or kept."""
-    if options.mute and options.wav is None:
-        return None
-    wav = None
+    vtt = wav = None
+    if options.vtt is not None:
+        vtt = VttFile(
+            options.vtt, "en" if options.prompt in (DEFAULT_PROMPT, CLIP_PROMPT) else None
+        )
+        opened.callback(vtt.close)
     if options.wav is not None:
         wav = WavFile(options.wav)
         opened.callback(wav.close)
@@ -5608,16 +6203,36 @@ def open_voice(options: argparse.Namespace, opened: contextlib.ExitStack) -> Voi
         options.voice,
         options.rate,
         options.volume,
-        aloud=not options.mute,
-        keep=wav is not None,
+        aloud=not (options.mute or isinstance(frames, Film)),
+        keep=wav is not None or vtt is not None,
     )
     try:
-        voice = Voice(settings, wav)
+        voice = speaker_for(frames, vtt, wav, settings, options)
     except OSError as error:  # no temporary folder, no process
         tell(f"no voice: {error.strerror or error}; the captions go on as text")
-        return None
-    opened.callback(voice.close)
+        options.mute, wav = True, None
+        voice = speaker_for(frames, vtt, wav, settings, options)
+    if isinstance(voice, (Voice, FilmVoice)):
+        opened.callback(voice.close)
     return voice
+
+
+def speaker_for(
+    frames: Frames | Film,
+    vtt: VttFile | None,
+    wav: WavFile | None,
+    settings: VoiceSettings,
+    options: argparse.Namespace,
+) -> Speaker | None:
+    """What sentences are handed to: a voice, a track, or both; None where neither is wanted.
+    Raises OSError."""
+    speaks = wav is not None or not options.mute
+    if vtt is not None and isinstance(frames, Film):
+        return FilmVoice(frames, vtt, wav, settings, speaks=speaks, whole=options.always)
+    if vtt is not None and isinstance(frames, Frames):
+        track = LiveTrack(frames, vtt, wav, options.rate)
+        return Voice(settings, track) if speaks else track
+    return Voice(settings, wav) if speaks else None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -296,10 +296,10 @@ def test_a_wav_on_a_disk_that_fills_up_keeps_its_whole_sentences(
     resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, limits[1]))
     try:
         for _ in range(4):
-            wav.append(sentence)
+            wav.keep("", sentence)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    wav.append(sentence)  # There is room again, but a hole in a narration would tell lies.
+    wav.keep("", sentence)  # There is room again, but a hole in a narration would tell lies.
     wav.close()
     with wave.open(str(tmp_path / "out.wav")) as file:
         assert file.getnframes() == int(22050 * 2.25)
@@ -313,11 +313,11 @@ def test_a_wav_that_is_deleted_while_it_grows_is_told_once(
     wav: WavFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sentence = spoken(tmp_path / "sentence.wav", 0.1)
-    wav.append(sentence)
+    wav.keep("", sentence)
     assert capsys.readouterr().err == ""
     (tmp_path / "out.wav").unlink()
     for _ in range(3):
-        wav.append(sentence)
+        wav.keep("", sentence)
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert told[0].endswith("out.wav was moved or deleted; the narration goes on")
