@@ -688,7 +688,7 @@ class FrameSlot:
         with self._changed:
             self._frame = None
         if self._history is not None:
-            self._history.clear()
+            self._history.clear(time.monotonic())
 
     def end(self) -> None:
         """No frame will follow."""
@@ -716,15 +716,12 @@ class ClipBuffer:
         self._lock = threading.Lock()
         self._kept: list[Frame] = []  # oldest first
         self._due = -math.inf  # seconds into the source, for the next one to keep
-        self._latest = self._cleared = -math.inf  # when the newest was taken; and at clear()
+        self._cleared = -math.inf  # on the clock of Frame.taken
 
     def see(self, frame: Frame) -> None:
         """Look at a frame, and keep one a second."""
         with self._lock:
-            if self._length == 1 or frame.taken <= self._cleared:
-                return
-            self._latest = max(self._latest, frame.taken)
-            if frame.at < self._due:
+            if self._length == 1 or frame.at < self._due or frame.taken <= self._cleared:
                 return
             late = frame.at - self._due >= self.APART_S
             self._due = (frame.at if late else self._due) + self.APART_S
@@ -740,11 +737,11 @@ class ClipBuffer:
             earlier = [kept for kept in self._kept if kept.at <= latest]
         return [*earlier[-(self._length - 1) :], frame]
 
-    def clear(self) -> None:
-        """Begin anew: what was seen so far is not the same scene as what follows."""
+    def clear(self, now: float) -> None:
+        """Begin anew: what was taken until `now` is not the same scene as what follows."""
         with self._lock:
             self._kept, self._due = [], -math.inf
-            self._cleared = self._latest
+            self._cleared = now
 
 
 # -- files
@@ -5579,7 +5576,9 @@ class Watch:
         if trouble is not None:
             self._announce(trouble)
         if not self._sight.readable:
-            self._history.clear()  # What was before the dark is not one scene with what follows.
+            self._history.clear(
+                frame.taken
+            )  # What was before the dark is not one scene with what follows.
         wanted = self._gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
         if self._away:  # That the engine is back is news, whatever is in view.
             wanted = time.monotonic() >= self._next_try

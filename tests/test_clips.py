@@ -365,7 +365,7 @@ def test_what_was_before_a_clearing_is_in_no_clip() -> None:
     buffer = filled(4, until=9.0)
     before = frame_at(9.5)
     time.sleep(0.01)
-    buffer.clear()
+    buffer.clear(time.monotonic())
     assert buffer.clip_to(before) == [before]
     buffer.see(before)  # late: it was taken before
     assert [frame.at for frame in buffer.clip_to(frame_at(12))] == [12]
