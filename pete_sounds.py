@@ -2883,10 +2883,10 @@ class Phrases:
         self._captions: list[list[int]] = []  # newest first
 
     @contextlib.contextmanager
-    def remembered(self, said: list[int]) -> Iterator[None]:
+    def remembered(self, said: list[int]) -> Iterator[list[int]]:
         """Around the making of a caption: keep what `said` holds in the end."""
         try:
-            yield
+            yield said
         finally:
             self._captions = [said, *(c for c in self._captions if c != said)][: self.KEPT]
 

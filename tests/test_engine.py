@@ -22,8 +22,10 @@ from pete_sounds import (
     CpuEngine,
     Engine,
     Frame,
+    LanguageModel,
     MlxEngine,
     PeteError,
+    Phrases,
     SmolVlmInputs,
     TorchEngine,
     UsageError,
@@ -211,6 +213,46 @@ def test_the_language_model_reads_the_newer_layout_of_the_rotary_base(
     image = noise_frames(1)[0]
     newer = CpuEngine(folder, TOKENS, torch.float32).first_logits(clip_of(image), DEFAULT_PROMPT)
     assert torch.equal(newer, in_float32.first_logits(clip_of(image), DEFAULT_PROMPT))
+
+
+# ------------------------------------------------------------------------------- guessed tokens
+
+
+def test_guesses_change_no_token_and_save_steps(
+    tiny: Path, scenes: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    step = LanguageModel.__call__
+
+    def counted(self: LanguageModel, x: Any) -> Any:
+        steps.append(len(x))
+        return step(self, x)
+
+    monkeypatch.setattr(LanguageModel, "__call__", counted)
+    some = [clip_of(image) for image, _ in scenes[:20]]
+    engine = CpuEngine(tiny, TOKENS, torch.float32)
+    with monkeypatch.context() as never:
+        never.setattr(Phrases, "guess", lambda self, said: [])
+        alone = [list(engine._tokens(clip, DEFAULT_PROMPT)) for clip in some]
+        needed = len(steps)
+        steps.clear()
+        never.setattr(Phrases, "guess", lambda self, said: [5] * self.GUESSES)
+        assert [list(engine._tokens(clip, DEFAULT_PROMPT)) for clip in some] == alone
+        assert len(steps) == needed  # all of them wrong, so nothing is saved
+    steps.clear()
+    assert [list(engine._tokens(clip, DEFAULT_PROMPT)) for clip in some] == alone
+    assert len(steps) < needed / 2
+
+
+def test_a_guess_is_what_followed_the_same_words_last() -> None:
+    phrases = Phrases()
+    for said in ([1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 9, 4, 5], [7, 2, 3]):
+        with phrases.remembered([]) as kept:
+            kept.extend(said)
+    assert phrases.guess([2, 3]) == [4, 5, 6, 7, 8]
+    assert phrases.guess([1, 2]) == [9, 4, 5, 5, 5]  # the newer one; filled up to as many
+    assert phrases.guess([66]) == [66] * 5
+    assert phrases.guess([66, 7, 2]) == [3, 3, 3, 3, 3]
 
 
 # ---------------------------------------------------------------------------------- every engine

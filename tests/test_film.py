@@ -384,7 +384,7 @@ def test_a_full_disk_and_a_deleted_folder_are_told_once(
     assert told == [
         "full.vtt: No space left on device; the narration goes on without it",
         "out.vtt: No such file or directory; the narration goes on without it",
-        "out.wav: No such file or directory; the narration goes on without it",
+        "out.wav was moved or deleted; the narration goes on",
     ]
 
 
