@@ -243,7 +243,7 @@ def transformers_processor(folder: Path) -> Any:
     settings = json.loads((folder / "processor_config.json").read_text("utf-8"))
     return SmolVLMProcessor(
         SmolVLMImageProcessorPil.from_pretrained(folder), AutoTokenizer.from_pretrained(folder),
-        SmolVLMVideoProcessor(), settings["image_seq_len"], template,
+        SmolVLMVideoProcessor.from_pretrained(folder), settings["image_seq_len"], template,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from drawn_scenes import (
     random_journey,
     spoil,
 )
+from made_models import transformers_processor
 
 from pete_sounds import (
     CLIP_PROMPT,
@@ -85,9 +86,7 @@ Clips = list[tuple[list[np.ndarray], str]]
 @pytest.fixture(scope="module")
 def processor(tiny: Path) -> Any:
     """transformers' own processor."""
-    from transformers import AutoProcessor
-
-    return AutoProcessor.from_pretrained(tiny)
+    return transformers_processor(tiny)
 
 
 def as_transformers_asks(

@@ -15,6 +15,7 @@ import pytest
 import torch  # both before mlx-vlm, from which the program would hide them
 import torchvision  # noqa: F401
 from drawn_scenes import random_scene
+from made_models import transformers_processor
 
 import pete_sounds
 from pete_sounds import (
@@ -178,9 +179,8 @@ def test_what_the_model_is_asked_is_what_transformers_own_processor_asks(
     tiny: Path, detail: bool, size: tuple[int, int]
 ) -> None:
     import cv2
-    from transformers import AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(tiny, backend="pil")
+    processor = transformers_processor(tiny)
     processor.image_processor.do_image_splitting = detail
     image = cv2.GaussianBlur(noise_frames(1, size)[0], (0, 0), 5)
     content = [
