@@ -336,6 +336,18 @@ def test_the_last_sentence_ends_with_the_film(
     assert len(placed(tmp_path, [(56.5, 0, "One two."), (59.0, 1, "Six ten.")])) == 1
 
 
+def test_the_wav_of_a_film_goes_on_in_silence_to_its_end(tmp_path: Path) -> None:
+    film: Any = Clock()
+    vtt, wav = VttFile(str(tmp_path / "out.vtt"), None), WavFile(str(tmp_path / "out.wav"))
+    voice = FilmVoice(film, vtt, wav, VoiceSettings(rate=60), speaks=False)
+    voice.say("One two.", 0)
+    film.at, film.ended = 59.9, True
+    voice.wait_until_quiet()
+    voice.close()
+    wav.close()
+    assert seconds_of(tmp_path / "out.wav") == 60.0
+
+
 # ---------------------------------------------------------------------------------------- the files
 
 
