@@ -6091,7 +6091,8 @@ class Ending:
 def run(options: argparse.Namespace, ending: Ending) -> None:
     """Open the source and the voice, load the model, then watch."""
     started = time.monotonic()
-    is_film = options.vtt is not None and source_kind(options.source) is SourceKind.FILE
+    source = find_source(options.source)
+    is_film = options.vtt is not None and source_kind(source) is SourceKind.FILE
     requests = open_requests(ending, plain=is_film)
     choice = choose_engine(options.engine, options.bits)
     if choice.url is not None:
@@ -6113,9 +6114,7 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     if options.save is not None:
         saved.prepare()
     history = ClipBuffer(options.frames)
-    frames: Frames | Film = (
-        Film(options.source) if is_film else Frames(find_source(options.source), history)
-    )
+    frames: Frames | Film = Film(source) if is_film else Frames(source, history)
     with ending.opening() as opened:
         opened.callback(frames.close)
         opened.callback(saved.close)
