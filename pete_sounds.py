@@ -2804,6 +2804,7 @@ class CpuEngine:
         self._inputs = SmolVlmInputs(folder)
         self._vision = VisionTower(Tensors(folder, dtype), config, bits)
         self._language = LanguageModel(Tensors(folder, dtype), config)
+        self.guesses = True  # see _tokens()
         self._phrases = Phrases()
         self._seen: list[tuple[Frame, bool, Any]] = []  # frame, in detail, image features
         precision = str(dtype).removeprefix("torch.")
@@ -2857,7 +2858,7 @@ class CpuEngine:
                     yield token
                     if len(said) == self.max_tokens:
                         return
-                guess = self._phrases.guess(said)
+                guess = self._phrases.guess(said) if self.guesses else []
                 with torch.inference_mode():
                     step = self._language.embed(torch.tensor([said[-1], *guess]))
                     found = self._language(step).argmax(-1).tolist()
@@ -5954,6 +5955,8 @@ def bench(options: argparse.Namespace) -> None:
         "load_s": round(imported + time.monotonic() - started, 2),
     }
     if made_up:
+        if isinstance(engine, CpuEngine):
+            engine.guesses = False  # Random weights repeat themselves as no language does.
         tell(
             f"{model} is not on this machine: random weights of its shape; speed alone is measured"
         )

@@ -232,10 +232,11 @@ def test_guesses_change_no_token_and_save_steps(
     some = [clip_of(image) for image, _ in scenes[:20]]
     engine = CpuEngine(tiny, TOKENS, torch.float32)
     with monkeypatch.context() as never:
-        never.setattr(Phrases, "guess", lambda self, said: [])
+        engine.guesses = False
         alone = [list(engine._tokens(clip, DEFAULT_PROMPT)) for clip in some]
         needed = len(steps)
         steps.clear()
+        engine.guesses = True
         never.setattr(Phrases, "guess", lambda self, said: [5] * self.GUESSES)
         assert [list(engine._tokens(clip, DEFAULT_PROMPT)) for clip in some] == alone
         assert len(steps) == needed  # all of them wrong, so nothing is saved
