@@ -95,6 +95,7 @@ DEFAULT_VOLUME = 1.0
 FRAMES_AT_MOST = 16  # of a clip: 16 seconds, and 16 times the work of one frame
 ENGINES = ("auto", "mlx", "torch")
 BITS = (4, 8, 16)
+FRESH_S = 1.0  # a question is answered from no older frame, where there can be a newer one
 BENCH_TOKENS = 24  # a caption as long as most
 GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
 OPEN_TIMEOUT_S = 10.0  # a camera or stream that shows nothing for so long is not there
@@ -3703,6 +3704,11 @@ class Voice:
                 left += max(0.0, self._began + self._words * self._pace - time.monotonic())
             return max(left, 0.01)
 
+    @property
+    def audible(self) -> bool:
+        """False where nothing is ever heard: --mute with --wav, or speech that was given up."""
+        return self._settings.aloud and not self._gone
+
     def hush(self) -> None:
         """Fall silent at once and drop what waits; another child is ready in half a second."""
         with self._changed:
@@ -3790,7 +3796,8 @@ class Voice:
                 elif (self._speaking or not self._ready) and time.monotonic() > self._deadline:
                     self._replace_child("did not answer in time")
                 for event in events or []:
-                    self._handle(event)
+                    if not self._hushed:  # else the killed child said it
+                        self._handle(event)
                 self._send_next()
                 self._changed.notify_all()
 
@@ -4260,6 +4267,10 @@ class Speaker(Protocol):
     def quiet_in(self) -> float:
         """Seconds until all is said, on the clock of the source."""
 
+    @property
+    def audible(self) -> bool:
+        """False where nothing is ever heard."""
+
     def hush(self) -> None:
         """Fall silent at once, and drop what waits."""
 
@@ -4318,6 +4329,11 @@ class LiveTrack(Keeper):
     def quiet_in(self) -> float:
         """0: the next caption need not wait."""
         return 0.0
+
+    @property
+    def audible(self) -> bool:
+        """Nothing is heard."""
+        return False
 
     def hush(self) -> None:
         """It is silent."""
@@ -4405,6 +4421,11 @@ class FilmVoice(Keeper):
                 if self._whole or not one.follows:
                     free += one.seconds + SILENCE_BETWEEN_S
             return max(0.0, free - self._film.at)
+
+    @property
+    def audible(self) -> bool:
+        """Nothing is heard."""
+        return False
 
     def hush(self) -> None:
         """Nothing is said aloud."""
@@ -5106,6 +5127,7 @@ class TypedLine:
     """
 
     LONGEST = 500  # characters
+    TEND_EVERY_S = 0.25
     # An escape sequence (ECMA-48: CSI, or ESC and a letter), or one character.
     KEY = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?|.", re.DOTALL)
 
@@ -5113,6 +5135,9 @@ class TypedLine:
         self._lock = threading.RLock()
         self._text = ""
         self._terminal: int | None = None  # where to draw
+        self._mode_lock = threading.Lock()  # never held for long, as the end waits for it
+        self._before: list[Any] | None = None  # the terminal's own mode
+        self._given_back = False
 
     def open(self, opened: contextlib.ExitStack, plain: bool = False) -> None:
         """Take over the terminal on stdin, where it can be and is to be, until `opened` is
@@ -5122,22 +5147,35 @@ class TypedLine:
         if plain or os.environ.get("TERM", "dumb") == "dumb":
             return
         try:
-            before = termios.tcgetattr(0)
+            termios.tcgetattr(0)
             self._terminal = os.open(os.ttyname(0), os.O_WRONLY | os.O_NOCTTY)
         except (OSError, termios.error):
             return
-        opened.callback(self._set_mode, before)
+        opened.callback(self.give_back)
         self._take_keys()
-        signal.signal(signal.SIGCONT, lambda *_: self._take_keys())  # after Ctrl-Z and fg
+
+    def give_back(self) -> None:
+        """Put the terminal back as it was, for good; waits for nothing, and twice is no harm."""
+        with self._mode_lock, contextlib.suppress(termios.error):
+            self._given_back = True
+            if self._before is not None and self._is_ours():
+                # NOW: a terminal that Ctrl-S holds would never be drained.
+                termios.tcsetattr(0, termios.TCSANOW, self._before)
 
     def lines(self) -> Iterator[str]:
         """Each line as it is ended by Enter, until the terminal is gone."""
         decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         while True:
+            if not self._is_ours():
+                time.sleep(self.TEND_EVERY_S)
+                continue
+            self._take_keys()
             try:
+                if not select.select([0], [], [], self.TEND_EVERY_S)[0]:
+                    continue
                 keys = os.read(0, 1024)
-            except OSError:  # in the background
-                time.sleep(0.5)
+            except OSError:  # in the background now
+                time.sleep(self.TEND_EVERY_S)
                 continue
             if not keys:
                 return
@@ -5160,8 +5198,7 @@ class TypedLine:
     def _entered(self) -> str:
         with self._lock:
             text, self._text = self._text, ""
-            if self._terminal is not None:
-                os.write(self._terminal, b"\n")
+            self._show("\n")
         return text
 
     def _press(self, key: str) -> None:
@@ -5175,37 +5212,56 @@ class TypedLine:
                 text = re.sub(r"\S*\s*$", "", text)
             elif len(key) == 1 and printable(f".{key}.") != ".." and len(text) < self.LONGEST:
                 text += " " if key == "\t" else key
-            if text != self._text:
+            if self._text and text == self._text + key and self._end_of(text) == text:
+                self._text = text
+                self._show(key)  # Alone, as screen readers read aloud what is drawn.
+            elif text != self._text:
                 self._draw("")
                 self._text = text
                 self._draw(text)
 
+    def _end_of(self, text: str) -> str:
+        """As much of a line's end as one row has room for."""
+        room = 76
+        with contextlib.suppress(OSError):
+            room = max(os.get_terminal_size(self._terminal or 0).columns - 4, 1)
+        for start in range(len(text) - 1, -1, -1):
+            room -= 1 + (unicodedata.east_asian_width(text[start]) in "WF")
+            if room < 0:
+                return text[start + 1 :]
+        return text
+
     def _draw(self, text: str) -> None:
         """Draw the line's end, as much as fits; an empty text takes it away."""
-        if self._terminal is None or not self._text:
-            return
-        with contextlib.suppress(OSError):
-            room = os.get_terminal_size(self._terminal).columns - 4
-            wide = [1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text]
-            while sum(wide) > max(room, 1):
-                text, wide = text[1:], wide[1:]
-            line = f"\r\x1b[K> {text}" if text else "\r\x1b[K"
-            os.write(self._terminal, line.encode(errors="replace"))
+        if self._text and self._is_ours():
+            self._show(f"\r\x1b[K> {self._end_of(text)}" if text else "\r\x1b[K")
+
+    def _show(self, text: str) -> None:
+        if self._terminal is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._terminal, text.encode(errors="replace"))
 
     def _take_keys(self) -> None:
-        with contextlib.suppress(termios.error):
+        """Have each key at once: at the start, and when a shell had the terminal meanwhile."""
+        with self._mode_lock, contextlib.suppress(termios.error):
+            if self._terminal is None or self._given_back or not self._is_ours():
+                return
             mode = termios.tcgetattr(0)
+            if not mode[3] & (termios.ICANON | termios.ECHO):
+                return
+            self._before = list(mode)
             mode[3] &= ~(termios.ICANON | termios.ECHO)
-            self._set_mode(mode)
+            termios.tcsetattr(0, termios.TCSANOW, mode)
+        with self.away():
+            pass  # It is drawn again.
 
     @staticmethod
-    def _set_mode(mode: list[Any]) -> None:
-        """Set the terminal's mode, unless it is another program's just now."""
-        with contextlib.suppress(OSError):
-            if os.tcgetpgrp(0) != os.getpgrp():
-                return
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(0, termios.TCSADRAIN, mode)
+    def _is_ours() -> bool:
+        """False in the background, while the terminal is the shell's or another program's."""
+        try:
+            return os.tcgetpgrp(0) == os.getpgrp()
+        except OSError:  # Nobody else can have it.
+            return True
 
 
 TYPED = TypedLine()
@@ -5219,6 +5275,11 @@ class Request:
     question: str | None = None
     detail: bool = False
 
+    @property
+    def prompt(self) -> str | None:
+        """The question without the brackets that a model's own marks, such as <image>, stand in."""
+        return self.question and re.sub(r"[<>]", " ", self.question)
+
 
 HELP = (
     "Enter: describe now. Any other line: a question about the picture. again: the last caption "
@@ -5227,9 +5288,14 @@ HELP = (
 )
 
 
+def command_of(text: str) -> str:
+    """A typed line as a command is written: "More." is more, and "??" is ?."""
+    return text.casefold().rstrip("?.! ") or text[:1]
+
+
 def request_of(text: str) -> Request:
     """What a typed line asks of the model."""
-    if text.casefold() == "more":
+    if command_of(text) == "more":
         return Request(MORE_PROMPT, detail=True)
     return Request(text or None)
 
@@ -5237,14 +5303,18 @@ def request_of(text: str) -> Request:
 class Requests:
     """Reads what is typed on a terminal, on a thread.
 
-    q and hush work at once, whatever the main thread is doing; all else waits for its turn there.
+    q works at once, whatever the main thread is doing, and each line silences the voice; the rest
+    waits for its turn there, the same line once.
     """
 
     AT_MOST = 8  # that wait
 
     def __init__(self) -> None:
-        self.voice: Speaker | None = None  # once there is one
+        # Both are the narrator's, once there is one. rest: of what is being said, too.
+        self.hush: Callable[[bool], None] = lambda rest: None
+        self.refuse: Callable[[str], None] = tell
         self._waiting: queue.Queue[str] = queue.Queue(self.AT_MOST)
+        self._refused = False
         threading.Thread(target=self._listen, name="keys", daemon=True).start()
 
     def next(self) -> str | None:
@@ -5257,16 +5327,25 @@ class Requests:
     def _listen(self) -> None:
         for line in TYPED.lines():
             text = printable(line)
-            command = text.casefold()
+            command = command_of(text)
             if command == "q":
                 os.kill(os.getpid(), signal.SIGINT)
-            elif command == "hush" and self.voice is not None:
-                self.voice.hush()
-            else:
-                try:
-                    self._waiting.put_nowait(text)
-                except queue.Full:
-                    tell("that is too much at once; it was not heard")
+                continue
+            if command != "speak":
+                self.hush(command in ("hush", "quiet"))
+            self._put(text)
+
+    def _put(self, text: str) -> None:
+        with self._waiting.mutex:
+            if text in self._waiting.queue:  # Enter held down, say
+                return
+        try:
+            self._waiting.put_nowait(text)
+            self._refused = False
+        except queue.Full:
+            if not self._refused:
+                self._refused = True
+                self.refuse("That is too much at once; some of it was left out.")
 
 
 # ---------------------------------------------------------------------------------------- narrator
@@ -5299,10 +5378,11 @@ class Narrator:
         self._last: set[str] = set()  # what the last caption said
         self._spoken_at = 0.0
         self._latest = ""  # the last caption or answer as it was printed
-        self._told: deque[tuple[float, str]] = deque(maxlen=self.RECAP_AT_MOST)  # when, and what
+        self._told: dict[str, tuple[float, str]] = {}  # words: when last, and how; newest last
+        self._begun = self._silenced = False  # Some of the caption is spoken; no more of it is.
         self.count = 0
         self.quiet = False  # text alone
-        self.meanwhile: Callable[[], None] = lambda: None  # called behind each piece of text
+        self.meanwhile: Callable[[], None] = lambda: None  # called with each piece of text
 
     @property
     def busy(self) -> bool:
@@ -5318,7 +5398,6 @@ class Narrator:
 
     def answer(self, clip: Sequence[Frame], request: Request) -> None:
         """Describe what was asked for, aloud even where it was said before; else as narrate()."""
-        self.hush()
         self._last = set()
         if not request.detail:
             self.narrate(clip, request)
@@ -5339,7 +5418,8 @@ class Narrator:
         """Describe a frame, or several as one clip, the newest last. Raises what the engine
         raises; nothing is printed then."""
         started, began = time.monotonic(), self._clock()
-        prompt = (request and request.question) or self._prompt
+        self._begun = self._silenced = False
+        prompt = (request and request.prompt) or self._prompt
         frame = clip[-1]
         times: list[float] = []  # when each piece of text came
         spoken, age = False, 0.0
@@ -5361,7 +5441,8 @@ class Narrator:
             raise RuntimeError("the model had nothing to say")
         self._last = set(said)
         ended = time.monotonic()
-        self.count += request is None
+        usual = request is None or request.question is None
+        self.count += usual
         caption = Caption(
             frame,
             datetime.now().astimezone() - timedelta(seconds=self._clock() - frame.taken),
@@ -5373,7 +5454,8 @@ class Narrator:
             question=None if request is None else request.question,
         )
         self._latest = caption.text
-        self._told.append((ended, caption.text))
+        if usual:
+            self._keep(ended, caption.text)
         for output in self._outputs:
             output.write(caption)
 
@@ -5381,15 +5463,17 @@ class Narrator:
         """Say the last caption once more; False when there is none, or nothing to say it with."""
         return bool(self._latest) and self._say(self._latest)
 
-    def hush(self) -> None:
-        """Fall silent at once."""
+    def hush(self, rest: bool = True) -> None:
+        """Fall silent at once, from any thread, for the rest of the caption or answer in the making
+        as well. Not rest: only if it was begun, as else nobody has heard any of it yet."""
+        self._silenced = self._silenced or rest or self._begun
         if self._voice is not None:
             self._voice.hush()
 
     @property
     def has_voice(self) -> bool:
         """False where there is nothing to speak with."""
-        return self._voice is not None
+        return self._voice is not None and self._voice.audible
 
     @property
     def latest(self) -> str:
@@ -5397,16 +5481,19 @@ class Narrator:
         return self._latest
 
     def recap(self) -> str:
-        """What was said in the last minutes, each with how long ago; what was said several times
-        in a row is told once."""
+        """The captions of the last minutes, each with how long ago it was said last."""
         now = time.monotonic()
-        parts: list[str] = []
-        before = ""
-        for when, text in self._told:
-            if now - when <= self.RECAP_S and text != before:
-                parts.append(f"{ago(now - when)}: {text}")
-            before = text
+        told = list(self._told.values())[-self.RECAP_AT_MOST :]
+        parts = [f"{ago(now - when)}: {text}" for when, text in told if now - when <= self.RECAP_S]
         return " ".join(parts) or "Nothing was said in the last ten minutes."
+
+    def _keep(self, now: float, text: str) -> None:
+        """Remember a caption for recap(), in the place of an earlier one in the same words."""
+        words = words_of(text)
+        self._told.pop(words, None)
+        self._told[words] = now, text
+        if len(self._told) > self.RECAP_AT_MOST:
+            del self._told[next(iter(self._told))]
 
     def _say(self, text: str) -> bool:
         if self._voice is None or self.quiet:
@@ -5415,12 +5502,13 @@ class Narrator:
 
     def _speak(self, text: str, words: str) -> bool:
         """Hand a sentence to the voice, unless it was said just now; False when it was not."""
-        if self._voice is None:
+        if self._voice is None or self._silenced:
             return False
         now = self._clock()
         if words in self._last and now - self._spoken_at < self.REPEAT_AFTER_S:
             return False
         self._spoken_at = now
+        self._begun = True
         return self._say(text)
 
 
@@ -5443,10 +5531,10 @@ def stamped(pieces: Iterable[str], times: list[float]) -> Iterator[str]:
 
 
 def attended(pieces: Iterable[str], meanwhile: Callable[[], None]) -> Iterator[str]:
-    """The same pieces; `meanwhile` is called behind each."""
+    """The same pieces; `meanwhile` is called as each comes, before it is used."""
     for piece in pieces:
-        yield piece
         meanwhile()
+        yield piece
 
 
 class Watch:
@@ -5591,13 +5679,17 @@ class Watch:
         """While a caption is made: keep the preview alive; give way to what was asked."""
         self._tend_preview()
         self._hear()
-        if self._asked and not self._answering:
+        # A picture, or the last frame of a film, has no other turn to be described.
+        if self._asked and not self._answering and not self._frames.ended:
             raise Interrupted
 
     def _hear(self) -> None:
         """Do at once what was typed and needs no model; the rest waits in self._asked."""
-        while self._requests is not None and (text := self._requests.next()) is not None:
-            if not self._obey(text.casefold().rstrip("?.! ") or text):
+        while self._requests is not None and len(self._asked) < Requests.AT_MOST:
+            text = self._requests.next()
+            if text is None:
+                return
+            if not self._obey(command_of(text)) and request_of(text) not in self._asked:
                 self._asked.append(request_of(text))
 
     def _obey(self, command: str) -> bool:
@@ -5606,17 +5698,16 @@ class Watch:
         if command == "?":
             self._announce(HELP)
         elif command in ("what did i miss", "missed"):
-            narrator.hush()
             narrator.announce(narrator.recap())
         elif command in ("again", "quiet", "speak", "hush"):
             if not narrator.has_voice and command != "again":
-                tell("there is no voice to switch; start without --mute to have one")
+                tell("there is no voice to switch: --mute was given, or speech failed")
             elif command == "again":
-                narrator.hush()
                 tell(narrator.latest or "nothing was said yet")
                 narrator.again()
             elif command in ("quiet", "speak"):
-                narrator.hush()
+                if command == "quiet":
+                    narrator.hush()
                 narrator.quiet = command == "quiet"
                 self._announce("The voice is off." if narrator.quiet else "The voice is on.")
         else:
@@ -5628,10 +5719,7 @@ class Watch:
         self._hear()
         while self._asked and not self._paused:
             request = self._asked.popleft()
-            frame = self._frames.newest(timeout=0.5)
-            if frame is not None:
-                self._seen = frame
-                self._wants(frame)
+            self._look()
             if self._seen is None:
                 self._announce("There is no picture just now.")
             elif self._sight.trouble is not None and not self._sight.readable:
@@ -5640,6 +5728,22 @@ class Watch:
                 self._answering = True
                 self._describe(self._seen, request)
                 self._answering = False
+
+    def _look(self) -> None:
+        """Have what is in view now in self._seen: where the frame there is old, the next one is
+        waited for, or the news that the source is lost."""
+        while not self._frames.ended:
+            frame = self._frames.newest(timeout=0.2)
+            for sentence in self._frames.news():
+                self._announce(sentence)
+                self._seen = None
+            self._tend_preview(frame)
+            if frame is not None:
+                self._seen = frame
+                self._history.see(frame)
+                self._wants(frame)
+            if self._seen is None or time.monotonic() - self._seen.taken < FRESH_S:
+                return
 
     def _describe(self, frame: Frame, request: Request | None = None) -> None:
         """Describe a frame once; one of a film again, until the server is back."""
@@ -5662,10 +5766,16 @@ class Watch:
             raise
         except EngineAway as error:
             self._wait_for_engine(error)
+            if request is not None:
+                self._announce(f"That can't be answered: the server {error.trouble}.")
         except Exception as error:
-            self._faults += 1
             if self._debug:
                 traceback.print_exc()
+            if request is not None and request.question is not None:
+                # The question may be at fault; that the engine is, captions will show.
+                self._announce(f"That can't be answered: {reason_of(error)}")
+                return
+            self._faults += 1
             if self._faults >= FAULTS_IN_A_ROW or self._frames.ended:
                 raise EngineError(
                     f"the engine failed on {self._faults} frames in a row; the last time: "
@@ -6081,7 +6191,9 @@ class Ending:
             yield self._opened
 
     def close(self) -> None:
-        """Close everything, once; who comes second waits for the first."""
+        """Close everything, once; who comes second waits for the first. Whatever hangs then, the
+        terminal is one again."""
+        TYPED.give_back()
         with self._lock:
             self._opened.close()
 
@@ -6122,8 +6234,6 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         opened.callback(frames.close)
         opened.callback(saved.close)
         voice = open_voice(options, frames, opened)
-    if requests is not None:
-        requests.voice = voice
     packages.join()
     engine: Engine
     if choice.url is not None:
@@ -6152,6 +6262,8 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
         frames.on_frame = progress.show
         with ending.opening() as opened:
             opened.callback(progress.close)
+    if requests is not None:
+        requests.hush, requests.refuse = narrator.hush, narrator.announce
     watch = Watch(
         frames, narrator, options.always, options.limit, options.debug,
         preview, saved, None if is_film else requests, history,

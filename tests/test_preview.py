@@ -313,11 +313,11 @@ def test_keys_are_answered_between_the_pieces_of_a_caption(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     preview = Shown()
-    preview.keys_at = {4: "q"}  # 1: the frame; 2: before the engine; 3, 4: behind two pieces
+    preview.keys_at = {4: "q"}  # 1: the frame; 2: before the engine; 3, 4: with two pieces
     loop, voice = watch(preview, RED, RED)
     with pytest.raises(Ended):
         loop.run()
-    assert voice.said == ["A thing."]
+    assert voice.said == []  # What was just asked to end says nothing more.
     assert capsys.readouterr().out == ""
 
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyte
 import pytest
-from conftest import MjpegCamera, Program, wait_until
+from conftest import MjpegCamera, Program, SoundCard, children, left_over, wait_until
 from drawn_scenes import Scene, Shape, draw
 
 import pete_sounds
-from pete_sounds import Captions, Frame, Narrator, Request, Voice, VoiceSettings, Watch
+from pete_sounds import Captions, Frame, Narrator, Request, Voice, VoiceSettings, Watch, request_of
 
 COLUMNS, ROWS = 80, 40
 
@@ -33,6 +36,7 @@ def picture(colour: str, place: tuple[float, float]) -> np.ndarray:
     return draw(Scene(Shape("circle", colour, *place, radius=0.2)))
 
 
+FRAME = Frame(np.zeros((2, 2, 3), np.uint8), 0.0, 0.0)
 LEFT, RIGHT = picture("red", (0.18, 0.5)), picture("blue", (0.82, 0.5))
 
 
@@ -47,6 +51,7 @@ class Terminal:
         self._screen = pyte.HistoryScreen(COLUMNS, ROWS, history=1000)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
+        self.drawn = b""  # the very bytes
         program.environment["TERM"] = "xterm"
         places = {"stdin": theirs, "stdout": theirs, "stderr": theirs, **streams}
         self.process = subprocess.Popen(
@@ -63,6 +68,7 @@ class Terminal:
             except OSError:
                 return
             with self._lock:
+                self.drawn += shown
                 self._stream.feed(shown)
 
     def rows(self) -> list[str]:
@@ -79,7 +85,7 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
-    def wait_for(self, what: str | Callable[[list[str]], Any], timeout: float = 20) -> None:
+    def wait_for(self, what: str | Callable[[list[str]], Any], timeout: float = 60) -> None:
         def found() -> Any:
             return what in self.text() if isinstance(what, str) else what(self.rows())
 
@@ -159,6 +165,7 @@ def test_a_line_can_be_mended_and_never_takes_two_rows(terminal: Terminal) -> No
     ):
         terminal.type(keys)
         terminal.wait_for(endswith([shown]))
+    assert terminal.drawn.count(b"\x1b[K> ") < 15  # not once a key: a screen reader reads it all
     before = len(terminal.rows())
     terminal.type(" 0123456789" * 12)
     terminal.wait_for(lambda rows: rows[-1].endswith("0123456789 0123456789"))
@@ -182,6 +189,82 @@ def test_the_terminal_is_as_it_was_whatever_ends_the_program(
         terminal.process.send_signal(number)
     assert terminal.process.wait(3) == 0
     assert terminal.mode() == terminal.settings
+
+
+def test_the_terminal_is_as_it_was_though_all_else_hangs(program: Program) -> None:
+    """Where even what opens things keeps the lock, and the end has to do without."""
+    code = program.here / "code.py"
+    code.write_text(
+        "import sys, time, pete_sounds as p\n"
+        "p.open_voice = lambda *_: (print('hangs', flush=True), time.sleep(60))\n"
+        "p.main(['--demo', '--mute'])\n"
+    )
+    program.environment["PYTHONPATH"] = str(pete_sounds.PROJECT)
+    program.script = code
+    terminal = Terminal(program)
+    try:
+        terminal.wait_for("hangs")
+        assert terminal.mode() != terminal.settings
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.process.wait(4) == 0
+        assert terminal.mode() == terminal.settings
+    finally:
+        terminal.close()
+
+
+def test_in_the_background_the_terminal_is_left_to_the_shell(
+    program: Program, watched: MjpegCamera
+) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs a shell with job control: bash")
+    line = shlex.join(
+        program.command("--source", watched.url, "--model", pete_sounds.DEMO, "--mute")
+    )
+    program.python, program.script = bash, Path("--norc")
+    terminal = Terminal(program, "-i")
+    try:
+        terminal.type(f"PS1='$ '; {line}\r")
+        terminal.wait_for(lambda rows: "A red circle on the left." in rows)
+        terminal.type("half")
+        terminal.wait_for(endswith(["> half"]))
+        terminal.type("\x1a")  # Ctrl-Z
+        terminal.wait_for("Stopped")
+        terminal.type("bg\r")
+        watched.show(RIGHT)
+        terminal.wait_for("A blue circle on the right.")
+        time.sleep(0.3)
+        assert count("> half")(terminal.rows()) == 1  # no more of it between the shell's lines
+        terminal.type("fg\r")
+        terminal.wait_for(endswith(["> half"]))
+        assert not terminal.mode()[3] & termios.ECHO
+        terminal.type("\x03")
+        terminal.wait_for(lambda rows: rows[-1].startswith("$"))
+    finally:
+        terminal.close()
+
+
+def test_hush_typed_silences_the_voice_at_once(
+    program: Program, watched: MjpegCamera, speech: None, stuck_sound_card: SoundCard
+) -> None:
+    program.environment.update(stuck_sound_card.environment)
+    terminal = Terminal(program, "--source", watched.url, "--model", str(pete_sounds.DEMO))
+    try:
+        terminal.wait_for("A red circle on the left.")
+        groups = children(terminal.process.pid)
+        assert wait_until(lambda: any("-1.wav" in run for run in left_over(groups)), 20)
+        terminal.type("Hush.\r")
+        assert wait_until(lambda: not left_over(groups), 1)
+        terminal.type("again\r")  # and it speaks again, when it is asked to
+        assert wait_until(lambda: any("-1.wav" in run for run in playing(terminal)), 10)
+        assert "started again" not in terminal.text()
+    finally:
+        terminal.close()
+
+
+def playing(terminal: Terminal) -> list[str]:
+    """The command lines of the voice and what plays it."""
+    return left_over(children(terminal.process.pid))
 
 
 def test_captions_go_to_a_pipe_untouched_while_one_types(
@@ -234,6 +317,8 @@ class Typed:
 class Log:
     """Stand-in for a voice: writes down what it is asked for."""
 
+    audible = True
+
     def __init__(self) -> None:
         self.said: list[str] = []
 
@@ -285,32 +370,51 @@ class Frames:
         return [self.untold[self.left]] if self.left in self.untold else []
 
 
-def watch(frames: Frames, *lines: str, later: list[str] | None = None) -> list[str]:
-    """What is said while these lines wait, and these come while the engine speaks."""
-    typed, log = Typed(*lines), Log()
-    engine: Any = Engine(typed, later or [])
-    voice: Any = log
+def watch(
+    frames: Frames,
+    *lines: str,
+    later: list[str] | None = None,
+    after_first: list[str] | None = None,
+    engine: type[Engine] = Engine,
+    log: list[str] | None = None,
+) -> list[str]:
+    """What is said while these lines wait, these come while the engine speaks, and these behind the
+    first caption."""
+    typed, log_of_voice = Typed(*lines), Log()
+    log_of_voice.said = [] if log is None else log
+    model: Any = engine(typed, later or [])
+    voice: Any = log_of_voice
     source: Any = frames
     requests: Any = typed
-    narrator = Narrator(engine, voice, [Captions(False)], "Usual")
+
+    class Then:
+        def write(self, caption: pete_sounds.Caption) -> None:
+            typed.lines += after_first or []
+            (after_first or []).clear()
+
+    narrator = Narrator(model, voice, [Captions(False), Then()], "Usual")
     Watch(source, narrator, True, None, False, requests=requests).run()
-    return log.said
+    return log_of_voice.said
 
 
 def test_questions_are_answered_in_turn_from_what_is_in_view() -> None:
     said = watch(Frames(6, 100), "Who", "Where")
-    assert said[:4] == ["(hush)", "Who False 10.", "(hush)", "Where False 10."]
+    assert said[:3] == ["Who False 10.", "Where False 10.", "Usual False 10."]
 
 
 def test_a_question_interrupts_the_caption_in_the_making_but_no_answer() -> None:
     said = watch(Frames(4, 100), later=["Who", "Where"])
-    assert said[:4] == ["(hush)", "Who False 10.", "(hush)", "Where False 10."]
+    assert said[:2] == ["Who False 10.", "Where False 10."]
+
+
+def test_the_only_frame_is_described_whatever_is_asked_meanwhile() -> None:
+    assert watch(Frames(1, 100), later=["Who"]) == ["Usual False 10.", "Who False 10."]
 
 
 def test_more_looks_closely_once() -> None:
     said = watch(Frames(5, 100), "more")
     more = [pete_sounds.MORE_PROMPT, f"True {pete_sounds.MORE_TOKENS}."]
-    assert said[:5] == ["(hush)", "Looking closely.", *more, "Usual False 10."]
+    assert said[:4] == ["Looking closely.", *more, "Usual False 10."]
 
 
 def test_in_the_dark_no_answer_is_made_up() -> None:
@@ -326,12 +430,12 @@ def test_without_a_picture_that_is_said() -> None:
 
 def test_quiet_goes_on_in_text_and_speak_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
     said = watch(Frames(6, 100), "quiet")
-    assert said == ["(hush)"]
+    assert said == ["(hush)"]  # and not a word
     out = capsys.readouterr()
     assert out.out.count("Usual") > 3
     assert "The voice is off." in out.err
-    said = watch(Frames(6, 100), "quiet", "speak")
-    assert said[:3] == ["(hush)", "(hush)", "The voice is on."]
+    said = watch(Frames(6, 100), "quiet", "Speak!", "quiet.", "SPEAK")
+    assert said[:4] == ["(hush)", "The voice is on.", "(hush)", "The voice is on."]
 
 
 def test_a_recap_folds_repeats_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,11 +451,129 @@ def test_a_recap_folds_repeats_and_forgets(monkeypatch: pytest.MonkeyPatch) -> N
     assert narrator.recap() == "2 minutes ago: A cat. 31 seconds ago: A dog."
 
 
-def test_an_answer_does_not_count_as_a_caption() -> None:
+def test_what_is_said_again_and_again_leaves_room_for_the_rest_in_a_recap() -> None:
+    texts = ["A dog.", *["A cat.", "A hen."] * 30, "Nobody."]
+    engine: Any = type("E", (), {"describe": lambda *_: iter([texts.pop(0)])})()
+    narrator = Narrator(engine, None, [], "Usual")
+    while len(texts) > 1:
+        narrator.narrate([FRAME])
+    narrator.answer([FRAME], Request("Who"))
+    told = [part.strip() for part in narrator.recap().split("0 seconds ago:")]
+    assert told == ["", "A dog.", "A cat.", "A hen."]
+
+
+def test_an_answer_does_not_count_as_a_caption_but_what_enter_asks_for_does() -> None:
     engine: Any = Engine(Typed(), [])
     narrator = Narrator(engine, None, [], "Usual")
-    narrator.answer([Frame(np.zeros((2, 2, 3), np.uint8), 0.0, 0.0)], Request("Who"))
+    narrator.answer([FRAME], Request("Who"))
     assert narrator.count == 0
+    narrator.answer([FRAME], Request())
+    assert narrator.count == 1
+
+
+@pytest.mark.parametrize("line", ["more", "More.", "MORE?", "more!"])
+def test_a_command_is_one_in_any_letters_and_with_a_mark_behind(line: str) -> None:
+    assert request_of(line) == Request(pete_sounds.MORE_PROMPT, detail=True)
+
+
+def test_what_looks_like_a_models_own_mark_is_no_mark() -> None:
+    said = watch(Frames(3, 100), "Is <image> there")
+    assert said[0] == "Is image there False 10."
+
+
+def test_questions_that_fail_do_not_end_it(capsys: pytest.CaptureFixture[str]) -> None:
+    class Fails(Engine):
+        def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+            if prompt != "Usual":
+                raise ValueError("too hard")
+            yield from super().describe(clip, prompt)
+
+    said = watch(Frames(9, 100), *"1234", engine=Fails)
+    assert said[:4] == ["That can't be answered: ValueError: too hard"] * 4
+    assert said[4] == "Usual False 10."
+
+
+def test_while_the_server_is_away_a_question_is_not_met_with_silence() -> None:
+    class Away(Engine):
+        def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+            raise pete_sounds.EngineAway("does not answer", "it is down")
+
+    log: list[str] = []
+    with pytest.raises(pete_sounds.EngineError):
+        watch(Frames(9, 100), "Who", "Where", engine=Away, log=log)
+    assert log.count("That can't be answered: the server does not answer.") == 2
+
+
+def test_an_old_picture_is_not_answered_from_while_a_new_one_may_come() -> None:
+    class Slow(Frames):
+        def newest(self, timeout: float) -> Frame | None:
+            frame = super().newest(timeout)
+            assert frame is not None
+            if self.left == 8:
+                return Frame(frame.image, time.monotonic() - 3.0, 1.0)
+            return Frame(frame.image, time.monotonic(), 2.0) if self.left < 5 else None
+
+    ages: list[float] = []
+
+    class Notes(Engine):
+        def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+            ages.append(time.monotonic() - clip[-1].taken)
+            yield "A cat."
+
+    watch(Slow(9, 100), later=[], engine=Notes, after_first=["Who"])
+    assert ages[0] > 2.9  # the caption
+    assert ages[1] < 1.0
+
+
+def hushed_at(second: bool, rest: bool) -> list[str]:
+    """What is spoken of three sentences, where a hush comes behind the first or the second."""
+    log = Log()
+
+    def describe(*_: Any) -> Iterator[str]:
+        for number, sentence in enumerate(["One. ", "Two. ", "Three. ", "Four."]):
+            yield sentence
+            if number == second:
+                narrator.hush(rest)
+
+    voice: Any = log
+    engine: Any = type("E", (), {"describe": describe})()
+    narrator = Narrator(engine, voice, [], "Usual")
+    narrator.narrate([FRAME])
+    log.said.append("next:")
+    narrator.narrate([FRAME])
+    return log.said
+
+
+def test_hush_silences_the_rest_of_what_is_being_made_too() -> None:
+    for rest in (True, False):
+        said = hushed_at(second=True, rest=rest)
+        assert said[: said.index("next:")] == ["One.", "(hush)"]
+    said = hushed_at(second=False, rest=True)
+    assert said[: said.index("next:")] == ["(hush)"]
+    # A question typed behind another: nobody has heard of the first one's answer yet.
+    said = hushed_at(second=False, rest=False)
+    assert said[: said.index("next:")] == ["(hush)", "One.", "Two.", "Three.", "Four."]
+
+
+# -- too much at once
+
+
+def test_what_is_typed_in_one_go_is_bounded_and_refused_once(terminal: Terminal) -> None:
+    before = terminal.rows().count("A red circle on the left.")
+    terminal.type("\r" * 60)
+    terminal.type("hush\r")
+    terminal.wait_for("there is no voice to switch")
+    time.sleep(1)
+    assert 1 <= terminal.rows().count("A red circle on the left.") - before <= 4
+    terminal.type("".join(f"question {number}\r" for number in range(60)))
+    terminal.wait_for("pete_sounds: That is too much at once; some of it was left out.")
+    answers = 2 * pete_sounds.Requests.AT_MOST + 2
+    terminal.wait_for(lambda rows: rows[-1] == "A red circle on the left.")
+    time.sleep(1)
+    assert terminal.rows().count("A red circle on the left.") - before <= 4 + answers
+    assert count("That is too much")(terminal.rows()) < 8
+    terminal.type("q\r")
+    assert terminal.process.wait(3) == 0
 
 
 # -- the voice
