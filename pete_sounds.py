@@ -408,7 +408,7 @@ def why_not_written(path: str) -> str | None:
         if new:
             os.unlink(path)
     except (OSError, ValueError) as error:  # ValueError: a zero byte
-        return getattr(error, "strerror", None) or str(error)
+        return cause_of(error)
     return None
 
 
@@ -491,10 +491,9 @@ def find_source(source: str) -> str:
     found = [camera for camera in cameras if camera.name.casefold() == wanted]
     found = found or [camera for camera in cameras if wanted in camera.name.casefold()]
     if not found:
-        reason = getattr(no_file, "strerror", None) or no_file
         raise SourceError(
-            f"{source} can't be opened: {reason}, and no camera has that name; --list-cameras "
-            "shows those that are there"
+            f"{source} can't be opened: {cause_of(no_file)}, and no camera has that name; "
+            "--list-cameras shows those that are there"
         ) from no_file
     if len(found) > 1:
         several = ", ".join(f"{camera.number} ({camera.name})" for camera in found)
@@ -3533,8 +3532,7 @@ class WavFile(Keeper):
         try:
             self._file = open(path, "wb")  # noqa: SIM115 - closed in close()
         except (OSError, ValueError) as error:  # ValueError: a zero byte
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--wav {path} can't be written: {reason}") from error
+            raise UsageError(f"--wav {path} can't be written: {cause_of(error)}") from error
         self._path = path
         self._whole = 0  # bytes that hold whole sentences
         self._wav = wave.open(self._file)  # noqa: SIM115
@@ -5576,21 +5574,27 @@ class Watch:
         closed, and EngineError when the engine fails again and again."""
         while not self._ended():
             frame = self._newest()
-            for sentence in self._frames.news():
-                self._announce(sentence)
-                self._seen = None
-            if not stdout_is_read():
-                raise Ended
-            self._tend_preview(frame)
-            if frame is not None:
-                self._seen = frame
-                self._history.see(frame)
-                if self._wants(frame):
-                    self._describe(frame)
+            if self._take_in(frame) and frame is not None:
+                self._describe(frame)
             self._heed()
         if self._away:
             raise EngineError("the server did not come back before the source ended")
         self._linger()
+
+    def _take_in(self, frame: Frame | None) -> bool:
+        """Tell the news of the source and look at its newest frame, if there is one; True when
+        that is worth a caption now. Raises Ended."""
+        for sentence in self._frames.news():
+            self._announce(sentence)
+            self._seen = None
+        if not stdout_is_read():
+            raise Ended
+        self._tend_preview(frame)
+        if frame is None:
+            return False
+        self._seen = frame
+        self._history.see(frame)
+        return self._wants(frame)
 
     @property
     def _paused(self) -> bool:
@@ -5733,15 +5737,7 @@ class Watch:
         """Have what is in view now in self._seen: where the frame there is old, the next one is
         waited for, or the news that the source is lost."""
         while not self._frames.ended:
-            frame = self._frames.newest(timeout=0.2)
-            for sentence in self._frames.news():
-                self._announce(sentence)
-                self._seen = None
-            self._tend_preview(frame)
-            if frame is not None:
-                self._seen = frame
-                self._history.see(frame)
-                self._wants(frame)
+            self._take_in(self._frames.newest(timeout=0.2))
             if self._seen is None or time.monotonic() - self._seen.taken < FRESH_S:
                 return
 
@@ -6255,9 +6251,9 @@ def run(options: argparse.Namespace, ending: Ending) -> None:
     preview = open_preview(options, engine.label, voice)
     if preview is not None:
         outputs.append(preview)
-    narrator = Narrator(engine, voice, outputs, options.prompt)
+    clock = (lambda: frames.at) if is_film else time.monotonic
+    narrator = Narrator(engine, voice, outputs, options.prompt, clock)
     if isinstance(frames, Film):
-        narrator = Narrator(engine, voice, outputs, options.prompt, clock=lambda: frames.at)
         progress = Progress(frames.length)
         frames.on_frame = progress.show
         with ending.opening() as opened:
