@@ -2586,6 +2586,7 @@ class MlxEngine:
         if not mx.metal.is_available():
             self.label = "mlx on the CPU, float32"
             to_float32(self._model)
+            use_numpy_for_exponentials()
 
     def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """See Engine."""
@@ -2649,6 +2650,60 @@ def to_float32(model: Any) -> None:
     mx.eval(model.parameters())
 
 
+@functools.cache
+def use_numpy_for_exponentials() -> None:
+    """Let numpy do for mlx what takes an exp or tanh of much: attention without a mask, and GELU.
+
+    On a CPU mlx 0.32.4 takes them one after the other, 20 ns each, and x**3 by pow(): 0.2 s for
+    the attention of one layer of SmolVLM2's vision tower, 0.1 s for its GELU.
+    """
+    import mlx.core as mx
+    import mlx.nn.layers.activations as activations
+
+    attention_of_mlx = mx.fast.scaled_dot_product_attention
+
+    def attention(q: Any, k: Any, v: Any, *, scale: float, mask: Any = None, **others: Any) -> Any:
+        if mask is None and q.shape == k.shape and q.dtype == mx.float32:
+            return mx.array(numpy_attention(q, k, v, scale))
+        return attention_of_mlx(q, k, v, scale=scale, mask=mask, **others)
+
+    mx.fast.scaled_dot_product_attention = attention
+    activations.gelu_approx = lambda x: mx.array(numpy_gelu(x))
+
+
+def numpy_attention(q: Any, k: Any, v: Any, scale: float) -> np.ndarray:
+    """Softmax attention. q, k, v: shape (batch, heads, patches, head width), float32, like what
+    is returned."""
+    import numpy as np
+
+    q, k, v = (np.array(array, copy=False) for array in (q, k, v))
+    mixed = np.empty_like(q)
+    for head in np.ndindex(q.shape[:2]):
+        scores = q[head] @ (k[head].T * np.float32(scale))
+        scores -= scores.max(-1, keepdims=True)
+        np.exp(scores, out=scores)
+        np.matmul(scores, v[head], out=mixed[head])
+        mixed[head] /= scores.sum(-1, keepdims=True)
+    return mixed
+
+
+def numpy_gelu(x: Any) -> np.ndarray:
+    """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))), in place for the most part."""
+    import numpy as np
+
+    values = np.array(x, copy=False)
+    y = values * values
+    y *= 0.044715
+    y += 1
+    y *= values
+    y *= math.sqrt(2 / math.pi)
+    np.tanh(y, out=y)
+    y += 1
+    y *= values
+    y *= 0.5
+    return y
+
+
 def peak_process_memory() -> int:
     """Bytes of memory that this process had at most."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -2661,7 +2716,6 @@ def peak_process_memory() -> int:
 def import_torch() -> Any:
     """Import torch, which takes seconds."""
     prepare_hub(offline=True)
-    keep_freed_memory()
     import torch
 
     return torch
@@ -2677,6 +2731,12 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 1 << 30)
         mallopt(-1, (1 << 31) - 1)
+
+
+def give_freed_memory_back() -> None:
+    """The opposite: until the weights are packed, whatever they were packed from goes at once."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(-3, 1 << 20)
 
 
 def torch_device() -> str:
@@ -2797,6 +2857,7 @@ class CpuEngine:
 
     def __init__(self, folder: Path, max_tokens: int, dtype: Any, bits: int = 16) -> None:
         self._torch = import_torch()
+        give_freed_memory_back()
         config = read_config(folder)
         self.detail = False
         self.max_tokens = max_tokens
@@ -2807,6 +2868,7 @@ class CpuEngine:
         self.guesses = True  # see _tokens()
         self._phrases = Phrases()
         self._seen: list[tuple[Frame, bool, Any]] = []  # frame, in detail, image features
+        keep_freed_memory()
         precision = str(dtype).removeprefix("torch.")
         self.label = f"torch on the CPU, {precision}" + (", vision int8" if bits == 8 else "")
 
@@ -2844,8 +2906,8 @@ class CpuEngine:
         return self._torch.cat([self._vision(tile) for tile in pixels])
 
     def _tokens(self, clip: Sequence[Frame], prompt: str) -> Iterator[int]:
-        """Greedy decoding, with guesses: a step that checks some tokens more costs what a step for
-        one costs, as both read all the weights once (arXiv:2304.04487)."""
+        """Greedy decoding, with guesses: a step that checks some tokens more costs little more than
+        a step for one, as both read all the weights once (arXiv:2304.04487)."""
         torch = self._torch
         said: list[int] = []
         sure = self.first_logits(clip, prompt).argmax(-1).tolist()
@@ -2876,9 +2938,10 @@ class Phrases:
     A wrong guess costs nothing and changes nothing: the model checks each token.
     """
 
-    GUESSES = 5  # tokens; always as many, so that the sums of a step are always the same ones
     KEPT = 32  # captions
+    START = -1  # no token: it stands before the first one
     ALIKE = 3  # tokens at most that are compared
+    GUESSES = 2 * ALIKE - 1  # tokens at most that are guessed
 
     def __init__(self) -> None:
         self._captions: list[list[int]] = []  # newest first
@@ -2889,17 +2952,20 @@ class Phrases:
         try:
             yield said
         finally:
-            self._captions = [said, *(c for c in self._captions if c != said)][: self.KEPT]
+            caption = [self.START, *said]
+            others = [other for other in self._captions if other != caption]
+            self._captions = [caption, *others][: self.KEPT]
 
     def guess(self, said: list[int]) -> list[int]:
-        """The tokens that followed the last time the same ones were said."""
+        """The tokens that followed the last time the same ones were said: the more of them were
+        the same, the farther."""
+        said = [self.START, *said]
         for alike in range(min(self.ALIKE, len(said)), 0, -1):
             for caption in self._captions:
                 for end in range(alike, len(caption)):
                     if caption[end - alike : end] == said[-alike:]:
-                        guess = caption[end : end + self.GUESSES]
-                        return guess + guess[-1:] * (self.GUESSES - len(guess))
-        return said[-1:] * self.GUESSES
+                        return caption[end : end + 2 * alike - 1]
+        return []
 
 
 class Tensors:
@@ -2909,18 +2975,33 @@ class Tensors:
     def __init__(self, folder: Path, dtype: Any) -> None:
         from safetensors import safe_open
 
+        self._open = safe_open
         self._dtype = dtype
-        self._files: dict[str, Any] = {}
+        self._files: dict[str, Path] = {}
         for file in sorted(folder.glob("*.safetensors")):
-            opened = safe_open(file, "pt")
-            self._files.update(dict.fromkeys(opened.keys(), opened))
+            with safe_open(file, "pt") as opened:
+                self._files.update(dict.fromkeys(opened.keys(), file))
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
     def __getitem__(self, name: str) -> Any:
-        # A copy, so that the file is let go of once everything is read.
-        return self._files[name].get_tensor(name).to(self._dtype, copy=True)
+        # What was read of a file counts as memory until it is closed: hence the copy.
+        with self._open(self._files[name], "pt") as opened:
+            return opened.get_tensor(name).to(self._dtype, copy=True)
+
+    def left_in_file(self, name: str) -> Any:
+        """One of which few rows are needed: each is read when it is used."""
+        with self._open(self._files[name], "pt") as opened:
+            return opened.get_tensor(name)
+
+
+def made_side_by_side(make: Callable[[int], Any], count: int) -> list[Any]:
+    """make(0), make(1) and so on by several threads: packing a weight keeps but one core busy."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(make, range(count)))
 
 
 class CpuLinear:
@@ -2937,6 +3018,7 @@ class CpuLinear:
 
         self._torch = torch
         self._bias, self._activation = bias, activation
+        self._dtype = weight.dtype
         self._weight = weight.contiguous()
         self._packed = weight.dtype is self._torch.bfloat16
         if self._packed:
@@ -2944,6 +3026,7 @@ class CpuLinear:
 
     def __call__(self, x: Any) -> Any:
         functional = self._torch.nn.functional
+        x = x.to(self._dtype)
         if self._packed:
             how = "tanh" if self._activation == "gelu" else ""
             return self._torch.ops.mkldnn._linear_pointwise(
@@ -2995,12 +3078,15 @@ class VisionTower:
             for layer in (f"encoder.layers.{n}" for n in range(vision["num_hidden_layers"]))
         ]
         self._last_norm = pair("post_layernorm")
+        shape = (2, self.HEADS_AT_ONCE, self._side**2, self._side**2)
+        self._kept = torch.empty(shape, dtype=self._positions.dtype)  # for _attention()
         features = (self._side // self._shuffle) ** 2
         projection = weights["model.connector.modality_projection.proj.weight"]
         self._connector = CpuLinear(projection, rows=features)
 
     def __call__(self, tile: Any) -> Any:
-        """tile: shape (3, side, side), RGB, normalised. Returns (image tokens, text width)."""
+        """tile: shape (3, side, side), RGB, normalised. Returns float32, (image tokens, text
+        width)."""
         n, p, shuffle = self._side, self._patch, self._shuffle
         patches = tile[:, : n * p, : n * p].reshape(3, n, p, n, p).permute(1, 3, 0, 2, 4)
         x = self._embed(patches.reshape(n * n, -1)) + self._positions
@@ -3010,7 +3096,7 @@ class VisionTower:
         x = self._norm(x, self._last_norm)
         m = n // shuffle
         x = x.view(m, shuffle, m, shuffle, -1).transpose(1, 2).reshape(m * m, -1)
-        return self._connector(x)
+        return self._connector(x).float()
 
     def _position_ids(self) -> Any:
         """Which embedding each patch gets, by the same sums as in transformers: for some sizes
@@ -3032,8 +3118,10 @@ class VisionTower:
         mixed = torch.empty_like(q)
         for head in range(0, self._heads, step):
             some = slice(head, head + step)
-            scores = torch.bmm(q[some], k[some].transpose(1, 2))
-            torch.bmm(torch.softmax(scores, -1), v[some], out=mixed[some])
+            scores, shares = (kept[: len(q[some])] for kept in self._kept)
+            torch.bmm(q[some], k[some].transpose(1, 2), out=scores)
+            torch.softmax(scores, -1, out=shares)
+            torch.bmm(shares, v[some], out=mixed[some])
         return mixed.transpose(0, 1).reshape(len(qkv), -1)
 
 
@@ -3056,27 +3144,38 @@ class LanguageModel:
         self._rotary_base: float = text.get("rope_theta") or rotary["rope_theta"]
 
         def norm(name: str) -> Any:
-            return weights[f"model.text_model.{name}.weight"].repeat(2)  # see _norm()
+            return weights[f"model.text_model.{name}.weight"].float().repeat(2)  # see _norm()
 
-        def linear(*names: str) -> CpuLinear:
-            found = [weights[f"model.text_model.{name}.weight"] for name in names]
-            return CpuLinear(torch.cat(found), rows=16)
+        def weight(name: str) -> Any:
+            found = weights[f"model.text_model.{name}.weight"]
+            # The halves of a query or key are interleaved: see _rotated().
+            if name.endswith(("q_proj", "k_proj")):
+                halves = found.view(-1, 2, self._head_width // 2, self._width)
+                found = halves.transpose(1, 2).reshape(found.shape)
+            return found
 
-        self._layers = [
-            (
-                norm(f"{layer}.input_layernorm"),
-                linear(*(f"{layer}.self_attn.{name}_proj" for name in "qkv")),
-                linear(f"{layer}.self_attn.o_proj"),
-                norm(f"{layer}.post_attention_layernorm"),
-                linear(f"{layer}.mlp.gate_proj", f"{layer}.mlp.up_proj"),
-                linear(f"{layer}.mlp.down_proj"),
+        def linear(*names: str) -> TextLinear:
+            return TextLinear(torch.cat([weight(name) for name in names]))
+
+        def layer(number: int) -> tuple[Any, ...]:
+            start = f"layers.{number}"
+            return (
+                norm(f"{start}.input_layernorm"),
+                linear(*(f"{start}.self_attn.{name}_proj" for name in "qkv")),
+                linear(f"{start}.self_attn.o_proj"),
+                norm(f"{start}.post_attention_layernorm"),
+                linear(f"{start}.mlp.gate_proj", f"{start}.mlp.up_proj"),
+                linear(f"{start}.mlp.down_proj"),
             )
-            for layer in (f"layers.{n}" for n in range(text["num_hidden_layers"]))
-        ]
-        self._last_norm = norm("norm")
-        self._embeddings = weights["model.text_model.embed_tokens.weight"]
+
+        embeddings = "model.text_model.embed_tokens.weight"
+        self._embeddings = weights.left_in_file(embeddings)
         untied = "lm_head.weight" in weights
-        self._head = weights["lm_head.weight"] if untied else self._embeddings
+        head = weights["lm_head.weight" if untied else embeddings]
+        self._head = HalfLinear(head) if HalfLinear.suits(head) else CpuLinear(head)
+        del head  # before the layers take its place in memory
+        self._layers = made_side_by_side(layer, text["num_hidden_layers"])
+        self._last_norm = norm("norm")
         self._keys = self._values = torch.empty(0, 0)
         self._used = 0
 
@@ -3091,12 +3190,11 @@ class LanguageModel:
         self._keys, self._values = torch.empty(shape), torch.empty(shape)
         speeds = self._rotary_base ** -(torch.arange(half, dtype=torch.float32) / half)
         angles = torch.outer(torch.arange(length, dtype=torch.float32), speeds)[:, None]
-        self._cos = torch.cat((angles.cos(), angles.cos()), -1)
-        self._sin = torch.cat((-angles.sin(), angles.sin()), -1)
+        self._turns = torch.polar(torch.ones_like(angles), angles)
 
     def embed(self, ids: Any) -> Any:
-        """ids: shape (tokens,), int64. Returns (tokens, width)."""
-        return self._embeddings[ids]
+        """ids: shape (tokens,), int64. Returns float32, (tokens, width)."""
+        return self._embeddings[ids].float()
 
     def __call__(self, x: Any) -> Any:
         """Append tokens, shape (tokens, width): first all of the prompt, then some at a time.
@@ -3105,25 +3203,27 @@ class LanguageModel:
         functional = torch.nn.functional
         here = slice(self._used, self._used + len(x))
         self._used = here.stop
-        # Each sees itself and what is before it.
-        seen = torch.ones(len(x), here.stop, dtype=torch.bool).tril_(here.start)
+        # Each sees itself and what is before it: to the scores of the rest this is added.
+        unseen = torch.full((len(x), here.stop), -torch.inf).triu_(here.start + 1)
+        unseen = unseen.repeat(self._heads // self._kv_heads, 1)
         for (norm1, qkv, out, norm2, gate_up, down), keys, values in zip(
             self._layers, self._keys, self._values
         ):
             q, k, v = self._rotated(qkv(self._norm(x, norm1)), here)
             keys[:, here], values[:, here] = k, v
-            mixed = functional.scaled_dot_product_attention(
-                q[None],
-                keys[None, :, : here.stop],
-                values[None, :, : here.stop],
-                attn_mask=seen,
-                enable_gqa=True,
+            scores = torch.baddbmm(
+                unseen,
+                q.reshape(self._kv_heads, -1, self._head_width),
+                keys[:, : here.stop].transpose(1, 2),
+                alpha=self._head_width**-0.5,
             )
-            x = x + out(mixed[0].transpose(0, 1).reshape(len(x), -1).to(x.dtype))
+            mixed = torch.bmm(torch.softmax(scores, -1), values[:, : here.stop])
+            mixed = mixed.view(self._heads, len(x), -1).transpose(0, 1).reshape(len(x), -1)
+            x = x + out(mixed)
             gate, up = gate_up(self._norm(x, norm2)).chunk(2, -1)
             x = x + down(functional.silu(gate) * up)
         x = x if here.start else x[-1:]
-        return functional.linear(self._norm(x, self._last_norm), self._head)
+        return self._head(self._norm(x, self._last_norm))
 
     def forget(self, tokens: int) -> None:
         """Take the last tokens back, as if they had not been appended."""
@@ -3132,12 +3232,11 @@ class LanguageModel:
     def _rotated(self, qkv: Any, here: slice) -> tuple[Any, Any, Any]:
         """Queries, keys, both turned by their places (arXiv:2104.09864), and values: float32,
         shape (heads, tokens, head width)."""
-        heads = qkv.view(len(qkv), -1, self._head_width).float()
-        v = heads[:, self._heads + self._kv_heads :]
-        qk = heads[:, : self._heads + self._kv_heads]
-        qk = qk * self._cos[here] + qk.roll(self._head_width // 2, -1) * self._sin[here]
-        q, k = qk.split((self._heads, self._kv_heads), 1)
-        return q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)
+        torch = self._torch
+        pairs = qkv.float().view(len(qkv), -1, self._head_width // 2, 2)
+        torch.view_as_complex(pairs[:, : self._heads + self._kv_heads]).mul_(self._turns[here])
+        heads = pairs.flatten(2).transpose(0, 1)
+        return heads.split((self._heads, self._kv_heads, self._kv_heads))
 
     def _norm(self, x: Any, weight: Any) -> Any:
         """RMSNorm (arXiv:1910.07467) by torch's faster LayerNorm: the mean of (x, -x) is 0, so
@@ -3148,6 +3247,49 @@ class LanguageModel:
             both, (2 * self._width,), weight, None, self._epsilon
         )
         return whole[:, : self._width]
+
+
+class TextLinear:
+    """y = x W' for the language model: many rows of a prompt, then few at a time."""
+
+    FEW = 16
+
+    def __init__(self, weight: Any) -> None:
+        self._many = CpuLinear(weight, rows=4 * self.FEW)
+        self._few = HalfLinear(weight) if HalfLinear.suits(weight) else self._many
+
+    def __call__(self, x: Any) -> Any:
+        return self._few(x) if len(x) <= self.FEW else self._many(x)
+
+
+class HalfLinear:
+    """y = x W' for a few rows, in float32, from weights in float16.
+
+    A step takes as long as its weights take to be read. For one row FBGEMM reads them as fast as
+    the memory gives them, oneDNN half as fast; and what a row becomes does not depend on how many
+    there are.
+    """
+
+    def __init__(self, weight: Any) -> None:
+        import torch
+
+        self._linear = torch.ops.quantized.linear_dynamic_fp16.default
+        self._weight = torch.ops.quantized.linear_prepack_fp16(weight.float(), None)
+
+    def __call__(self, x: Any) -> Any:
+        return self._linear(x.float(), self._weight)
+
+    @staticmethod
+    def suits(weight: Any) -> bool:
+        """Whether FBGEMM knows this processor, and float16 holds the weights: those that were
+        bfloat16 once do fit, but for the ones under 2^-17, where 2^-25 may be lost."""
+        import torch
+
+        if torch.backends.quantized.engine not in ("x86", "fbgemm"):
+            return False
+        if weight.dtype is torch.bfloat16:
+            return True
+        return bool((weight.half().float() - weight).abs().max() <= 2**-25)
 
 
 class Int8Linear:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from pete_sounds import (
     CpuEngine,
     Engine,
     Frame,
+    HalfLinear,
     LanguageModel,
     MlxEngine,
     PeteError,
@@ -33,6 +36,8 @@ from pete_sounds import (
     Weights,
     choose_engine,
     find_weights,
+    numpy_attention,
+    numpy_gelu,
     open_engine,
 )
 
@@ -215,6 +220,51 @@ def test_the_language_model_reads_the_newer_layout_of_the_rotary_base(
     assert torch.equal(newer, in_float32.first_logits(clip_of(image), DEFAULT_PROMPT))
 
 
+# ------------------------------------------------------------------------- what makes it quick
+
+
+def test_float16_weights_lose_nothing_that_was_bfloat16() -> None:
+    weight = torch.randn(96, 576) / 32
+    rows = torch.randn(6, 576)
+    assert not HalfLinear.suits(weight)  # float32 has more digits than float16
+    for kept in (weight.bfloat16(), weight.bfloat16().float()):
+        assert HalfLinear.suits(kept)
+        linear = HalfLinear(kept)
+        whole = linear(rows)
+        assert (whole - rows @ kept.float().T).abs().max() < 1e-5
+        assert torch.equal(torch.cat([linear(row[None]) for row in rows]), whole)
+
+
+def test_numpy_calculates_what_mlx_does(quantised: MlxEngine) -> None:
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    rng = np.random.default_rng(3)
+    q, k, v = (mx.array(rng.normal(size=(2, 3, 50, 16)).astype(np.float32)) for _ in range(3))
+    mixed = mx.softmax(2 * (q @ k.swapaxes(2, 3)), -1) @ v
+    x = mx.array(np.linspace(-30, 30, 4001, dtype=np.float32))
+    curve = 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    with (
+        patch.object(pete_sounds, "numpy_attention", side_effect=numpy_attention) as attention,
+        patch.object(pete_sounds, "numpy_gelu", side_effect=numpy_gelu) as gelu,
+    ):
+        found = mx.fast.scaled_dot_product_attention(q, k, v, scale=2)
+        assert np.abs(np.array(found - mixed)).max() < 1e-5
+        assert np.abs(np.array(nn.GELU(approx="precise")(x) - curve)).max() < 1e-5
+    assert attention.called and gelu.called
+
+
+def test_attention_with_a_mask_is_left_to_mlx(
+    quantised: MlxEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlx.core as mx
+
+    monkeypatch.setattr(pete_sounds, "numpy_attention", None)
+    q = mx.random.normal((1, 2, 4, 8))
+    first = mx.fast.scaled_dot_product_attention(q, q, q, scale=1.0, mask="causal")[:, :, 0]
+    assert np.abs(np.array(first - q[:, :, 0])).max() < 1e-6
+
+
 # ------------------------------------------------------------------------------- guessed tokens
 
 
@@ -250,10 +300,13 @@ def test_a_guess_is_what_followed_the_same_words_last() -> None:
     for said in ([1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 9, 4, 5], [7, 2, 3]):
         with phrases.remembered([]) as kept:
             kept.extend(said)
-    assert phrases.guess([2, 3]) == [4, 5, 6, 7, 8]
-    assert phrases.guess([1, 2]) == [9, 4, 5, 5, 5]  # the newer one; filled up to as many
-    assert phrases.guess([66]) == [66] * 5
-    assert phrases.guess([66, 7, 2]) == [3, 3, 3, 3, 3]
+    assert phrases.guess([1, 2, 3]) == [4, 5, 6, 7, 8]
+    assert phrases.guess([1]) == [2, 9, 4]  # both are the first
+    assert phrases.guess([66, 2, 3]) == [4, 5, 6]  # the less was the same, the fewer
+    assert phrases.guess([66, 4]) == [5]
+    assert phrases.guess([66, 1, 2]) == [9, 4, 5]  # the newer one
+    assert phrases.guess([66, 7, 2]) == [3]  # there was no more
+    assert phrases.guess([66]) == []
 
 
 # ---------------------------------------------------------------------------------- every engine
