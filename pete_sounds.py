@@ -2591,6 +2591,8 @@ class MlxEngine:
     def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """See Engine."""
         chat, inputs = self.prepare(clip, prompt)
+        if self._inputs is not None:
+            inputs["cached_image_features"] = self._features(inputs["pixel_values"][0])
         for result in self._mlx_vlm.stream_generate(
             self._model,
             self._processor,
@@ -2606,11 +2608,9 @@ class MlxEngine:
         """See Engine. For other models mlx-vlm does most of it itself."""
         if self._inputs is not None:
             ids, pixels = self._inputs.prepare(clip, prompt, self.detail)
-            tiles = self._mx.array(pixels)
             return "", {
                 "input_ids": self._mx.array([ids]),
-                "pixel_values": tiles[None],
-                "cached_image_features": self._features(tiles),
+                "pixel_values": self._mx.array(pixels)[None],
             }
         split_into_tiles(self._processor, self.detail)
         with taking_several(clip):
@@ -2620,8 +2620,7 @@ class MlxEngine:
         return chat, {"image": [rgb_picture(frame.image) for frame in clip]}
 
     def _features(self, tiles: Any) -> Any:
-        """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width),
-        calculated when it is needed.
+        """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width).
 
         Left to itself, mlx-vlm 0.7.10 hands the tower a mask, and with one reckons the places of
         the patches in float32: of the 27 a side of SmolVLM2 2.2B ten come out one too low. Without
@@ -2716,6 +2715,7 @@ def peak_process_memory() -> int:
 def import_torch() -> Any:
     """Import torch, which takes seconds."""
     prepare_hub(offline=True)
+    keep_freed_memory()
     import torch
 
     return torch
@@ -2731,12 +2731,6 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 1 << 30)
         mallopt(-1, (1 << 31) - 1)
-
-
-def give_freed_memory_back() -> None:
-    """The opposite: until the weights are packed, whatever they were packed from goes at once."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(-3, 1 << 20)
 
 
 def torch_device() -> str:
@@ -2857,7 +2851,6 @@ class CpuEngine:
 
     def __init__(self, folder: Path, max_tokens: int, dtype: Any, bits: int = 16) -> None:
         self._torch = import_torch()
-        give_freed_memory_back()
         config = read_config(folder)
         self.detail = False
         self.max_tokens = max_tokens
@@ -2868,7 +2861,6 @@ class CpuEngine:
         self.guesses = True  # see _tokens()
         self._phrases = Phrases()
         self._seen: list[tuple[Frame, bool, Any]] = []  # frame, in detail, image features
-        keep_freed_memory()
         precision = str(dtype).removeprefix("torch.")
         self.label = f"torch on the CPU, {precision}" + (", vision int8" if bits == 8 else "")
 
@@ -2906,8 +2898,8 @@ class CpuEngine:
         return self._torch.cat([self._vision(tile) for tile in pixels])
 
     def _tokens(self, clip: Sequence[Frame], prompt: str) -> Iterator[int]:
-        """Greedy decoding, with guesses: a step that checks some tokens more costs little more than
-        a step for one, as both read all the weights once (arXiv:2304.04487)."""
+        """Greedy decoding, with guesses: a step that checks some tokens more costs 1.5 times what
+        a step for one does, as both read all the weights once (arXiv:2304.04487)."""
         torch = self._torch
         said: list[int] = []
         sure = self.first_logits(clip, prompt).argmax(-1).tolist()
@@ -2935,13 +2927,13 @@ class CpuEngine:
 class Phrases:
     """What was said last, to guess from: captions of one camera have most of their words in common.
 
-    A wrong guess costs nothing and changes nothing: the model checks each token.
+    A wrong guess changes nothing, as the model checks each token, and costs half a step.
     """
 
     KEPT = 32  # captions
     START = -1  # no token: it stands before the first one
-    ALIKE = 3  # tokens at most that are compared
-    GUESSES = 2 * ALIKE - 1  # tokens at most that are guessed
+    ALIKE = (3, 2)  # tokens that are compared; after one alone a guess is wrong too often
+    GUESSES = 5  # tokens at most
 
     def __init__(self) -> None:
         self._captions: list[list[int]] = []  # newest first
@@ -2957,14 +2949,13 @@ class Phrases:
             self._captions = [caption, *others][: self.KEPT]
 
     def guess(self, said: list[int]) -> list[int]:
-        """The tokens that followed the last time the same ones were said: the more of them were
-        the same, the farther."""
+        """The tokens that followed the last time the same ones were said, if ever they were."""
         said = [self.START, *said]
-        for alike in range(min(self.ALIKE, len(said)), 0, -1):
+        for alike in self.ALIKE:
             for caption in self._captions:
                 for end in range(alike, len(caption)):
                     if caption[end - alike : end] == said[-alike:]:
-                        return caption[end : end + 2 * alike - 1]
+                        return caption[end : end + self.GUESSES]
         return []
 
 
@@ -2986,22 +2977,17 @@ class Tensors:
         return name in self._files
 
     def __getitem__(self, name: str) -> Any:
-        # What was read of a file counts as memory until it is closed: hence the copy.
-        with self._open(self._files[name], "pt") as opened:
-            return opened.get_tensor(name).to(self._dtype, copy=True)
+        return self.joined([name])
 
-    def left_in_file(self, name: str) -> Any:
-        """One of which few rows are needed: each is read when it is used."""
-        with self._open(self._files[name], "pt") as opened:
-            return opened.get_tensor(name)
+    def joined(self, names: Iterable[str]) -> Any:
+        """Some of them, one below the other."""
+        import torch
 
-
-def made_side_by_side(make: Callable[[int], Any], count: int) -> list[Any]:
-    """make(0), make(1) and so on by several threads: packing a weight keeps but one core busy."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(make, range(count)))
+        # What was read of a file counts as memory until it is closed and all of it copied.
+        with contextlib.ExitStack() as files:
+            opened = [(name, self._open(self._files[name], "pt")) for name in names]
+            found = [files.enter_context(file).get_tensor(name) for name, file in opened]
+            return torch.cat(found).to(self._dtype)
 
 
 class CpuLinear:
@@ -3059,8 +3045,10 @@ class VisionTower:
             return weights[f"{start}.weight"], weights[f"{start}.bias"]
 
         def linear(*names: str, activation: str = "none") -> Any:
-            joined, biases = (torch.cat(parts) for parts in zip(*map(pair, names)))
-            return make(joined, biases, rows=self._side**2, activation=activation)
+            starts = [f"model.vision_model.{name}" for name in names]
+            weight = weights.joined(f"{start}.weight" for start in starts)
+            bias = weights.joined(f"{start}.bias" for start in starts)
+            return make(weight, bias, rows=self._side**2, activation=activation)
 
         kernel, bias = pair("embeddings.patch_embedding")
         self._embed = CpuLinear(kernel.flatten(1), bias, rows=self._side**2)
@@ -3146,36 +3134,32 @@ class LanguageModel:
         def norm(name: str) -> Any:
             return weights[f"model.text_model.{name}.weight"].float().repeat(2)  # see _norm()
 
-        def weight(name: str) -> Any:
-            found = weights[f"model.text_model.{name}.weight"]
-            # The halves of a query or key are interleaved: see _rotated().
-            if name.endswith(("q_proj", "k_proj")):
-                halves = found.view(-1, 2, self._head_width // 2, self._width)
-                found = halves.transpose(1, 2).reshape(found.shape)
-            return found
+        def joined(*names: str) -> Any:
+            return weights.joined(f"model.text_model.{name}.weight" for name in names)
 
-        def linear(*names: str) -> TextLinear:
-            return TextLinear(torch.cat([weight(name) for name in names]))
+        def qkv(attention: str) -> Any:
+            weight = joined(*(f"{attention}.{name}_proj" for name in "qkv"))
+            # The halves of each query and key are interleaved, as _rotated() has them.
+            turned = weight[: (self._heads + self._kv_heads) * self._head_width]
+            halves = turned.view(-1, 2, self._head_width // 2, self._width)
+            turned[:] = halves.transpose(1, 2).reshape(turned.shape)
+            return weight
 
-        def layer(number: int) -> tuple[Any, ...]:
-            start = f"layers.{number}"
-            return (
-                norm(f"{start}.input_layernorm"),
-                linear(*(f"{start}.self_attn.{name}_proj" for name in "qkv")),
-                linear(f"{start}.self_attn.o_proj"),
-                norm(f"{start}.post_attention_layernorm"),
-                linear(f"{start}.mlp.gate_proj", f"{start}.mlp.up_proj"),
-                linear(f"{start}.mlp.down_proj"),
+        self._layers = [
+            (
+                norm(f"{layer}.input_layernorm"),
+                TextLinear(qkv(f"{layer}.self_attn")),
+                TextLinear(joined(f"{layer}.self_attn.o_proj")),
+                norm(f"{layer}.post_attention_layernorm"),
+                TextLinear(joined(f"{layer}.mlp.gate_proj", f"{layer}.mlp.up_proj")),
+                TextLinear(joined(f"{layer}.mlp.down_proj")),
             )
-
-        embeddings = "model.text_model.embed_tokens.weight"
-        self._embeddings = weights.left_in_file(embeddings)
-        untied = "lm_head.weight" in weights
-        head = weights["lm_head.weight" if untied else embeddings]
-        self._head = HalfLinear(head) if HalfLinear.suits(head) else CpuLinear(head)
-        del head  # before the layers take its place in memory
-        self._layers = made_side_by_side(layer, text["num_hidden_layers"])
+            for layer in (f"layers.{n}" for n in range(text["num_hidden_layers"]))
+        ]
         self._last_norm = norm("norm")
+        self._embeddings = weights["model.text_model.embed_tokens.weight"]
+        untied = "lm_head.weight" in weights
+        self._head = TextLinear(weights["lm_head.weight"] if untied else self._embeddings)
         self._keys = self._values = torch.empty(0, 0)
         self._used = 0
 
@@ -3250,46 +3234,28 @@ class LanguageModel:
 
 
 class TextLinear:
-    """y = x W' for the language model: many rows of a prompt, then few at a time."""
+    """y = x W' for the language model: the many rows of a prompt, the few of a guess, or one.
 
-    FEW = 16
-
-    def __init__(self, weight: Any) -> None:
-        self._many = CpuLinear(weight, rows=4 * self.FEW)
-        self._few = HalfLinear(weight) if HalfLinear.suits(weight) else self._many
-
-    def __call__(self, x: Any) -> Any:
-        return self._few(x) if len(x) <= self.FEW else self._many(x)
-
-
-class HalfLinear:
-    """y = x W' for a few rows, in float32, from weights in float16.
-
-    A step takes as long as its weights take to be read. For one row FBGEMM reads them as fast as
-    the memory gives them, oneDNN half as fast; and what a row becomes does not depend on how many
-    there are.
+    One is for torch's own product: it reads the weight as fast as the memory gives it, oneDNN's
+    half as fast.
     """
 
     def __init__(self, weight: Any) -> None:
         import torch
 
-        self._linear = torch.ops.quantized.linear_dynamic_fp16.default
-        self._weight = torch.ops.quantized.linear_prepack_fp16(weight.float(), None)
+        self._torch = torch
+        self._weight = weight
+        self._packed = CpuLinear(weight, rows=64)
 
     def __call__(self, x: Any) -> Any:
-        return self._linear(x.float(), self._weight)
-
-    @staticmethod
-    def suits(weight: Any) -> bool:
-        """Whether FBGEMM knows this processor, and float16 holds the weights: those that were
-        bfloat16 once do fit, but for the ones under 2^-17, where 2^-25 may be lost."""
-        import torch
-
-        if torch.backends.quantized.engine not in ("x86", "fbgemm"):
-            return False
-        if weight.dtype is torch.bfloat16:
-            return True
-        return bool((weight.half().float() - weight).abs().max() <= 2**-25)
+        if len(x) > 1:
+            return self._packed(x)
+        onednn = self._torch.backends.mkldnn
+        onednn.enabled = False
+        try:
+            return self._torch.mv(self._weight, x[0].to(self._weight.dtype))[None]
+        finally:
+            onednn.enabled = True
 
 
 class Int8Linear:
