@@ -2590,10 +2590,15 @@ class MlxEngine:
 
     def describe(self, clip: Sequence[Frame], prompt: str) -> Iterator[str]:
         """See Engine."""
+        for result in self._results(clip, prompt):
+            yield result.text
+
+    def _results(self, clip: Sequence[Frame], prompt: str) -> Iterator[Any]:
+        """mlx-vlm's own: text, token and more."""
         chat, inputs = self.prepare(clip, prompt)
         if self._inputs is not None:
             inputs["cached_image_features"] = self._features(inputs["pixel_values"][0])
-        for result in self._mlx_vlm.stream_generate(
+        return self._mlx_vlm.stream_generate(
             self._model,
             self._processor,
             chat,
@@ -2601,8 +2606,7 @@ class MlxEngine:
             temperature=0.0,
             skip_special_tokens=True,
             **inputs,
-        ):
-            yield result.text
+        )
 
     def prepare(self, clip: Sequence[Frame], prompt: str) -> tuple[str, dict[str, Any]]:
         """See Engine. For other models mlx-vlm does most of it itself."""

@@ -58,11 +58,7 @@ def said(engine: Engine, clip: list[Frame]) -> str:
 def mlx_tokens(engine: MlxEngine, clip: list[Frame]) -> list[int]:
     """What it says as token numbers: where random weights say bytes that are no characters, or
     tokens that are only for the prompt, the libraries write them differently."""
-    chat, inputs = engine.prepare(clip, PROMPT)
-    results = engine._mlx_vlm.stream_generate(
-        engine._model, engine._processor, chat, max_tokens=TOKENS, temperature=0.0, **inputs
-    )
-    return [result.token for result in results][:TOKENS]
+    return [result.token for result in engine._results(clip, PROMPT)][:TOKENS]
 
 
 @pytest.fixture(scope="module")
