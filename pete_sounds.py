@@ -108,12 +108,11 @@ FAULTS_IN_A_ROW = 3  # frames that the engine may fail on before the program end
 SERVER_KEY = "PETE_SOUNDS_API_KEY"  # no other program's key, as this goes to whoever is named
 SERVER_SIDE = 512  # pixels of a frame's longer side that are sent: the one tile of SmolVLM2
 SERVER_DETAIL_SIDE = 2048  # with --detail: the most that SmolVLM2 would cut into tiles
-# 50 to 80 kB of a photograph at SERVER_SIDE; of 300 drawn scenes' captions 299 stay as they were.
+# Of frames that are sent or saved: 50 to 80 kB for a photograph at SERVER_SIDE; of 300 drawn scenes'
+# captions 299 stay as they were.
 JPEG_QUALITY = 90
 SERVER_CONNECT_S = 3.0
-SERVER_SILENT_S = (
-    20.0  # before the first piece, which may wait for other narrators, and between two
-)
+SERVER_SILENT_S = 20.0  # before the first piece, which waits for other narrators, and between two
 SERVER_CAPTION_S = 60.0  # what takes longer is too old to be said
 SERVER_REPLY_BYTES = 1 << 22  # some 1000 bytes a token, for as many as --max-tokens takes
 CHARACTERS_A_TOKEN = 8  # at most, on average: where --max-tokens ends a server that has no end
@@ -125,7 +124,6 @@ SPEECH_ROOM = 4_000_000  # bytes: a caption of some 60 words, spoken slowly
 READ_WITHIN_S = 1.5  # a cue stays at least so long, unless the next one comes
 LATE_S = 3.0  # what is said so much before or after its frame is not about it
 END_WITHIN_S = 1.5  # from the signal to the end, whatever the engine is doing
-JPEG_QUALITY = 90  # of frames that are saved
 DISPLAY_WITHIN_S = 20.0  # a display that opens no window for so long is not there
 
 
@@ -492,8 +490,8 @@ def find_source(source: str) -> str:
     found = found or [camera for camera in cameras if wanted in camera.name.casefold()]
     if not found:
         raise SourceError(
-            f"{source} can't be opened: {cause_of(no_file)}, and no camera has that name; "
-            "--list-cameras shows those that are there"
+            f"{without_password(source)} can't be opened: {cause_of(no_file)}, and no camera has "
+            "that name; --list-cameras shows those that are there"
         ) from no_file
     if len(found) > 1:
         several = ", ".join(f"{camera.number} ({camera.name})" for camera in found)
@@ -577,6 +575,8 @@ def can_capture(device: Path) -> bool:
 
 def without_password(url: str) -> str:
     """The same text with user, password and query of a URL masked, fit to be printed."""
+    if re.match(r"[^\s/:@]+:(?!//)", url):  # user:password@ without a scheme, or a file's name
+        return re.sub(r".*@", "***@", url, flags=re.DOTALL)
     before, mark, rest = url.partition("://")
     if re.search(r"[?#].*@", rest, re.DOTALL):  # a password with a ?, or a query with an @
         return f"{before}://***"
@@ -914,22 +914,22 @@ def open_file(source: str) -> tuple[Any, np.ndarray]:
 
 def readable_file(source: str) -> str:
     """The absolute path of a file that can be opened. Raises SourceError."""
+    shown = without_password(source)
     try:
         # Absolute, as FFmpeg takes the start of "12:30.mp4" for a protocol.
         path = Path(os.path.expanduser(source)).absolute()
         str(path).encode()  # OpenCV crashes on a name that is not Unicode.
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise SourceError(f"{source} is a folder; give a video or a picture")
+            raise SourceError(f"{shown} is a folder; give a video or a picture")
         if not stat.S_ISREG(mode):  # Opening a pipe would wait for its other end.
-            raise SourceError(f"{source} is no ordinary file; give a video or a picture")
+            raise SourceError(f"{shown} is no ordinary file; give a video or a picture")
         with path.open("rb"):
             pass
     except UnicodeError as error:
-        raise SourceError(f"{source} can't be opened: its name is not UTF-8") from error
+        raise SourceError(f"{shown} can't be opened: its name is not UTF-8") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte
-        reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"{source} can't be opened: {reason}") from error
+        raise SourceError(f"{shown} can't be opened: {cause_of(error)}") from error
     return str(path)
 
 
@@ -4851,11 +4851,6 @@ def as_jpeg(frame: Frame, taken: datetime, text: str) -> bytes:
     return content.getvalue()
 
 
-def time_of(frame: Frame) -> datetime:
-    """When a frame was taken, by the local clock."""
-    return datetime.now().astimezone() - timedelta(seconds=time.monotonic() - frame.taken)
-
-
 def stdout_is_read() -> bool:
     """False once the other end of a pipe on stdout is closed. Only a pipe is asked: macOS answers
     for a terminal that it is no valid descriptor (the BUGS of its poll(2))."""
@@ -5555,7 +5550,7 @@ class Narrator:
         self.count += usual
         caption = Caption(
             frame,
-            datetime.now().astimezone() - timedelta(seconds=self._clock() - frame.taken),
+            self.time_of(frame),
             " ".join(said.values()),
             first_token_s=times[0] - started,
             caption_s=ended - started,
@@ -5568,6 +5563,10 @@ class Narrator:
             self._keep(ended, caption.text)
         for output in self._outputs:
             output.write(caption)
+
+    def time_of(self, frame: Frame) -> datetime:
+        """When a frame was taken, by the local clock; one of a film, when it was looked at."""
+        return datetime.now().astimezone() - timedelta(seconds=self._clock() - frame.taken)
 
     def again(self) -> bool:
         """Say the last caption once more; False when there is none, or nothing to say it with."""
@@ -5675,7 +5674,7 @@ class Watch:
         self._preview, self._saved = preview, saved
         self._requests = requests
         self._asked: deque[Request] = deque()
-        self._answering = False
+        self._answering = self._told_to_wait = False
         self._seen: Frame | None = None  # the newest
         narrator.meanwhile = self._between_pieces
         self._away = 0  # frames in a row that the engine was away for
@@ -5766,7 +5765,7 @@ class Watch:
         frame, path = preview.frame, None
         if frame is not None and self._saved is not None:
             words = "" if preview.looking else preview.caption
-            path = self._saved.save(frame, time_of(frame), words)
+            path = self._saved.save(frame, self._narrator.time_of(frame), words)
         if path is None:
             return "the frame was not saved"
         tell(f"saved {path}")
@@ -5781,9 +5780,8 @@ class Watch:
         if trouble is not None:
             self._announce(trouble)
         if not self._sight.readable:
-            self._history.clear(
-                frame.taken
-            )  # What was before the dark is not one scene with what follows.
+            # What was before the dark is not one scene with what follows.
+            self._history.clear(frame.taken)
         wanted = self._gate.wants(frame)  # The gate looks at each frame, or it misses what moves.
         if self._away:  # That the engine is back is news, whatever is in view.
             wanted = time.monotonic() >= self._next_try
@@ -5833,7 +5831,11 @@ class Watch:
     def _heed(self) -> None:
         """Answer what was asked, in turn, each from what is in view now."""
         self._hear()
+        if self._asked and self._paused and not self._told_to_wait:
+            self._told_to_wait = True
+            self._announce("It is paused. What was asked is answered when it goes on.")
         while self._asked and not self._paused:
+            self._told_to_wait = False
             request = self._asked.popleft()
             self._look()
             if self._seen is None:
@@ -6404,7 +6406,7 @@ def open_preview(options: argparse.Namespace, label: str, voice: Speaker | None)
     """The preview, where it was asked for."""
     if not options.preview:
         return None
-    return Preview(label, lambda: voice is not None and not options.mute and voice.quiet_in() > 0)
+    return Preview(label, lambda: voice is not None and voice.audible and voice.quiet_in() > 0)
 
 
 def open_voice(
@@ -6427,12 +6429,12 @@ def open_voice(
         aloud=not (options.mute or isinstance(frames, Film)),
         keep=wav is not None or vtt is not None,
     )
+    speaks = wav is not None or not options.mute
     try:
-        voice = speaker_for(frames, vtt, wav, settings, options)
+        voice = speaker_for(frames, vtt, wav, settings, speaks, options.always)
     except OSError as error:  # no temporary folder, no process
         tell(f"no voice: {error.strerror or error}; the captions go on as text")
-        options.mute, wav = True, None
-        voice = speaker_for(frames, vtt, wav, settings, options)
+        voice = speaker_for(frames, vtt, None, settings, False, options.always)
     if isinstance(voice, (Voice, FilmVoice)):
         opened.callback(voice.close)
     return voice
@@ -6443,15 +6445,15 @@ def speaker_for(
     vtt: VttFile | None,
     wav: WavFile | None,
     settings: VoiceSettings,
-    options: argparse.Namespace,
+    speaks: bool,
+    whole: bool,
 ) -> Speaker | None:
     """What sentences are handed to: a voice, a track, or both; None where neither is wanted.
-    Raises OSError."""
-    speaks = wav is not None or not options.mute
+    whole: see FilmVoice. Raises OSError."""
     if vtt is not None and isinstance(frames, Film):
-        return FilmVoice(frames, vtt, wav, settings, speaks=speaks, whole=options.always)
+        return FilmVoice(frames, vtt, wav, settings, speaks, whole)
     if vtt is not None and isinstance(frames, Frames):
-        track = LiveTrack(frames, vtt, wav, options.rate)
+        track = LiveTrack(frames, vtt, wav, settings.rate)
         return Voice(settings, track) if speaks else track
     return Voice(settings, wav) if speaks else None
 

@@ -980,5 +980,6 @@ def no_secret_in_any_address(secret: str) -> None:
         f"rtsp://{secret}@host:554/video",
         f"rtsp://host/video?{secret}",
         f"rtsp://{secret}:{secret}@host/video?token={secret}",
+        f"me:{secret}@host/video",  # the scheme was forgotten
     ):
         assert "s3cret" not in pete_sounds.without_password(url)

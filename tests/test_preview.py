@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -278,15 +279,31 @@ class Engine:
         yield from ("A thing. ", "And", " more.")
 
 
+class Typed:
+    """Stand-in: these lines were typed."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = list(lines)
+
+    def next(self) -> str | None:
+        return self.lines.pop(0) if self.lines else None
+
+
 def watch(
-    preview: Shown, *scenes: Scene, limit: int | None = None, folder: str = "."
+    preview: Shown,
+    *scenes: Scene,
+    limit: int | None = None,
+    folder: str = ".",
+    asks: Sequence[str] = (),
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Watch, Voice]:
     voice: Any = Voice()
     engine: Any = Engine()
     frames: Any = Frames(*scenes)
-    narrator = Narrator(engine, voice, [Captions(False), preview], "What is there?")
+    typed: Any = Typed(asks)
+    narrator = Narrator(engine, voice, [Captions(False), preview], "What is there?", clock)
     saved = SavedFrames(folder)
-    return Watch(frames, narrator, True, limit, False, preview, saved), voice
+    return Watch(frames, narrator, True, limit, False, preview, saved, typed), voice
 
 
 def test_the_mark_for_looking_stands_before_the_engine_starts_and_goes_after() -> None:
@@ -342,6 +359,19 @@ def test_nothing_is_described_while_paused() -> None:
     assert voice.said == []
 
 
+def test_a_question_that_is_asked_while_paused_is_told_to_wait_and_answered_then() -> None:
+    preview = Shown()
+    loop, voice = watch(preview, RED, RED, RED, limit=3, asks=["Who?", "Where?"])
+    preview.paused = True
+    preview.keys_at = {20: " ", 80: "q"}
+    with pytest.raises(Ended):
+        loop.run()
+    waits = "It is paused. What was asked is answered when it goes on."
+    assert voice.said[:2] == [waits, "Going on."]
+    assert voice.said.count(waits) == 1
+    assert "A thing." in voice.said
+
+
 def test_r_says_the_last_caption_again() -> None:
     preview = Shown()
     preview.keys_at = {1: "r", 7: "r"}
@@ -361,6 +391,21 @@ def test_s_saves_the_frame_and_says_its_name(
     (path,) = tmp_path.iterdir()
     assert capsys.readouterr().err == f"pete_sounds: saved {path}\n"
     assert distance(path, draw(RED)) < 3
+
+
+def test_a_frame_of_a_film_is_saved_under_the_time_at_which_it_was_looked_at(
+    tmp_path: Path,
+) -> None:
+    preview = Shown()
+    preview.keys_at = {1: "s"}
+    # Ten hours into the film, whose frames have the film's clock.
+    loop, _ = watch(preview, RED, limit=1, folder=str(tmp_path), clock=lambda: 36000.0)
+    preview.frame = Frame(draw(RED), taken=36000.0, at=36000.0)
+    preview.show = lambda frame=None: None  # type: ignore[method-assign]
+    loop.run()
+    (path,) = tmp_path.iterdir()
+    saved = datetime.strptime(path.stem, "%Y-%m-%dT%H-%M-%S.%f")
+    assert abs((datetime.now() - saved).total_seconds()) < 60
 
 
 def test_a_film_that_is_over_stays_on_show_until_it_is_closed() -> None:
