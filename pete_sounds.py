@@ -108,8 +108,8 @@ FAULTS_IN_A_ROW = 3  # frames that the engine may fail on before the program end
 SERVER_KEY = "PETE_SOUNDS_API_KEY"  # no other program's key, as this goes to whoever is named
 SERVER_SIDE = 512  # pixels of a frame's longer side that are sent: the one tile of SmolVLM2
 SERVER_DETAIL_SIDE = 2048  # with --detail: the most that SmolVLM2 would cut into tiles
-# Of frames that are sent or saved: 50 to 80 kB for a photograph at SERVER_SIDE; of 300 drawn scenes'
-# captions 299 stay as they were.
+# Of frames that are sent or saved: 50 to 80 kB for a photograph at SERVER_SIDE; of the captions of
+# 300 drawn scenes 299 stay as they were.
 JPEG_QUALITY = 90
 SERVER_CONNECT_S = 3.0
 SERVER_SILENT_S = 20.0  # before the first piece, which waits for other narrators, and between two
