@@ -3136,7 +3136,7 @@ class LanguageModel:
         self._rotary_base: float = text.get("rope_theta") or rotary["rope_theta"]
 
         def norm(name: str) -> Any:
-            return weights[f"model.text_model.{name}.weight"].float().repeat(2)  # see _norm()
+            return weights[f"model.text_model.{name}.weight"].float()
 
         def joined(*names: str) -> Any:
             return weights.joined(f"model.text_model.{name}.weight" for name in names)
@@ -3164,18 +3164,17 @@ class LanguageModel:
         self._embeddings = weights["model.text_model.embed_tokens.weight"]
         untied = "lm_head.weight" in weights
         self._head = TextLinear(weights["lm_head.weight"] if untied else self._embeddings)
-        self._keys = self._values = torch.empty(0, 0)
+        self._cache = torch.empty(0, 0)
         self._used = 0
 
     def start(self, length: int) -> None:
         """Make an empty cache for `length` tokens, and their rotations."""
         torch, half = self._torch, self._head_width // 2
         self._used = 0
-        if self._keys.shape[-2] >= length:
+        if self._cache.shape[1] >= length:
             return
-        # float32: attention to few tokens is quicker in it, and more exact.
-        shape = (len(self._layers), self._kv_heads, length, self._head_width)
-        self._keys, self._values = torch.empty(shape), torch.empty(shape)
+        # Keys, then values; float32, as attention to few tokens is quicker in it, and more exact.
+        self._cache = torch.empty(len(self._layers), length, 2 * self._kv_heads, self._head_width)
         speeds = self._rotary_base ** -(torch.arange(half, dtype=torch.float32) / half)
         angles = torch.outer(torch.arange(length, dtype=torch.float32), speeds)[:, None]
         self._turns = torch.polar(torch.ones_like(angles), angles)
@@ -3191,22 +3190,24 @@ class LanguageModel:
         functional = torch.nn.functional
         here = slice(self._used, self._used + len(x))
         self._used = here.stop
+        group = self._heads // self._kv_heads  # of heads that share keys and values
         # Each sees itself and what is before it: to the scores of the rest this is added.
-        unseen = torch.full((len(x), here.stop), -torch.inf).triu_(here.start + 1)
-        unseen = unseen.repeat(self._heads // self._kv_heads, 1)
-        for (norm1, qkv, out, norm2, gate_up, down), keys, values in zip(
-            self._layers, self._keys, self._values
+        unseen = torch.full((len(x), here.stop), -torch.inf).triu_(here.start + 1).repeat(group, 1)
+        turns = self._turns[here]
+        all_keys, all_values = self._cache[:, : here.stop].split(self._kv_heads, 2)
+        for (norm1, qkv, out, norm2, gate_up, down), new, keys, values in zip(
+            self._layers,
+            self._cache[:, here],
+            all_keys.permute(0, 2, 3, 1),
+            all_values.transpose(1, 2),
         ):
-            q, k, v = self._rotated(qkv(self._norm(x, norm1)), here)
-            keys[:, here], values[:, here] = k, v
-            scores = torch.baddbmm(
-                unseen,
-                q.reshape(self._kv_heads, -1, self._head_width),
-                keys[:, : here.stop].transpose(1, 2),
-                alpha=self._head_width**-0.5,
-            )
-            mixed = torch.bmm(torch.softmax(scores, -1), values[:, : here.stop])
-            mixed = mixed.view(self._heads, len(x), -1).transpose(0, 1).reshape(len(x), -1)
+            heads = self._rotated(qkv(self._norm(x, norm1)), turns)
+            new.copy_(heads[:, self._heads :])
+            queries = heads[:, : self._heads].unflatten(1, (self._kv_heads, group))
+            queries = queries.permute(1, 2, 0, 3).flatten(1, 2)
+            scores = torch.baddbmm(unseen, queries, keys, alpha=self._head_width**-0.5)
+            mixed = torch.bmm(torch.softmax(scores, -1), values)
+            mixed = mixed.unflatten(1, (group, len(x))).permute(2, 0, 1, 3).flatten(1)
             x = x + out(mixed)
             gate, up = gate_up(self._norm(x, norm2)).chunk(2, -1)
             x = x + down(functional.silu(gate) * up)
@@ -3217,24 +3218,16 @@ class LanguageModel:
         """Take the last tokens back, as if they had not been appended."""
         self._used -= tokens
 
-    def _rotated(self, qkv: Any, here: slice) -> tuple[Any, Any, Any]:
-        """Queries, keys, both turned by their places (arXiv:2104.09864), and values: float32,
-        shape (heads, tokens, head width)."""
-        torch = self._torch
+    def _rotated(self, qkv: Any, turns: Any) -> Any:
+        """Queries and keys turned by their places (arXiv:2104.09864), and values: float32, shape
+        (tokens, heads, head width). turns: complex, (tokens, 1, head width / 2)."""
         pairs = qkv.float().view(len(qkv), -1, self._head_width // 2, 2)
-        torch.view_as_complex(pairs[:, : self._heads + self._kv_heads]).mul_(self._turns[here])
-        heads = pairs.flatten(2).transpose(0, 1)
-        return heads.split((self._heads, self._kv_heads, self._kv_heads))
+        self._torch.view_as_complex(pairs[:, : self._heads + self._kv_heads]).mul_(turns)
+        return pairs.flatten(2)
 
     def _norm(self, x: Any, weight: Any) -> Any:
-        """RMSNorm (arXiv:1910.07467) by torch's faster LayerNorm: the mean of (x, -x) is 0, so
-        its variance is the mean square of x. weight: shape (2 * width,)."""
-        torch = self._torch
-        both = torch.cat((x, -x), -1)
-        whole = torch.nn.functional.layer_norm(
-            both, (2 * self._width,), weight, None, self._epsilon
-        )
-        return whole[:, : self._width]
+        """RMSNorm, arXiv:1910.07467."""
+        return self._torch.rms_norm(x, (self._width,), weight, self._epsilon)
 
 
 class TextLinear:
