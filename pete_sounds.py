@@ -2853,6 +2853,8 @@ class CpuEngine:
     most of them are in the next clip, too.
     """
 
+    PROMPT_AT_ONCE = 256  # tokens: attention to those of --detail at once would take 150 MB more
+
     def __init__(self, folder: Path, max_tokens: int, dtype: Any, bits: int = 16) -> None:
         self._torch = import_torch()
         config = read_config(folder)
@@ -2891,7 +2893,9 @@ class CpuEngine:
             self._seen = [(frame, detail, self._features(frame, detail)) for frame in clip]
             embedded[ids == self._inputs.image_token] = torch.cat([seen[2] for seen in self._seen])
             self._language.start(len(numbers) + self.max_tokens + Phrases.GUESSES)
-            return self._language(embedded)
+            for part in embedded.split(self.PROMPT_AT_ONCE):
+                logits = self._language(part, last=True)
+            return logits
 
     def _features(self, frame: Frame, detail: bool) -> Any:
         """What the vision tower makes of a frame's tiles, (image tokens, text width)."""
@@ -3183,9 +3187,9 @@ class LanguageModel:
         """ids: shape (tokens,), int64. Returns float32, (tokens, width)."""
         return self._embeddings[ids].float()
 
-    def __call__(self, x: Any) -> Any:
-        """Append tokens, shape (tokens, width): first all of the prompt, then some at a time.
-        Returns the logits behind the prompt's last one, or behind each, (tokens, vocabulary)."""
+    def __call__(self, x: Any, last: bool = False) -> Any:
+        """Append tokens, shape (tokens, width). Returns the logits behind each, or behind the last
+        alone: shape (tokens, vocabulary)."""
         torch = self._torch
         functional = torch.nn.functional
         here = slice(self._used, self._used + len(x))
@@ -3211,8 +3215,7 @@ class LanguageModel:
             x = x + out(mixed)
             gate, up = gate_up(self._norm(x, norm2)).chunk(2, -1)
             x = x + down(functional.silu(gate) * up)
-        x = x if here.start else x[-1:]
-        return self._head(self._norm(x, self._last_norm))
+        return self._head(self._norm(x[-1:] if last else x, self._last_norm))
 
     def forget(self, tokens: int) -> None:
         """Take the last tokens back, as if they had not been appended."""

@@ -223,6 +223,17 @@ def test_the_language_model_reads_the_newer_layout_of_the_rotary_base(
 # ------------------------------------------------------------------------- what makes it quick
 
 
+def test_a_prompt_in_parts_is_the_same_prompt(
+    in_float32: CpuEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = clip_of(noise_frames(1)[0])
+    whole = in_float32.first_logits(clip, DEFAULT_PROMPT)
+    monkeypatch.setattr(CpuEngine, "PROMPT_AT_ONCE", 10)
+    in_parts = in_float32.first_logits(clip, DEFAULT_PROMPT)
+    assert in_parts.shape == whole.shape == (1, whole.shape[1])
+    assert (in_parts - whole).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_one_row_gets_what_it_gets_among_others(dtype: torch.dtype) -> None:
     linear = TextLinear((torch.randn(96, 576) / 24).to(dtype))
@@ -273,9 +284,9 @@ def test_guesses_change_no_token_and_save_steps(
     steps = []
     step = LanguageModel.__call__
 
-    def counted(self: LanguageModel, x: Any) -> Any:
+    def counted(self: LanguageModel, x: Any, last: bool = False) -> Any:
         steps.append(len(x))
-        return step(self, x)
+        return step(self, x, last)
 
     monkeypatch.setattr(LanguageModel, "__call__", counted)
     some = [clip_of(image) for image, _ in scenes[:20]]
