@@ -2935,7 +2935,9 @@ class CpuEngine:
 class Phrases:
     """What was said last, to guess from: captions of one camera have most of their words in common.
 
-    A wrong guess changes nothing, as the model checks each token, and costs half a step.
+    The model checks each token, so a wrong guess costs half a step and nothing else. But oneDNN
+    adds several rows up in another order than torch adds one: in bfloat16, between two tokens that
+    are as good as each other, a guess may decide.
     """
 
     KEPT = 32  # captions
