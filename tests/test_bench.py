@@ -82,12 +82,7 @@ def red() -> list[pete_sounds.Frame]:
 
 
 def test_the_random_checkpoint_has_the_true_models_shape() -> None:
-    width, layers, heads, kv_heads, inner = pete_sounds.TRUE_SHAPES["smolvlm2-256m"]
-    text = {
-        "hidden_size": width, "intermediate_size": inner, "num_hidden_layers": layers,
-        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 64,
-        "vocab_size": pete_sounds.TRUE_VOCABULARY,
-    }  # fmt: skip
+    text = pete_sounds.true_text_config("smolvlm2-256m")
     config = {"scale_factor": 4, "vision_config": pete_sounds.TRUE_VISION, "text_config": text}
     shapes = pete_sounds.tensor_shapes(config).values()
     assert sum(math.prod(shape) for shape in shapes) == 256_484_928

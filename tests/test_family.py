@@ -146,12 +146,7 @@ def test_at_384_pixels_three_engines_have_the_tokens_of_transformers_own_generat
 
 
 def test_the_2_2b_shape_is_that_of_the_published_weights() -> None:
-    width, layers, heads, kv_heads, inner = pete_sounds.TRUE_SHAPES["smolvlm2-2.2b"]
-    text = {
-        "hidden_size": width, "intermediate_size": inner, "num_hidden_layers": layers,
-        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 64,
-        "vocab_size": pete_sounds.TRUE_VOCABULARY,
-    }  # fmt: skip
+    text = pete_sounds.true_text_config("smolvlm2-2.2b")
     config = {"scale_factor": 3, "vision_config": pete_sounds.LARGE_VISION, "text_config": text}
     shapes = pete_sounds.tensor_shapes(config).values()
     values = sum(math.prod(shape) for shape in shapes)
