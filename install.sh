@@ -397,7 +397,7 @@ made_here() {
     if [ -e "$path" ] || [ -L "$path" ]; then say "$path"; fi
   done
   find . -maxdepth 1 -name __pycache__
-  find tests -name __pycache__ -prune 2>/dev/null || :
+  find narrator tests tools -name __pycache__ -prune 2>/dev/null || :
 }
 
 say_what_stays() {

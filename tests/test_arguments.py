@@ -13,12 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import TINY, Program
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import pete_sounds
 from pete_sounds import ExitCode, ModelError, main
+from support.program import TINY, Program
 
 SWITCHES = [
     action.option_strings[0]

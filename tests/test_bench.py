@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 
 import pytest
-from conftest import Program
 
 import pete_sounds
 from pete_sounds import BENCH_TOKENS, ExitCode, bench, bench_table, parse_arguments
+from support.program import Program
 
 
 def test_it_prints_one_object_whose_figures_fit_each_other(program: Program, tiny: Path) -> None:

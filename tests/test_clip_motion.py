@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, Program, write_video
-from drawn_scenes import Scene, Shape, draw, random_clip
-from test_clips import TOKENS, UNSEEN_SEED, Clips, caption, clips, in_float32, moving  # noqa: F401
 
 from pete_sounds import CpuEngine, Engine, ExitCode, MlxEngine, Weights, find_weights
+from support.drawn_scenes import Scene, Shape, draw, random_clip
+from support.program import TINY, Program
+from support.video import write_video
+from test_clips import TOKENS, UNSEEN_SEED, Clips, caption, clips, in_float32, moving  # noqa: F401
 
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 

@@ -15,18 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch  # before mlx-vlm, from which the program would hide it
-from conftest import MjpegCamera, Program, as_jpeg
-from drawn_scenes import (
-    Scene,
-    Shape,
-    caption_of,
-    caption_of_clip,
-    draw,
-    random_clip,
-    random_journey,
-    spoil,
-)
-from made_models import transformers_processor
 
 from pete_sounds import (
     CLIP_PROMPT,
@@ -46,6 +34,19 @@ from pete_sounds import (
     find_weights,
     parse_arguments,
 )
+from support.camera import MjpegCamera, as_jpeg
+from support.drawn_scenes import (
+    Scene,
+    Shape,
+    caption_of,
+    caption_of_clip,
+    draw,
+    random_clip,
+    random_journey,
+    spoil,
+)
+from support.made_models import transformers_processor
+from support.program import Program
 
 UNSEEN_SEED = 20261124  # training and its own evaluation use others
 CLIPS = 60

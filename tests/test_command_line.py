@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, SCRIPT, Program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pete_sounds
 from pete_sounds import ExitCode, parse_arguments
+from support.program import ROOT, SCRIPT, Program
 
 HEAVY = {"cv2", "numpy", "mlx", "mlx_vlm", "torch", "transformers", "huggingface_hub", "pyttsx3"}
 

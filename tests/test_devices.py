@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from conftest import Program
 
 import pete_sounds
 from pete_sounds import (
@@ -36,6 +35,7 @@ from pete_sounds import (
     language_tag,
     source_kind,
 )
+from support.program import Program
 
 CAPTURES, METADATA, OUTPUT, MULTIPLANAR = 0x1, 0x00800000, 0x2, 0x1000
 

@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 import torch  # both before mlx-vlm, from which the program would hide them
 import torchvision  # noqa: F401
-from drawn_scenes import random_scene
-from made_models import transformers_processor
 
 import pete_sounds
 from pete_sounds import (
@@ -40,6 +38,8 @@ from pete_sounds import (
     numpy_gelu,
     open_engine,
 )
+from support.drawn_scenes import random_scene
+from support.made_models import transformers_processor
 
 UNSEEN_SEED = 20261123  # training and its own evaluation use others
 SCENES = 300

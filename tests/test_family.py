@@ -1,7 +1,7 @@
 """The models beside the default one: the larger SmolVLM2, FastVLM, other families, --list-models.
 
 Their real weights are not here. Small random checkpoints of the same layouts and geometry stand in
-for them (made_models.py); what runs them is real.
+for them (support/made_models.py); what runs them is real.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import made_models
 import numpy as np
 import pytest
 import torch  # both before mlx-vlm, from which the program would hide them
 import torchvision  # noqa: F401
-from conftest import Program
-from made_models import PROMPT, TOKENS
 
 import pete_sounds
 from pete_sounds import (
@@ -38,6 +35,9 @@ from pete_sounds import (
     Weights,
     find_weights,
 )
+from support import made_models
+from support.made_models import PROMPT, TOKENS
+from support.program import ROOT, Program
 
 RED, BLUE = (30, 20, 220), (210, 60, 20)
 
@@ -302,9 +302,10 @@ def test_fastvlm_as_transformers_has_it_is_refused_with_what_to_use(
 @pytest.fixture(scope="module")
 def others(folder: Path) -> dict[str, Any]:
     """What transformers, in a process without mlx-vlm, makes of the other families."""
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
     subprocess.run(
-        [sys.executable, made_models.__file__, str(folder)], check=True, timeout=150,
-        env={**os.environ, "PYTHONPATH": str(pete_sounds.PROJECT)}, capture_output=True,
+        [sys.executable, "-m", "support.made_models", str(folder)], check=True, timeout=150,
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True,
     )  # fmt: skip
     return dict(json.loads((folder / "torch.json").read_text("utf-8")))
 

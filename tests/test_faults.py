@@ -1,7 +1,7 @@
 """What can go wrong, and where it is shown that it does no harm: a list, and the tests it lacked.
 
 Each line of FAULTS is a promise of the program and the tests that hold it to that. Longer than a
-test may take are tests/soak.py and the tests/measure_*.py, which print figures.
+test may take are tools/soak.py and the tools/measure_*.py, which print figures.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MjpegCamera, Program, Running, children, process_table, wait_until
-from drawn_scenes import Scene, Shape, draw
-from measure_frames import answer_to, broken_files
 
 import pete_sounds
 from pete_sounds import ExitCode, Voice, VoiceSettings, WavFile
+from support.broken_files import answer_to, broken_files
+from support.camera import MjpegCamera
+from support.drawn_scenes import Scene, Shape, draw
+from support.program import (
+    Program,
+    Running,
+    children,
+    process_table,
+    wait_until,
+)
 
 FAULTS = {
     # -- now, never a backlog

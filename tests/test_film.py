@@ -30,12 +30,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import webvtt
-from conftest import MjpegCamera, Program, wait_until, write_video
-from drawn_scenes import Scene, Shape, caption_of, draw
 
 import pete_sounds
 from pete_sounds import ExitCode, Film, FilmVoice, VoiceSettings, VttFile, WavFile
+from support.camera import MjpegCamera
+from support.cues import Cue, cues_of
+from support.drawn_scenes import Scene, Shape, caption_of, draw
+from support.program import Program, wait_until
+from support.sound import heard
+from support.video import write_video
 
 FPS = 15
 WALL = Scene(None, 320, 240)
@@ -51,43 +54,6 @@ SCRIPT: list[tuple[float, Scene | None]] = [
     (0.2, SQUARE), (3.6, TRIANGLE), (1.0, STAR),
 ]  # fmt: skip
 SECONDS = sum(seconds for seconds, _ in SCRIPT)
-
-
-@dataclass(frozen=True)
-class Cue:
-    """A cue as the parser read it, times in seconds."""
-
-    start: float
-    end: float
-    text: str
-
-
-def second(stamp: Any) -> float:
-    """A time of the parser's in seconds."""
-    whole = 3600 * stamp.hours + 60 * stamp.minutes + stamp.seconds
-    return round(whole + stamp.milliseconds / 1000, 3)
-
-
-def cues_of(path: Path) -> list[Cue]:
-    """The cues of a file that a parser takes, in order, none over another."""
-    cues = [
-        Cue(second(cue.start_time), second(cue.end_time), cue.text)
-        for cue in webvtt.read(str(path))
-    ]
-    assert all(cue.start < cue.end for cue in cues)
-    assert all(one.end <= other.start for one, other in zip(cues, cues[1:]))
-    return cues
-
-
-def heard(path: Path) -> list[tuple[float, float]]:
-    """Start and end of each stretch of sound between silences of 0.2 s or more, seconds."""
-    with wave.open(str(path)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(int)
-    loud = np.flatnonzero(np.abs(samples) > 150)
-    if not len(loud):
-        return []
-    parts = np.split(loud, np.flatnonzero(np.diff(loud) > 0.2 * 22050) + 1)
-    return [(part[0] / 22050, part[-1] / 22050) for part in parts]
 
 
 def seconds_of(path: Path) -> float:

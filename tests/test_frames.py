@@ -17,22 +17,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import (
-    ROOT,
-    DemoClip,
-    MjpegCamera,
-    as_jpeg,
-    made_at,
-    stamped_picture,
-    wait_until,
-    write_video,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import pete_sounds
 from pete_sounds import ExitCode, Frame, Frames, PeteError, SourceKind
+from support.camera import MjpegCamera, as_jpeg, made_at, stamped_picture
+from support.program import ROOT, wait_until
+from support.video import DemoClip, write_video
 
 RED, GREEN, BLUE, ORANGE = (0, 0, 255), (0, 255, 0), (255, 0, 0), (0, 128, 255)  # BGR
 FPS = 15

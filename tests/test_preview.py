@@ -22,8 +22,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import MjpegCamera, Program, wait_until
-from drawn_scenes import Scene, Shape, draw
 
 import pete_sounds
 from pete_sounds import (
@@ -42,6 +40,9 @@ from pete_sounds import (
     text_width,
     wrapped,
 )
+from support.camera import MjpegCamera
+from support.drawn_scenes import Scene, Shape, draw
+from support.program import Program, wait_until
 
 SIZES = {320: 240, 640: 480, 1920: 1080}
 RED = Scene(Shape("circle", "red", 0.2, 0.5, 0.17))

@@ -9,10 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import MjpegCamera, Program, SoundCard
-from drawn_scenes import Scene, Shape, draw
 
 from pete_sounds import ExitCode
+from support.camera import MjpegCamera
+from support.drawn_scenes import Scene, Shape, draw
+from support.program import Program
+from support.sound import SoundCard
 
 
 def works(command: list[str]) -> bool:

@@ -20,23 +20,22 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import (
+
+import pete_sounds
+from pete_sounds import ExitCode
+from support.camera import MjpegCamera
+from support.drawn_scenes import Scene, Shape, caption_of, draw
+from support.program import (
     ROOT,
-    DemoClip,
-    MjpegCamera,
     Program,
     Running,
-    SoundCard,
     all_gone,
     children,
     left_over,
     wait_until,
-    write_video,
 )
-from drawn_scenes import Scene, Shape, caption_of, draw
-
-import pete_sounds
-from pete_sounds import ExitCode
+from support.sound import SoundCard
+from support.video import DemoClip, write_video
 
 FIELDS = {"time", "at", "caption", "first_token_s", "caption_s", "frame_age_s", "spoken"}
 FPS = 15

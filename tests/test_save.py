@@ -19,11 +19,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import Program
-from drawn_scenes import Scene, Shape, draw
 from PIL import Image
 
 from pete_sounds import Caption, ExitCode, Frame, SavedFrames, UsageError
+from support.drawn_scenes import Scene, Shape, draw
+from support.program import Program
 
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.jpg")
 TAKEN = datetime(2026, 11, 23, 10, 8, 42, 123456, timezone(timedelta(hours=5, minutes=30)))

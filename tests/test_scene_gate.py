@@ -9,9 +9,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from filmed import STILL, Camera, Picture, Thing, carpet, happening, room
 
 from pete_sounds import Frame, SceneGate, Shrinker
+from support.filmed import STILL, Camera, Picture, Thing, carpet, happening, room
 
 FPS = 15
 NOISY = Camera(fps=FPS, noise=6)

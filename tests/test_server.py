@@ -25,8 +25,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TINY, MjpegCamera, Program, wait_until, write_video
-from drawn_scenes import random_scene
 
 import pete_sounds
 from pete_sounds import (
@@ -46,6 +44,10 @@ from pete_sounds import (
     Watch,
     parse_arguments,
 )
+from support.camera import MjpegCamera
+from support.drawn_scenes import random_scene
+from support.program import ROOT, TINY, Program, wait_until
+from support.video import write_video
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
 SAID = "A red circle on the left."

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import TINY
-from drawn_scenes import random_scene
-from filmed import STILL, WIDTH, Camera, Picture, carpet, room, wall
 
 from pete_sounds import CLEAR_AGAIN, Frame, Sight, Trouble
+from support.drawn_scenes import random_scene
+from support.filmed import STILL, WIDTH, Camera, Picture, carpet, room, wall
+from support.program import TINY
 
 FPS = 15
 NOISY = Camera(fps=FPS, noise=5)

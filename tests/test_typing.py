@@ -23,11 +23,13 @@ from typing import Any
 import numpy as np
 import pyte
 import pytest
-from conftest import MjpegCamera, Program, SoundCard, children, left_over, wait_until
-from drawn_scenes import Scene, Shape, draw
 
 import pete_sounds
 from pete_sounds import Captions, Frame, Narrator, Request, Voice, VoiceSettings, Watch, request_of
+from support.camera import MjpegCamera
+from support.drawn_scenes import Scene, Shape, draw
+from support.program import Program, children, left_over, wait_until
+from support.sound import SoundCard
 
 COLUMNS, ROWS = 80, 40
 
@@ -604,7 +606,7 @@ def test_hush_is_silence_at_once_and_no_death(
 
 def player_of(voice: Voice) -> list[int]:
     """The processes of the voice, when its player runs."""
-    from conftest import process_table
+    from support.program import process_table
 
     group = [pid for pid, _, leader, _ in process_table() if leader == voice._child.pid]
     return group if len(group) > 1 else []
@@ -612,6 +614,6 @@ def player_of(voice: Voice) -> list[int]:
 
 def none_of(processes: list[int]) -> Callable[[], bool]:
     """Whether all of them are gone."""
-    from conftest import process_table
+    from support.program import process_table
 
     return lambda: not [pid for pid, *_ in process_table() if pid in processes]

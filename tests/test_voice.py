@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SoundCard, process_table, wait_until
 
 import pete_sounds
 from pete_sounds import PeteError, Voice, VoiceSettings, WavFile
+from support.program import process_table, wait_until
+from support.sound import SoundCard
 
 SHORT = "A red star."
 LONG = "A very large yellow triangle with rounded corners stands at the bottom right of the wall."

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import NOBODY
-from fake_hub import COMMIT, FakeHub, fake_hub
 from safetensors.torch import load_file, save_file
 
 import pete_sounds
 from pete_sounds import Weights
+from support.fake_hub import COMMIT, FakeHub, fake_hub
+from support.program import NOBODY
 
 REPOSITORY = "somebody/small-model"
 

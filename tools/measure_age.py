@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures how old what is said is, end to end: a quick stream and an engine that is slow.
 
-    PYTHONPATH=. .venv/bin/python tests/measure_age.py --minutes 5
+    .venv/bin/python tools/measure_age.py --minutes 5
 
 The program itself watches a stream of 30 pictures a second on loopback with --always, and
 describes them with a random checkpoint of SmolVLM2-256M's size (over a second a caption on two
@@ -17,13 +17,16 @@ import json
 import os
 import signal
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from conftest import MjpegCamera, Program, as_jpeg, stamped_picture
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
 import pete_sounds
+from support.camera import MjpegCamera, as_jpeg, stamped_picture
+from support.program import Program
 
 ALLOWED_S = 0.2
 

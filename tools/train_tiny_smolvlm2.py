@@ -1,9 +1,9 @@
-"""Train the small SmolVLM2 checkpoint in tiny_smolvlm2/ from nothing, and measure it.
+"""Train the small SmolVLM2 checkpoint in tests/tiny_smolvlm2/ from nothing, and measure it.
 
 The result has the file layout, the architecture and the configuration keys of
 HuggingFaceTB/SmolVLM2-256M-Video-Instruct at less than a hundredth of its size, and describes
-drawn scenes (drawn_scenes.py) in one sentence, whatever it is asked. Nothing in it comes from a
-trained model.
+drawn scenes (tests/support/drawn_scenes.py) in one sentence, whatever it is asked. Nothing in it
+comes from a trained model.
 
 Stages, in order: a tokenizer is built; scenes are drawn once and squashed to the vision tower's
 square; the eyes (vision tower and connector) learn kind, colour, place and outline from those
@@ -17,13 +17,13 @@ where in clips of two to four frames, mixed with single pictures. On a
 busy machine one thread (--threads 1) is several times quicker there than two: its matrices are
 small.
 
-    python tests/train_tiny_smolvlm2.py --continue-from tests/tiny_smolvlm2 --threads 1
+    python tools/train_tiny_smolvlm2.py --continue-from tests/tiny_smolvlm2 --threads 1
 
 What helped the eyes to learn within minutes on two cores, each seen in a short trial: the largest
 shapes first, image tokens that all vote on the kind, a patch embedding that starts from smooth
 cosines, and Muon for the matrices.
 
-The checkpoint in tiny_smolvlm2/ took 30 minutes for the first two stages on two cores with the
+The checkpoint in tests/tiny_smolvlm2 took 30 minutes for the first two stages on two cores with the
 default options and torch 2.13. The third one was done in three runs, each continuing the last: 250
 and 2200 steps of 16 clips out of 3000, then 3000 steps of 20 out of 9400 (15 minutes on one busy
 core); the defaults below do as much in one go, which nobody has tried. Exact captions through
@@ -32,8 +32,8 @@ asked others (97.7 % and 96.7 % before the third stage); of 300 unseen clips 98.
 those that move, shown in the wrong order, give the opposite answer. Wrong places are next to the
 border of two.
 
-    python tests/train_tiny_smolvlm2.py                     # train, write tests/tiny_smolvlm2
-    python tests/train_tiny_smolvlm2.py --evaluate-only     # measure what is there
+    python tools/train_tiny_smolvlm2.py                     # train, write tests/tiny_smolvlm2
+    python tools/train_tiny_smolvlm2.py --evaluate-only     # measure what is there
 
 It needs torch, transformers, torchvision, num2words, tokenizers, safetensors, Pillow and
 opencv-python.
@@ -46,6 +46,7 @@ import json
 import math
 import multiprocessing
 import string
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,15 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.utils.parametrize
-from drawn_scenes import (
+from PIL import Image
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
+
+from support.drawn_scenes import (
     BORDERS,
     COLOURS,
     EMPTY_CAPTION,
@@ -75,14 +84,7 @@ from drawn_scenes import (
     way_of,
     write_demo_clip,
 )
-from PIL import Image
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import nn
-from torch.nn import functional as F
-
-HERE = Path(__file__).resolve().parent
-CHECKPOINT = HERE / "tiny_smolvlm2"
+from support.program import TINY
 
 TILE = 128  # pixels, the side of the vision tower's square
 PATCH = 16
@@ -1077,7 +1079,7 @@ def evaluate_four_bits(folder: Path, count: int, prompts: tuple[str, ...]) -> fl
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--folder", type=Path, default=CHECKPOINT, help="the checkpoint (default: %(default)s)"
+        "--folder", type=Path, default=TINY, help="the checkpoint (default: %(default)s)"
     )
     parser.add_argument(
         "--work", type=Path, default=Path("tiny_training"), help="for weights so far (%(default)s)"

@@ -1,4 +1,4 @@
-"""Makes README's pictures anew: python tests/make_pictures.py
+"""Makes README's pictures anew: python tools/pictures.py
 
 pictures/preview.png is what --preview shows of the drawn clip, with the caption that the small
 checkpoint really gives; pictures/terminal.svg is a real session. flow.svg is drawn by hand.
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import cv2
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
-import pete_sounds  # noqa: E402
+import pete_sounds
+from support.program import ROOT
 
 FOLDER = ROOT / "pictures"
 PROMPT = pete_sounds.DEFAULT_PROMPT

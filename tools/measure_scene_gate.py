@@ -1,5 +1,5 @@
 """Measures SceneGate and Sight on drawn clips, and prints tables. Run it by hand (it takes about
-fifteen minutes): `python tests/measure_scene_gate.py`; --help lists what can be left out.
+fifteen minutes): `python tools/measure_scene_gate.py`; --help lists what can be left out.
 
 Nothing happens: ten minutes of film in all the conditions of filmed.STILL. Something does: clips in
 which an object of 2 % of the frame appears, slides in, leaves or moves, in one of those conditions,
@@ -20,11 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from filmed import SCENES, STILL, Camera, Happening, Picture, happening
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
 from pete_sounds import Frame, SceneGate, Shrinker, Sight
+from support.filmed import SCENES, STILL, Camera, Happening, Picture, happening
 
 BASE_S = 1000.0  # of the monotonic clock
 IN_TIME_S = 0.5

@@ -1,7 +1,8 @@
 """Small random checkpoints of other models, made by transformers' and mlx-vlm's own classes.
 
-Run with a folder as its argument it makes those of OTHERS there, and a file that tells what
-transformers makes of them: once mlx-vlm is imported, transformers has no processors of its own.
+Run with a folder as its argument (python -m support.made_models) it makes those of OTHERS there,
+and a file that tells what transformers makes of them: once mlx-vlm is imported, transformers has no
+processors of its own.
 
 They see and say nothing of sense. What they prove is that a published layout loads, that the
 picture reaches the words, and that two libraries agree about both. The words are those of the
@@ -22,7 +23,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-TINY = Path(__file__).parent / "tiny_smolvlm2"
+from support.program import TINY
+
 ENDS = 22  # <end_of_utterance>, of the bundled tokenizer
 TEXT = {
     "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128,

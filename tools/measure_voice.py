@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills and stops the voice's child again and again while the program narrates, and counts.
 
-    PYTHONPATH=. .venv/bin/python tests/measure_voice.py --kills 50 --stops 5
+    .venv/bin/python tools/measure_voice.py --kills 50 --stops 5
 
 The program watches a stream whose scene changes every quarter of a second, and renders each
 sentence into a WAV without playing it: an hour's worth of captions (some 900) in a few minutes.
@@ -19,6 +19,7 @@ import json
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 import wave
@@ -27,9 +28,13 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from conftest import TINY, MjpegCamera, Program, Running
-from drawn_scenes import random_scene
+
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
+
 from soak import Sample, sample
+from support.camera import MjpegCamera
+from support.drawn_scenes import random_scene
+from support.program import TINY, Program, Running
 
 SCENE_S = 0.25
 KILLED = "pete_sounds: speech ended by itself; it is started again"

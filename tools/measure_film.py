@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Describes a drawn film of two minutes as a user would, and checks what came of it.
 
-    .venv/bin/python tests/measure_film.py
+    .venv/bin/python tools/measure_film.py
 
 Prints how long the film and its description took, how many cues are true at their times, how far
 the sound of each sentence is from its cue, and by how much the WAV is longer than the film.
@@ -18,9 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from conftest import SCRIPT, TINY, write_video
-from drawn_scenes import caption_of, draw, random_layout
-from test_film import cues_of, heard
+
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
+
+from support.cues import cues_of
+from support.drawn_scenes import caption_of, draw, random_layout
+from support.program import SCRIPT, TINY
+from support.sound import heard
+from support.video import write_video
 
 FPS, SECONDS, SIZE = 30, 120, (480, 360)
 

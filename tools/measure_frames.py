@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Frames for longer than a test may take, and prints a table.
 
-    PYTHONPATH=. .venv/bin/python tests/measure_frames.py 2>/dev/null
+    .venv/bin/python tools/measure_frames.py 2>/dev/null
 
 (stderr is where OpenCV tells of every fault that is caused here.)
 
@@ -25,10 +25,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from conftest import MjpegCamera, as_jpeg, made_at, stamped_picture, write_video
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
 import pete_sounds
-from pete_sounds import ExitCode, Frames, PeteError
+from pete_sounds import Frames
+from support.broken_files import answer_to, broken_files
+from support.camera import MjpegCamera, as_jpeg, made_at, stamped_picture
 
 FAULTS = {
     "killed": (MjpegCamera.kill, MjpegCamera.restart),
@@ -114,46 +116,6 @@ def measure_age(minutes: float) -> None:
         f"most {ages[-1]:.3f} s, above 0.2 s {sum(age > 0.2 for age in ages)}",
         flush=True,
     )
-
-
-def broken_files(folder: Path, count: int) -> list[Path]:
-    """Files of random, truncated, damaged and mislabelled bytes; the same ones each time."""
-    dice = random.Random(5)
-    images = [stamped_picture(320, 48) for _ in range(6)]
-    videos = [write_video(folder / f"whole{suffix}", images) for suffix in (".mp4", ".mkv", ".avi")]
-    whole = [video.read_bytes() for video in videos] + [as_jpeg(images[0])]
-    suffixes = [".mp4", ".mkv", ".avi", ".jpg", ".png", ".gif", ".webp", ".txt", ".mjpeg", ".sdp"]
-    suffixes += [".m3u8", ".ts", ".wav", ".tiff", ""]
-    files = []
-    for number in range(count):
-        content = bytearray(dice.choice(whole))
-        kind = number % 4
-        if kind == 0:
-            content = bytearray(dice.randbytes(dice.randrange(100_000)))
-        elif kind == 1:
-            del content[dice.randrange(len(content)) :]
-        elif kind == 2:
-            for _ in range(50):
-                content[dice.randrange(len(content))] = dice.randrange(256)
-        else:
-            content = bytearray(Path(__file__).read_bytes())
-        files.append(folder / f"{number}{dice.choice(suffixes)}")
-        files[-1].write_bytes(content)
-    return files
-
-
-def answer_to(path: Path) -> str:
-    """What comes of watching this file, which must be nothing but frames or one clear line."""
-    try:
-        frames = Frames(str(path))
-    except PeteError as error:
-        in_one_line = len(str(error).splitlines()) == 1 and error.exit_code is ExitCode.SOURCE
-        return "refused" if in_one_line else f"WRONG: {error!r}"
-    with contextlib.closing(frames):
-        deadline = time.monotonic() + 5
-        while not frames.ended and time.monotonic() < deadline:
-            frames.newest(0.1)
-        return "shown to its end" if frames.ended else "STILL shown after 5 s"
 
 
 def measure_files(count: int) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the program for long on a stream that changes, stalls, goes away and comes back.
 
-    PYTHONPATH=. .venv/bin/python tests/soak.py --minutes 30
+    .venv/bin/python tools/soak.py --minutes 30
 
 Each minute the stream's scene changes several times, and one fault is caused, in turn: the stream
 stalls, its server is killed and started again, it sends garbage, the voice's child is killed, and
@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,8 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from conftest import TINY, MjpegCamera, Program, Running, children, make_sound_card
-from drawn_scenes import random_scene
+
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
+
+from support.camera import MjpegCamera
+from support.drawn_scenes import random_scene
+from support.program import TINY, Program, Running, children
+from support.sound import make_sound_card
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ends the program at random moments by each signal, and looks at what is left of it.
 
-    PYTHONPATH=. .venv/bin/python tests/measure_endings.py --runs 100
+    .venv/bin/python tools/measure_endings.py --runs 100
 
 Each run is the demo, spoken and kept in a WAV, its captions as JSON in a file. The moment is drawn
 from half as long again as the first caption takes, so start-up is most of it; the sound card is one
@@ -21,6 +21,7 @@ import random
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import wave
@@ -29,7 +30,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import Program, make_sound_card, wait_until
+sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
+
+from support.program import Program, wait_until
+from support.sound import make_sound_card
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -1,0 +1,12 @@
+"""What the tests and tools/ share: the program run as a user runs it, and things to watch and hear.
+
+Everything here is real and local: the script in a process of its own, video files, a camera that
+serves MJPEG on the loopback interface, and ALSA's file plugin where a sound card would be.
+"""
+
+import pytest
+
+# So that a failed assert in here tells its values, as one in a test does.
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{part}" for part in ("broken_files", "camera", "cues", "program", "video"))
+)
