@@ -1,0 +1,1 @@
+"""The parts of Pete Sounds, one concern a file; pete_sounds.py puts them together."""

@@ -1,0 +1,34 @@
+"""What every engine offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from narrator.frames.frame import Frame
+
+
+class Engine(Protocol):
+    """A frame or clip and a prompt become pieces of text, one a token. Decoding is greedy: the same
+    frame gives the same caption."""
+
+    @property
+    def label(self) -> str:
+        """Library, device and precision, for the user."""
+
+    def describe(
+        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+    ) -> Iterator[str]:
+        """Generate a caption of at most max_tokens tokens, piece by piece; to cancel it, close the
+        iterator.
+
+        clip: the frame to describe; or several, the newest last, as one clip. detail: look at a
+        single frame in tiles. Raises UsageError for detail where the model knows no tiles,
+        ModelError for a clip where it takes one frame only, and EngineUnavailable.
+        """
+
+    def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> Any:
+        """What describe() does before the model's turn; for measurements."""
+
+    def peak_memory(self) -> int:
+        """Bytes that were needed at most so far, on the device that runs the model."""

@@ -1,0 +1,84 @@
+"""The tree of errors, and the exit codes that they end with.
+
+    PeteError               a message for the user: what happened, and what to do
+      UsageError            the command line
+      SourceError           no frames come
+      ModelError            the model is not there, or can't be used
+      EngineError           what runs the model fails
+    EngineUnavailable       no caption now; a later frame may well get one
+    CaptionCancelled        the caption in the making is not wanted any more
+    StopRequested           the normal end, from within
+"""
+
+from __future__ import annotations
+
+import enum
+
+from narrator.text import printable
+
+
+class ExitCode(enum.IntEnum):
+    """What the shell is told."""
+
+    OK = 0  # the normal end, and an end that was asked for (Ctrl-C)
+    INTERNAL = 1  # a bug
+    USAGE = 2
+    SOURCE = 3
+    MODEL = 4
+    ENGINE = 5  # what runs the model, or the speech where speech itself was asked for
+
+
+class PeteError(Exception):
+    """An error with a message for the user: what happened, and what to do."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class UsageError(PeteError):
+    """The command line asks for something that does not exist or can't be done."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SourceError(PeteError):
+    """No frames come."""
+
+    exit_code = ExitCode.SOURCE
+
+
+class ModelError(PeteError):
+    """The model is not there, or is not one that can be used."""
+
+    exit_code = ExitCode.MODEL
+
+
+class EngineError(PeteError):
+    """What runs the model fails, or is not installed."""
+
+    exit_code = ExitCode.ENGINE
+
+
+class EngineUnavailable(Exception):
+    """The engine can't describe this frame, but may well describe a later one.
+
+    str() is one line with the reason. trouble is what is spoken, behind "The server".
+    """
+
+    def __init__(self, trouble: str, message: str) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+
+
+class CaptionCancelled(Exception):
+    """The caption in the making is not wanted any more: something was asked."""
+
+
+class StopRequested(BaseException):
+    """Nobody reads stdout any more, or the preview was closed."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something failed, in one short printable line: the system's own words where there are
+    any, else the exception's, else its name."""
+    words = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return printable(str(words).splitlines()[0])[:200]

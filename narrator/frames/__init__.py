@@ -1,0 +1,1 @@
+"""A source -> its newest frame."""

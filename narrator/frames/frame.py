@@ -1,0 +1,30 @@
+"""One picture and its times: what every source gives, and all that the other parts know of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture and its times.
+
+    image: shape (height, width, 3), dtype uint8, colour order BGR, as OpenCV gives it.
+    taken: when it was read, in seconds on its source's clock, see Source.now().
+    at: seconds into the source: a file's own clock, or the time since a live source's first frame.
+    """
+
+    image: np.ndarray
+    taken: float
+    at: float
+
+    def rgb(self) -> Any:
+        """The picture in RGB as a PIL.Image.Image."""
+        import cv2
+        from PIL import Image
+
+        return Image.fromarray(cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB))

@@ -1,0 +1,56 @@
+"""The switches of libraries that hold for the whole process: the one place that sets them.
+
+Environment variables are read when a library is imported, so set_environment() comes before any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+
+from narrator.settings import CACHE
+
+
+def set_environment() -> None:
+    """Keep the libraries quiet, their files in .hf_cache, and the network unused."""
+    quiet = {
+        "OPENCV_LOG_LEVEL": "SILENT",
+        "OPENCV_FFMPEG_LOGLEVEL": "-8",
+        # Whole seconds that a read may wait on Linux; OpenCV's own 10 would keep a device longer
+        # than a stalled camera is waited for.
+        "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "5",
+        "QT_LOGGING_RULES": "*=false",  # its remarks on fonts and on Wayland
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(
+        HF_HOME=str(CACHE),
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_HUB_VERBOSITY="error",  # or it logs what a server's headers tell it to
+        TOKENIZERS_PARALLELISM="false",
+        TRANSFORMERS_VERBOSITY="error",
+        QT_QPA_PLATFORM="xcb",  # the one platform of Qt that OpenCV's Linux wheel brings along
+    )
+    if not sys.stderr.isatty():
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+def hide_torch() -> None:
+    """Make Python answer that there is no torch: transformers would import it where it finds it,
+    which takes seconds, and mlx-vlm has no use for it."""
+    for name in ("torch", "torchvision"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def keep_freed_memory() -> None:
+    """Tell the GNU C library to keep freed memory for the next tensor.
+
+    It would give large blocks back to the system each time and fault them in again, page by page:
+    40,000 faults a frame. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3).
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-3, 1 << 30)
+        mallopt(-1, (1 << 31) - 1)

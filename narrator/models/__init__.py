@@ -1,0 +1,1 @@
+"""A name -> a folder of weights that can be loaded."""

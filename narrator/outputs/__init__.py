@@ -1,0 +1,1 @@
+"""A caption -> something kept or shown."""

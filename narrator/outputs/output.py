@@ -1,0 +1,43 @@
+"""A caption, and what every output does with one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+
+from narrator.frames.frame import Frame
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What was said of a frame, and when. Times are in seconds.
+
+    frame: the frame, or the newest of a clip. time: when it was taken. text: printable, one line.
+    first_token_s, caption_s: from the start of the work to its first token and to its end.
+    frame_age_s: how old the frame was when the first sentence was handed on; 0 for a film, whose
+    clock stands still meanwhile. spoken: to a voice. question: what was typed, for an answer.
+    """
+
+    frame: Frame
+    time: datetime
+    text: str
+    first_token_s: float
+    caption_s: float
+    frame_age_s: float
+    spoken: bool
+    question: str | None = None
+
+
+class Output(ABC):
+    """Where captions go. What an output does not need, it need not write."""
+
+    @abstractmethod
+    def write(self, caption: Caption) -> None:
+        """Take one caption. Raises StopRequested when there is nobody left to write for."""
+
+    def announce(self, sentence: str) -> None:  # noqa: B027
+        """Take a sentence that is no caption, such as "The camera is back."."""
+
+    def close(self) -> None:  # noqa: B027
+        """Leave whole what was written; called at any moment, on any thread."""

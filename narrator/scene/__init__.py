@@ -1,0 +1,1 @@
+"""Is this frame worth a caption?"""

@@ -1,0 +1,47 @@
+"""What the narration speaks through, and what may be kept of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Speaker(Protocol):
+    """A voice, or what puts the sentences into a file. `at` is always seconds into the source."""
+
+    @property
+    def audible(self) -> bool:
+        """False where nothing is ever heard."""
+
+    def say(self, sentence: str, caption: int, at: float) -> bool:
+        """Speak a sentence of caption number `caption` about the frame `at`; sentences of older
+        captions that wait are dropped. False when there is no voice. Raises UsageError for a
+        --voice that does not exist."""
+
+    def quiet_in(self, at: float) -> float:
+        """Seconds from `at`, which is now, until all is said."""
+
+    def hush(self) -> None:
+        """Fall silent at once, and drop what waits; from any thread."""
+
+    def wait_until_ready(self) -> None:
+        """Wait until it can speak, or is known not to. Raises as say() does."""
+
+    def wait_until_quiet(self) -> None:
+        """Let what is being said come to its end."""
+
+    def close(self) -> None:
+        """Fall silent and release everything, within a second; from any thread."""
+
+
+class AudioSink(Protocol):
+    """Who wants the sound of what a voice says. Called by the voice, on any thread."""
+
+    def expect(self, sentence: str, text: str, at: float) -> None:
+        """A sentence is to be said, as `text`; it may still be dropped."""
+
+    def keep(self, text: str, spoken: Path) -> None:
+        """It was said. spoken: a WAV file of 16-bit mono samples at SAMPLE_RATE."""
+
+    def unspoken(self, sentence: str, caption: int, at: float) -> None:
+        """There is no voice any more to say this sentence of caption number `caption`."""

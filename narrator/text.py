@@ -1,0 +1,94 @@
+"""Text as data: cleaned before it is printed or spoken, cut into sentences, rid of passwords.
+
+What a model generated, a person typed or a file is called reaches the terminal and the voice only
+through here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+
+def printable(text: str) -> str:
+    """Text on one line without control characters, so that it can't steer a terminal.
+
+    Dropped are Unicode's categories C*: controls such as ESC, direction overrides, lone
+    surrogates, unassigned code points; kept are the joiners that scripts and emoji need.
+    """
+    kept = []
+    for character in text:
+        category = unicodedata.category(character)
+        if character.isspace() or category in ("Zl", "Zp"):
+            kept.append(" ")
+        elif category[0] != "C" or character in "\u200c\u200d":
+            kept.append(character)
+    return " ".join("".join(kept).split())
+
+
+def speakable(text: str) -> str:
+    """Printable text without the commands that speech engines obey inside it.
+
+    macOS takes [[...]] as embedded commands ("Use Embedded Speech Commands to Fine-Tune Spoken
+    Output", Apple's Speech Synthesis Programming Guide) and espeak-ng as phonemes; markup in <...>
+    is SSML to some voices. Brackets are not spoken, so none is left.
+    """
+    text = re.sub(r"\[\[.*?(\]\]|$)", " ", printable(text))
+    return " ".join(re.sub(r"[\[\]<>{}|\\^`~]", " ", text).split())
+
+
+def without_password(url: str) -> str:
+    """The same text with user, password and query of a URL masked, fit to be printed."""
+    if re.match(r"[^\s/:@]+:(?!//)", url):  # user:password@ without a scheme, or a file's name
+        return re.sub(r".*@", "***@", url, flags=re.DOTALL)
+    before, mark, rest = url.partition("://")
+    if re.search(r"[?#].*@", rest, re.DOTALL):  # a password with a ?, or a query with an @
+        return f"{before}://***"
+    rest = re.sub(r"[?#].*", "?***", rest, flags=re.DOTALL)
+    return before + mark + re.sub(r".*@", "***@", rest, flags=re.DOTALL)
+
+
+CLOSING = "\"')\u201d\u2019"  # quotes and brackets that may stand behind a full stop
+ENDING = ".!?" + CLOSING
+SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?][{CLOSING}]))\s+(?=[^\sa-z])|\n+")
+
+
+def sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """Join pieces of text into sentences and hand each out as soon as the next one begins.
+
+    What is left at the end is handed out too, unless it was cut off behind a whole sentence.
+    """
+    buffer, whole = "", False
+    for piece in pieces:
+        buffer += piece
+        *done, buffer = SENTENCE_END.split(buffer)
+        for sentence in done:
+            if sentence.strip():
+                whole = whole or sentence.rstrip()[-1] in ENDING
+                yield sentence.strip()
+    rest = buffer.strip()
+    if rest and (not whole or rest[-1] in ENDING):
+        yield rest
+
+
+def words_of(text: str) -> str:
+    """A sentence's words alone: the same for two that differ in case and punctuation."""
+    return " ".join(re.findall(r"\w+", text.casefold())) or text
+
+
+def count_words(text: str) -> float:
+    """How many words to reckon with. Some languages write without spaces: five letters are a word
+    there."""
+    return max(len(text.split()), len(text) / 5)
+
+
+def ago(seconds: float) -> str:
+    """How long ago, to be spoken."""
+    count, unit = (round(seconds / 60), "minute") if seconds >= 90 else (round(seconds), "second")
+    return f"{count} {unit}{'' if count == 1 else 's'} ago"
+
+
+def minutes(seconds: float) -> str:
+    """A length as 2:05."""
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02}"
