@@ -1,13 +1,13 @@
 """The tree of errors, and the exit codes that they end with.
 
-    PeteError               a message for the user: what happened, and what to do
-      UsageError            the command line
-      SourceError           no frames come
-      ModelError            the model is not there, or can't be used
-      EngineError           what runs the model fails
-    EngineUnavailable       no caption now; a later frame may well get one
-    CaptionCancelled        the caption in the making is not wanted any more
-    StopRequested           the normal end, from within
+PeteError               a message for the user: what happened, and what to do
+  UsageError            the command line
+  SourceError           no frames come
+  ModelError            the model is not there, or can't be used
+  EngineError           what runs the model fails
+EngineUnavailable       no caption now; a later frame may well get one
+CaptionCancelled        the caption in the making is not wanted any more
+StopRequested           the normal end, from within
 """
 
 from __future__ import annotations

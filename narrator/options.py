@@ -1,0 +1,299 @@
+"""The command line: every option that exists, checked as a whole, as one frozen Options.
+
+It is parsed before anything heavy is imported, so that --help and a mistake are answered at once.
+What can only be known later (does the model exist, is there a camera) is not asked here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from narrator.errors import ExitCode, reason_of
+from narrator.settings import (
+    BITS,
+    CLIP_PROMPT,
+    DEFAULT_MAX_TOKENS,
+    DEFAULT_MODEL,
+    DEFAULT_PROMPT,
+    DEFAULT_RATE,
+    DEFAULT_SOURCE,
+    DEFAULT_VOLUME,
+    DEMO,
+    ENGINES,
+    MAX_CLIP_FRAMES,
+    SERVER_KEY,
+)
+from narrator.text import without_password
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for; --once is a limit of 1, and --demo a source and a model."""
+
+    source: str
+    demo: bool
+    list_cameras: bool
+    model: str | None  # None: the one that a server serves
+    engine: str
+    bits: int | None
+    prompt: str
+    max_tokens: int
+    frames: int
+    detail: bool
+    list_models: bool
+    limit: int | None
+    always: bool
+    mute: bool
+    voice: str | None
+    rate: int
+    volume: float
+    list_voices: bool
+    bench: bool
+    json: bool
+    wav: str | None
+    save: str | None
+    preview: bool
+    vtt: str | None
+    debug: bool
+
+    @property
+    def own_prompt(self) -> bool:
+        """True when the prompt is the user's, and so perhaps its language."""
+        return self.prompt not in (DEFAULT_PROMPT, CLIP_PROMPT)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, but a wrong command line is answered in one line instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        log.error(f"{without_password(message)} (--help lists the options)")
+        raise SystemExit(int(ExitCode.USAGE))
+
+
+def number_between(low: float, high: float) -> Callable[[str], Any]:
+    """A parser for argparse: a number from low to high, both included, of low's type."""
+    kind = type(low)
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+        return value
+
+    return parse
+
+
+def non_empty(text: str) -> str:
+    """A parser for argparse: text with at least one character that is not a space."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def engine_name(text: str) -> str:
+    """A parser for argparse: one of ENGINES, or the URL of a server."""
+    if text in ENGINES:
+        return text
+    if not is_server(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither {', '.join(ENGINES)} nor a server (http://HOST:PORT)"
+        )
+    try:
+        parts = urlsplit(text)
+        good = bool(parts.hostname) and parts.port != 0 and not parts.fragment
+    except ValueError:  # a port that is none
+        good = False
+    if not good or " " in text or not text.isascii() or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the address of a server (http://HOST:PORT)"
+        )
+    return text
+
+
+def is_server(engine: str) -> bool:
+    """True when --engine names a server."""
+    return re.match(r"https?://", engine, re.IGNORECASE) is not None
+
+
+# fmt: off
+def argument_parser() -> argparse.ArgumentParser:
+    """Every option that exists. The names are a contract: README and tests hold to them."""
+    parser = OneLineParser(
+        prog="pete_sounds.py",
+        description="Watches a camera and says aloud what it sees, on your own machine.",
+        epilog="Captions go to stdout, everything else to stderr. While it runs, type a question, "
+               "or ? to hear what else can be typed. Ctrl-C ends it.",
+        allow_abbrev=False,
+    )
+    add_what_to_watch(parser)
+    add_what_to_say(parser)
+    add_when_and_how(parser)
+    add_what_to_keep(parser)
+    return parser
+
+
+def add_what_to_watch(parser: argparse.ArgumentParser) -> None:
+    """The source."""
+    add = parser.add_argument_group("what to watch").add_argument
+    add("--source", metavar="SRC", type=non_empty, default=DEFAULT_SOURCE,
+        help="camera's number or name, video file, picture, or http stream (default: %(default)s)")
+    add("--demo", action="store_true",
+        help="the small bundled model on a drawn clip: no camera, no download")
+    add("--list-cameras", action="store_true", help="list the cameras and exit")
+
+
+def add_what_to_say(parser: argparse.ArgumentParser) -> None:
+    """The model, the engine, and what is asked of them."""
+    add = parser.add_argument_group("what to say").add_argument
+    add("--model", metavar="NAME", type=non_empty,
+        help="a name from --list-models, a Hub repository, or a folder (default: "
+             f"{DEFAULT_MODEL}); for a server, its own name for it (default: the one it serves)")
+    add("--engine", metavar="NAME", type=engine_name, default=ENGINES[0],
+        help="auto, mlx or torch: what runs the model; auto is mlx on Apple Silicon, torch "
+             "elsewhere (default: %(default)s). Or http://HOST:PORT, an OpenAI-compatible server: "
+             f"frames are sent there, with the key in {SERVER_KEY}")
+    add("--bits", metavar="N", type=int, choices=BITS,
+        help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
+             "Apple Silicon, else 16; torch takes 8 or 16)")
+    add("--prompt", metavar="TEXT", type=non_empty,
+        help=f"what to ask of each frame (default: {DEFAULT_PROMPT})")
+    add("--max-tokens", metavar="N", type=number_between(1, 4096), default=DEFAULT_MAX_TOKENS,
+        help="length of a caption at most, in tokens (default: %(default)s)")
+    add("--frames", metavar="N", type=number_between(1, MAX_CLIP_FRAMES), default=1,
+        help="describe the last N frames, a second apart, as one clip: what moves, and where to; "
+             f"1 to {MAX_CLIP_FRAMES} (default: %(default)s)")
+    add("--detail", action="store_true",
+        help="look at the frame in tiles, or send a server all its pixels: finer, and some ten "
+             "times slower")
+    add("--list-models", action="store_true",
+        help="list the models, and what of them is on this disk, and exit")
+
+
+def add_when_and_how(parser: argparse.ArgumentParser) -> None:
+    """When something is said, with which voice, and how fast all of it is."""
+    add = parser.add_argument_group("when to say it").add_argument
+    add("--once", action="store_true", help="one caption, then end")
+    add("--limit", metavar="N", type=number_between(1, 1_000_000), help="end after N captions")
+    add("--always", action="store_true", help="caption even when nothing changed")
+
+    add = parser.add_argument_group("voice").add_argument
+    add("--mute", action="store_true", help="text only, no voice")
+    add("--voice", metavar="ID", type=non_empty,
+        help="a voice's ID, name or language, see --list-voices")
+    add("--rate", metavar="WPM", type=number_between(80, 450), default=DEFAULT_RATE,
+        help="words a minute, 80 to 450 (default: %(default)s)")
+    add("--volume", metavar="V", type=number_between(0.0, 1.0), default=DEFAULT_VOLUME,
+        help="0 to 1 (default: %(default)s)")
+    add("--list-voices", action="store_true", help="list the voices and exit")
+
+    add = parser.add_argument_group("how fast").add_argument
+    add("--bench", action="store_true", help="measure this machine and print the table")
+
+
+def add_what_to_keep(parser: argparse.ArgumentParser) -> None:
+    """Where captions go; each of these opens an output, see narrator/outputs."""
+    add = parser.add_argument_group("what to keep").add_argument
+    add("--json", action="store_true", help="print each caption as one JSON object")
+    add("--wav", metavar="FILE", type=non_empty, help="collect the narration in a WAV file")
+    add("--save", metavar="DIR", type=non_empty,
+        help="keep the frame of each caption there, a JPEG with the caption inside")
+    add("--preview", action="store_true",
+        help="a window with frame and caption; keys: q end, space pause, r say again, s save")
+    add("--vtt", metavar="FILE", type=non_empty,
+        help="write the narration as WebVTT; a video is described as fast as it goes, unheard, and "
+             "--wav is then as long as it, each sentence at its cue")
+    add("--debug", action="store_true", help="say more about what goes on and what goes wrong")
+# fmt: on
+
+
+FOR_BENCH = {"bench", "engine", "bits", "model", "prompt", "json", "debug"}
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> Options:
+    """Check the whole command line. Exits 2, with one line, when it is wrong."""
+    parser = argument_parser()
+    given = parser.parse_args(arguments)
+    if is_server(given.engine):
+        refuse_for_server(parser, given)
+    elif given.model is None:
+        given.model = DEFAULT_MODEL
+    if given.bench:
+        for name, value in vars(given).items():
+            if name not in FOR_BENCH and value != parser.get_default(name):
+                parser.error(f"--bench has no use for --{name.replace('_', '-')}; leave it out")
+    if given.demo:
+        for name, default in (("source", DEFAULT_SOURCE), ("model", DEFAULT_MODEL)):
+            if getattr(given, name) != default:
+                parser.error(f"--demo brings its own --{name}; leave one of the two out")
+        given.source, given.model = str(DEMO / "demo.mp4"), str(DEMO)
+    if given.detail and given.frames > 1:
+        parser.error("--detail is for single frames, --frames for clips; leave one of the two out")
+    if given.prompt is None:
+        given.prompt = DEFAULT_PROMPT if given.frames == 1 else CLIP_PROMPT
+    if given.once:
+        if given.limit is not None:
+            parser.error("--once is --limit 1; leave one of the two out")
+        given.limit = 1
+    del given.once
+    check_files(parser, given)
+    return Options(**vars(given))
+
+
+def refuse_for_server(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Exit 2 for what means nothing where a server runs the model."""
+    if given.bits is not None:
+        parser.error("--bits is for mlx and torch; a server has weights of its own")
+    if given.bench:
+        parser.error("--bench measures this machine; leave --engine URL out")
+    if given.demo:
+        parser.error("--demo brings its own model; leave --engine URL out")
+
+
+def check_files(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Exit 2 for files that can't be written, or would overwrite the source or each other."""
+    for name in ("wav", "vtt"):
+        path = getattr(given, name)
+        if path is None:
+            continue
+        if same_file(path, given.source):
+            parser.error(f"--{name} would overwrite --source; give it another name")
+        if reason := why_not_written(path):
+            parser.error(f"--{name} {path} can't be written: {reason}")
+    if None not in (given.wav, given.vtt) and (
+        same_file(given.wav, given.vtt)
+        or os.path.realpath(given.wav) == os.path.realpath(given.vtt)
+    ):
+        parser.error("--wav and --vtt are one file; give one of them another name")
+
+
+def why_not_written(path: str) -> str | None:
+    """Why a file can't be written, or None; what is in it, and that it is not there, stays so."""
+    try:
+        new = not os.path.lexists(path)
+        # A pipe without a reader must not be waited for.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
+        if new:
+            os.unlink(path)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        return reason_of(error)
+    return None
+
+
+def same_file(one: str, other: str) -> bool:
+    """True when both names lead to one existing file."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.path.samefile(one, os.path.expanduser(other))
+    return False
