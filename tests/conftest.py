@@ -18,6 +18,7 @@ import pytest
 
 from support.camera import MjpegCamera
 from support.program import TINY, Program
+from support.server import ScriptedServer
 from support.sound import SoundCard, make_sound_card
 from support.video import DemoClip
 
@@ -51,6 +52,14 @@ def mjpeg() -> Iterator[MjpegCamera]:
     camera = MjpegCamera()
     yield camera
     camera.close()
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """An engine that says what it is told to, without torch."""
+    made = ScriptedServer()
+    yield made
+    made.close()
 
 
 @pytest.fixture
