@@ -16,21 +16,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from narrator import settings
 from narrator.errors import ExitCode, reason_of
-from narrator.settings import (
-    BITS,
-    CLIP_PROMPT,
-    DEFAULT_MAX_TOKENS,
-    DEFAULT_MODEL,
-    DEFAULT_PROMPT,
-    DEFAULT_RATE,
-    DEFAULT_SOURCE,
-    DEFAULT_VOLUME,
-    DEMO,
-    ENGINES,
-    MAX_CLIP_FRAMES,
-    SERVER_KEY,
-)
 from narrator.text import without_password
 
 log = logging.getLogger(__name__)
@@ -69,7 +56,7 @@ class Options:
     @property
     def own_prompt(self) -> bool:
         """True when the prompt is the user's, and so perhaps its language."""
-        return self.prompt not in (DEFAULT_PROMPT, CLIP_PROMPT)
+        return self.prompt not in (settings.DEFAULT_PROMPT, settings.CLIP_PROMPT)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -104,12 +91,12 @@ def non_empty(text: str) -> str:
 
 
 def engine_name(text: str) -> str:
-    """A parser for argparse: one of ENGINES, or the URL of a server."""
-    if text in ENGINES:
+    """A parser for argparse: one of settings.ENGINES, or the URL of a server."""
+    if text in settings.ENGINES:
         return text
     if not is_server(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither {', '.join(ENGINES)} nor a server (http://HOST:PORT)"
+            f"{text!r} is neither {', '.join(settings.ENGINES)} nor a server (http://HOST:PORT)"
         )
     try:
         parts = urlsplit(text)
@@ -146,9 +133,8 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def add_what_to_watch(parser: argparse.ArgumentParser) -> None:
-    """The source."""
     add = parser.add_argument_group("what to watch").add_argument
-    add("--source", metavar="SRC", type=non_empty, default=DEFAULT_SOURCE,
+    add("--source", metavar="SRC", type=non_empty, default=settings.DEFAULT_SOURCE,
         help="camera's number or name, video file, picture, or http stream (default: %(default)s)")
     add("--demo", action="store_true",
         help="the small bundled model on a drawn clip: no camera, no download")
@@ -156,25 +142,24 @@ def add_what_to_watch(parser: argparse.ArgumentParser) -> None:
 
 
 def add_what_to_say(parser: argparse.ArgumentParser) -> None:
-    """The model, the engine, and what is asked of them."""
     add = parser.add_argument_group("what to say").add_argument
     add("--model", metavar="NAME", type=non_empty,
         help="a name from --list-models, a Hub repository, or a folder (default: "
-             f"{DEFAULT_MODEL}); for a server, its own name for it (default: the one it serves)")
-    add("--engine", metavar="NAME", type=engine_name, default=ENGINES[0],
+             f"{settings.DEFAULT_MODEL}); for a server, its own name for it (default: the one it serves)")
+    add("--engine", metavar="NAME", type=engine_name, default=settings.ENGINES[0],
         help="auto, mlx or torch: what runs the model; auto is mlx on Apple Silicon, torch "
              "elsewhere (default: %(default)s). Or http://HOST:PORT, an OpenAI-compatible server: "
-             f"frames are sent there, with the key in {SERVER_KEY}")
-    add("--bits", metavar="N", type=int, choices=BITS,
+             f"frames are sent there, with the key in {settings.SERVER_KEY}")
+    add("--bits", metavar="N", type=int, choices=settings.BITS,
         help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
              "Apple Silicon, else 16; torch takes 8 or 16)")
     add("--prompt", metavar="TEXT", type=non_empty,
-        help=f"what to ask of each frame (default: {DEFAULT_PROMPT})")
-    add("--max-tokens", metavar="N", type=number_between(1, 4096), default=DEFAULT_MAX_TOKENS,
+        help=f"what to ask of each frame (default: {settings.DEFAULT_PROMPT})")
+    add("--max-tokens", metavar="N", type=number_between(1, 4096), default=settings.DEFAULT_MAX_TOKENS,
         help="length of a caption at most, in tokens (default: %(default)s)")
-    add("--frames", metavar="N", type=number_between(1, MAX_CLIP_FRAMES), default=1,
+    add("--frames", metavar="N", type=number_between(1, settings.MAX_CLIP_FRAMES), default=1,
         help="describe the last N frames, a second apart, as one clip: what moves, and where to; "
-             f"1 to {MAX_CLIP_FRAMES} (default: %(default)s)")
+             f"1 to {settings.MAX_CLIP_FRAMES} (default: %(default)s)")
     add("--detail", action="store_true",
         help="look at the frame in tiles, or send a server all its pixels: finer, and some ten "
              "times slower")
@@ -183,7 +168,6 @@ def add_what_to_say(parser: argparse.ArgumentParser) -> None:
 
 
 def add_when_and_how(parser: argparse.ArgumentParser) -> None:
-    """When something is said, with which voice, and how fast all of it is."""
     add = parser.add_argument_group("when to say it").add_argument
     add("--once", action="store_true", help="one caption, then end")
     add("--limit", metavar="N", type=number_between(1, 1_000_000), help="end after N captions")
@@ -193,9 +177,9 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
     add("--mute", action="store_true", help="text only, no voice")
     add("--voice", metavar="ID", type=non_empty,
         help="a voice's ID, name or language, see --list-voices")
-    add("--rate", metavar="WPM", type=number_between(80, 450), default=DEFAULT_RATE,
+    add("--rate", metavar="WPM", type=number_between(80, 450), default=settings.DEFAULT_RATE,
         help="words a minute, 80 to 450 (default: %(default)s)")
-    add("--volume", metavar="V", type=number_between(0.0, 1.0), default=DEFAULT_VOLUME,
+    add("--volume", metavar="V", type=number_between(0.0, 1.0), default=settings.DEFAULT_VOLUME,
         help="0 to 1 (default: %(default)s)")
     add("--list-voices", action="store_true", help="list the voices and exit")
 
@@ -229,20 +213,23 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     if is_server(given.engine):
         refuse_for_server(parser, given)
     elif given.model is None:
-        given.model = DEFAULT_MODEL
+        given.model = settings.DEFAULT_MODEL
     if given.bench:
         for name, value in vars(given).items():
             if name not in FOR_BENCH and value != parser.get_default(name):
                 parser.error(f"--bench has no use for --{name.replace('_', '-')}; leave it out")
     if given.demo:
-        for name, default in (("source", DEFAULT_SOURCE), ("model", DEFAULT_MODEL)):
+        for name, default in (
+            ("source", settings.DEFAULT_SOURCE),
+            ("model", settings.DEFAULT_MODEL),
+        ):
             if getattr(given, name) != default:
                 parser.error(f"--demo brings its own --{name}; leave one of the two out")
-        given.source, given.model = str(DEMO / "demo.mp4"), str(DEMO)
+        given.source, given.model = str(settings.DEMO / "demo.mp4"), str(settings.DEMO)
     if given.detail and given.frames > 1:
         parser.error("--detail is for single frames, --frames for clips; leave one of the two out")
     if given.prompt is None:
-        given.prompt = DEFAULT_PROMPT if given.frames == 1 else CLIP_PROMPT
+        given.prompt = settings.DEFAULT_PROMPT if given.frames == 1 else settings.CLIP_PROMPT
     if given.once:
         if given.limit is not None:
             parser.error("--once is --limit 1; leave one of the two out")

@@ -1,0 +1,166 @@
+"""A frame is captioned, whatever the engine does: unavailable engines are waited for, faults cost
+their frame and are counted, and a caption in the making gives way to a question."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+
+from narrator.backoff import Backoff
+from narrator.commands import Commands, Request
+from narrator.engines.engine import Engine
+from narrator.errors import (
+    CaptionCancelled,
+    EngineError,
+    EngineUnavailable,
+    PeteError,
+    UsageError,
+    reason_of,
+)
+from narrator.frames.frame import Frame
+from narrator.narration import Narrator
+from narrator.options import Options
+from narrator.view import View
+
+log = logging.getLogger(__name__)
+
+MAX_FAULTS = 3  # frames in a row that the engine may fail on before the program ends
+MORE_TOKENS = 200
+
+
+class Captioner:
+    """Has frames captioned by an engine, one at a time, and answers what was asked."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: Options,
+        view: View,
+        narrator: Narrator,
+        commands: Commands,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._engine, self._options = engine, options
+        self._view, self._narrator, self._commands = view, narrator, commands
+        self._backoff = backoff or Backoff()  # counts how often the engine was unavailable
+        self._faults = 0  # frames in a row
+        self._answering = False
+
+    @property
+    def unavailable(self) -> bool:
+        """True while the engine is waited for."""
+        return self._backoff.tries > 0
+
+    @property
+    def wants_frame(self) -> bool:
+        """True when the frame that was looked at last is worth a caption now: it can be read, it
+        differs from the one described last, and the voice has time."""
+        # That the engine is back is worth a caption, whatever is in view.
+        due = self._backoff.wait_s() == 0 if self.unavailable else self._view.scene.changed
+        return due and self._view.scene.readable and not self._narrator.busy
+
+    def describe(self, frame: Frame, request: Request | None = None) -> None:
+        """Describe a frame once; one of a film again, until the engine is back. Raises EngineError
+        when the engine fails again and again, and StopRequested."""
+        self._try(frame, request)
+        while self.unavailable and self._view.source.is_film:
+            while self._backoff.wait_s() > 0:
+                self._view.refresh()
+                time.sleep(min(0.1, self._backoff.wait_s()))
+            self._try(frame, request)
+
+    def answer(self, request: Request) -> None:
+        """Answer what was asked from what is in view now, or say why that can't be done."""
+        frame = self._view.fresh()
+        if frame is None:
+            self._narrator.announce("There is no picture just now.")
+        elif self._view.problem is not None:
+            self._narrator.announce(self._view.problem)
+        else:
+            self._answering = True
+            self.describe(frame, request)
+            self._answering = False
+
+    def _try(self, frame: Frame, request: Request | None) -> None:
+        question = None if request is None else request.question
+        pieces = self._attended(self._pieces(frame, request or Request()))
+        try:
+            with self._looking():
+                self._narrator.narrate(frame, pieces, question, asked=request is not None)
+        except CaptionCancelled:
+            pass  # What was asked is answered next.
+        except PeteError:
+            raise
+        except EngineUnavailable as error:
+            self._wait_for_engine(error, request)
+        except Exception as error:
+            self._count_fault(error, question)
+        else:
+            self._faults = 0
+            if question is None:
+                self._view.scene.set_reference(frame)
+            if self.unavailable:
+                self._backoff.reset()
+                self._narrator.announce("The server is back.")
+
+    def _pieces(self, frame: Frame, request: Request) -> Iterator[str]:
+        options, describe = self._options, self._engine.describe
+        prompt = request.prompt or options.prompt
+        if not request.detail:
+            clip = self._view.source.clip_to(frame)
+            yield from describe(clip, prompt, options.max_tokens, options.detail)
+            return
+        self._narrator.announce("Looking closely.", shown=False)
+        max_tokens = max(options.max_tokens, MORE_TOKENS)
+        try:
+            yield from describe([frame], prompt, max_tokens, True)
+        except UsageError:  # a model that does not look at tiles
+            yield from describe([frame], prompt, max_tokens, False)
+
+    def _attended(self, pieces: Iterator[str]) -> Iterator[str]:
+        """The same pieces; between them the preview is kept alive, and what was typed is done."""
+        for piece in pieces:
+            self._view.refresh()
+            self._commands.check()
+            # A picture, or the last frame of a film, has no other turn to be described.
+            if self._commands.asked and not self._answering and not self._view.source.ended:
+                raise CaptionCancelled
+            yield piece
+
+    def _wait_for_engine(self, error: EngineUnavailable, request: Request | None) -> None:
+        """Tell once that the engine is unavailable; it is tried again after growing pauses."""
+        if self._view.source.ended:
+            raise EngineError(str(error))
+        self._backoff.failed()
+        if self._backoff.tries == 1:
+            log.info(str(error))
+            self._narrator.announce(f"The server {error.trouble}; trying again.")
+        else:
+            log.debug(str(error))
+        if request is not None:
+            self._narrator.announce(f"That can't be answered: the server {error.trouble}.")
+
+    def _count_fault(self, error: Exception, question: str | None) -> None:
+        log.debug("", exc_info=error)
+        if question is not None:
+            # The question may be the cause; if it is the engine, captions will show it.
+            self._narrator.announce(f"That can't be answered: {reason_of(error)}")
+            return
+        self._faults += 1
+        if self._faults >= MAX_FAULTS or self._view.source.ended:
+            raise EngineError(
+                f"the engine failed on {self._faults} frames in a row; the last time: "
+                f"{reason_of(error)}"
+            ) from error
+        log.info(f"a frame could not be described: {reason_of(error)}")
+
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Around the engine's work: the preview shows a mark meanwhile."""
+        with contextlib.ExitStack() as mark:
+            if self._view.preview is not None:
+                mark.enter_context(self._view.preview.looking())
+                self._view.refresh()
+            yield

@@ -1,0 +1,273 @@
+"""What is typed and pressed, and what it does: one table of commands, one of the preview's keys.
+
+A line that is no command is a question about the picture. What needs the model waits here as a
+Request, for captioning.py; all else is done at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import queue
+import re
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from narrator.errors import StopRequested
+from narrator.narration import Narrator
+from narrator.outputs.preview import Preview
+from narrator.outputs.saved_frames import SavedFrames
+from narrator.terminal import Terminal
+from narrator.text import printable
+from narrator.view import View
+
+log = logging.getLogger(__name__)
+
+MORE_PROMPT = "Describe everything that you see in detail."
+MAX_WAITING = 8  # lines, and requests
+END = ("q", "quit", "exit")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the model is asked for. question: as typed, or None for the usual prompt. detail: look
+    closely and say more."""
+
+    question: str | None = None
+    detail: bool = False
+
+    @property
+    def prompt(self) -> str | None:
+        """The question without the brackets that a model's own marks, such as <image>, stand in."""
+        return self.question and re.sub(r"[<>]", " ", self.question)
+
+
+def command_of(text: str) -> str:
+    """A typed line as a command is written: "More." is more, and "??" is ?."""
+    return " ".join(text.casefold().rstrip("?.! ").split()) or text[:1]
+
+
+class TypedLines:
+    """Reads what is typed on a terminal, on a thread, as it may come at any moment.
+
+    q ends the program at once, whatever the main thread is doing, and every line but `speak`
+    silences the voice; the rest of its meaning waits for the main thread, the same line once.
+    """
+
+    def __init__(self, terminal: Terminal, hush: Callable[[], None]) -> None:
+        self._terminal = terminal
+        self._hush = hush
+        self._waiting: queue.Queue[str] = queue.Queue(MAX_WAITING)
+        self._dropped = threading.Event()
+        threading.Thread(target=self._listen, name="typed lines", daemon=True).start()
+
+    def next(self) -> str | None:
+        """The first line of those that wait, printable; None when there is none."""
+        try:
+            return self._waiting.get_nowait()
+        except queue.Empty:
+            return None
+
+    def dropped(self) -> bool:
+        """True once after lines had to be dropped, as too many were waiting."""
+        dropped = self._dropped.is_set()
+        self._dropped.clear()
+        return dropped
+
+    def _listen(self) -> None:
+        for line in self._terminal.lines():
+            text = printable(line)
+            if command_of(text) in END:
+                os.kill(os.getpid(), signal.SIGINT)
+                continue
+            with self._waiting.mutex:
+                known = text in self._waiting.queue  # Enter held down, say
+            try:
+                if not known:
+                    self._waiting.put_nowait(text)
+            except queue.Full:
+                self._dropped.set()
+            if command_of(text) != "speak":
+                self._hush()
+
+
+class Commands:
+    """Does what was typed and pressed; check() is called whenever there is time for it."""
+
+    def __init__(
+        self,
+        narrator: Narrator,
+        view: View,
+        saved: SavedFrames,
+        typed: TypedLines | None = None,
+        preview: Preview | None = None,
+    ) -> None:
+        self._narrator, self._view, self._saved = narrator, view, saved
+        self._typed, self._preview = typed, preview
+        self._asked: deque[Request] = deque()
+        self._asked_back = ""  # the line that looked like a mistyped command
+        self._told_to_wait = False
+
+    @property
+    def asked(self) -> bool:
+        """True when something was asked that the model has to answer, and may be now."""
+        return bool(self._asked) and not self._view.paused
+
+    def requests(self) -> Iterator[Request]:
+        """What was asked, in turn, each once; those that come meanwhile, too."""
+        self.check()
+        while self.asked:
+            yield self._asked.popleft()
+            self.check()
+
+    def check(self) -> None:
+        """Do what was typed and pressed since the last call. Raises StopRequested."""
+        for key in self._preview.pressed() if self._preview is not None else ():
+            if key in PREVIEW_KEYS:
+                PREVIEW_KEYS[key](self)
+        while self._typed is not None and (text := self._typed.next()) is not None:
+            self._narrator.cut_short()
+            self._obey(text)
+        if self._typed is not None and self._typed.dropped():
+            self._narrator.announce("Too many lines at once; some were dropped.")
+        if self._asked and self._view.paused and not self._told_to_wait:
+            self._told_to_wait = True
+            self._narrator.announce("It is paused. What was asked is answered when it goes on.")
+
+    def _obey(self, text: str) -> None:
+        name = command_of(text)
+        command = BY_NAME.get(name)
+        if command is not None:
+            command.run(self)
+            return
+        near = difflib.get_close_matches(name, [name for name in BY_NAME if len(name) > 2], 1, 0.7)
+        if near and text != self._asked_back and not text.endswith("?"):
+            self._asked_back = text
+            self._narrator.announce(
+                f"Did you mean {near[0]}? To ask it as a question, type it once more."
+            )
+            return
+        self._ask(Request(text))
+
+    def _ask(self, request: Request) -> None:
+        if request not in self._asked and len(self._asked) < MAX_WAITING:
+            self._asked.append(request)
+
+    # -- the commands
+
+    def describe(self) -> None:
+        self._ask(Request())
+
+    def more(self) -> None:
+        self._ask(Request(MORE_PROMPT, detail=True))
+
+    def again(self) -> None:
+        log.info(self._narrator.latest or "nothing was said yet")
+        self._narrator.again()
+
+    def hush(self) -> None:
+        """The voice was silenced when the line was typed; so is the rest of the caption."""
+        if self._needs_voice():
+            self._narrator.hush()
+
+    def quiet(self) -> None:
+        if self._needs_voice():
+            self._narrator.hush()
+            self._narrator.quiet = True
+            self._narrator.announce("The voice is off.")
+
+    def speak(self) -> None:
+        if self._needs_voice():
+            self._narrator.quiet = False
+            self._narrator.announce("The voice is on.")
+
+    def recap(self) -> None:
+        self._narrator.announce(self._narrator.recap(), shown=False)
+
+    def pause(self) -> None:
+        if not self._view.paused:
+            self._set_paused(True, "Paused.")
+
+    def resume(self) -> None:
+        if self._view.paused:
+            self._set_paused(False, "Going on.")
+
+    def help(self) -> None:
+        listed = [f"{' or '.join(each.names)}: {each.help}." for each in TYPED]
+        self._narrator.announce(
+            " ".join(["Any other line: a question about the picture.", *listed])
+        )
+
+    def _needs_voice(self) -> bool:
+        if not self._narrator.has_voice:
+            log.info("there is no voice to switch: --mute was given, or speech failed")
+        return self._narrator.has_voice
+
+    def _set_paused(self, paused: bool, sentence: str) -> None:
+        self._view.paused = paused
+        self._told_to_wait = False
+        if self._preview is not None:
+            self._preview.paused = paused
+        self._narrator.announce(sentence, shown=False)
+
+    # -- the preview's keys
+
+    def stop(self) -> None:
+        raise StopRequested
+
+    def toggle_pause(self) -> None:
+        (self.resume if self._view.paused else self.pause)()
+
+    def say_again(self) -> None:
+        """Say the last caption once more, or note in the preview that there is none."""
+        if not self._narrator.again() and self._preview is not None:
+            self._preview.note("nothing can be said again")
+
+    def save(self) -> None:
+        """Save the frame on show, with the words under it unless it has changed since."""
+        preview, path = self._preview, None
+        if preview is None:
+            return
+        if preview.frame is not None:
+            words = "" if preview.is_looking else preview.caption
+            path = self._saved.save(preview.frame, self._narrator.time_of(preview.frame), words)
+        if path is not None:
+            log.info(f"saved {path}")
+        preview.note("the frame was not saved" if path is None else f"saved {path.name}")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line that can be typed: its names, what it does in a few words, and what does it."""
+
+    names: tuple[str, ...]
+    help: str
+    run: Callable[[Commands], None]
+
+
+TYPED = (
+    Command(("Enter",), "describe now", Commands.describe),
+    Command(("more",), "in detail", Commands.more),
+    Command(("again",), "the last caption once more", Commands.again),
+    Command(("hush", "stop"), "silence now", Commands.hush),
+    Command(("quiet",), "voice off", Commands.quiet),
+    Command(("speak",), "voice on", Commands.speak),
+    Command(("what did I miss", "missed"), "the last minutes", Commands.recap),
+    Command(("pause",), "look no more", Commands.pause),
+    Command(("go on",), "look again", Commands.resume),
+    Command(("help", "?"), "this list", Commands.help),
+    Command(END, "end", Commands.stop),
+)
+BY_NAME = {name.casefold(): command for command in TYPED for name in command.names}
+BY_NAME[""] = BY_NAME.pop("enter")
+
+PREVIEW_KEYS: dict[str, Callable[[Commands], None]] = {
+    "q": Commands.stop,
+    " ": Commands.toggle_pause,
+    "r": Commands.say_again,
+    "s": Commands.save,
+}

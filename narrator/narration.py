@@ -1,0 +1,183 @@
+"""Pieces of text become sentences; the sentences go to the voice as they come, the caption to the
+outputs. Knows what was said before: no sentence is spoken twice in a row, and a recap is at hand.
+
+Where the pieces come from, and which frame is worth any, is not known here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from narrator.frames.frame import Frame
+from narrator.frames.source import Source
+from narrator.outputs.output import Caption, Output
+from narrator.speech.speaker import Speaker
+from narrator.text import ago, printable, sentences, words_of
+
+log = logging.getLogger(__name__)
+
+RECAP_S = 600.0
+RECAP_LENGTH = 10  # captions; nobody listens to more
+
+
+class Narrator:
+    """Turns pieces of text into a caption: sentences to the voice as they come, then a line.
+
+    What the last caption said already is printed, but not spoken again until repeat_after_s.
+    source: whose clock the frames are on. clock: the wall clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        speaker: Speaker | None,
+        outputs: Sequence[Output],
+        clock: Callable[[], float] = time.monotonic,
+        repeat_after_s: float = 60.0,
+    ) -> None:
+        self._speaker = speaker
+        self._outputs = outputs
+        self._source = source
+        self._clock = clock
+        self._repeat_after_s = repeat_after_s
+        self._lead_s = 0.0  # from the start on a frame to its first sentence, the last time
+        self._last: set[str] = set()  # what the last caption said
+        self._spoken_at = 0.0
+        self._told: dict[str, tuple[float, str]] = {}  # words: when last, and how; newest last
+        self._begun = self._silenced = False  # some of the caption is spoken; no more of it is
+        self.latest = ""  # the last caption or answer as it was printed
+        self.count = 0  # captions, answers to questions not among them
+        self.quiet = False  # text alone
+
+    # -- captions
+
+    def narrate(
+        self, frame: Frame, pieces: Iterable[str], question: str | None = None, asked: bool = False
+    ) -> None:
+        """Narrate what an engine says of a frame. Raises what `pieces` raises; nothing is printed
+        then.
+
+        question: what this answers. asked: it is spoken even where it was said before.
+        """
+        started, began = self._clock(), self._source.now()
+        self._begun = self._silenced = False
+        if asked:
+            self._last = set()
+        first_token_s, spoken, age = 0.0, False, 0.0
+
+        def timed() -> Iterator[str]:
+            nonlocal first_token_s
+            for number, piece in enumerate(pieces):
+                if number == 0:
+                    first_token_s = self._clock() - started
+                yield piece
+
+        said: dict[str, str] = {}  # sentences by their words alone
+        for sentence in sentences(timed()):
+            text = printable(sentence)
+            words = words_of(text)
+            if not text:
+                continue
+            if words in said:  # The model goes round in circles.
+                break
+            if not said:
+                age = self._source.now() - frame.taken
+                self._lead_s = self._source.now() - began
+            spoken = self._speak(text, words) or spoken
+            said[words] = text
+        if not said:
+            raise RuntimeError("the model had nothing to say")
+        self._last = set(said)
+        caption_s = self._clock() - started
+        text = " ".join(said.values())
+        self._keep(
+            Caption(
+                frame, self.time_of(frame), text, first_token_s, caption_s, age, spoken, question
+            )
+        )
+
+    def time_of(self, frame: Frame) -> datetime:
+        """When a frame was taken, by the local clock; one of a film, when it was looked at."""
+        return datetime.now().astimezone() - timedelta(seconds=self._source.now() - frame.taken)
+
+    @property
+    def busy(self) -> bool:
+        """True while the voice speaks for longer than a caption takes: one that was made now would
+        be old when its turn comes."""
+        return self._speaker is not None and self._speaker.quiet_in(self._source.at) > self._lead_s
+
+    def _keep(self, caption: Caption) -> None:
+        self.latest = caption.text
+        if caption.question is None:
+            self.count += 1
+            # In the place of an earlier one in the same words.
+            words = words_of(caption.text)
+            self._told.pop(words, None)
+            self._told[words] = self._clock(), caption.text
+            if len(self._told) > RECAP_LENGTH:
+                del self._told[next(iter(self._told))]
+        for output in self._outputs:
+            output.write(caption)
+
+    def _speak(self, text: str, words: str) -> bool:
+        """Hand a sentence to the voice, unless it was said just now; False when it was not."""
+        if self._silenced:
+            return False
+        now = self._source.now()
+        if words in self._last and now - self._spoken_at < self._repeat_after_s:
+            return False
+        self._spoken_at = now
+        self._begun = True
+        return self._say(text)
+
+    # -- anything else that is said
+
+    def announce(self, sentence: str, shown: bool = True) -> None:
+        """Log and say something that is no caption. shown: to the outputs, too."""
+        log.info(sentence)
+        for output in self._outputs if shown else ():
+            output.announce(sentence)
+        self._last = set()  # After this, what is in view is worth a word again.
+        self._say(sentence)
+
+    def again(self) -> bool:
+        """Say the last caption once more; False when there is none, or nothing to say it with."""
+        return bool(self.latest) and self._say(self.latest)
+
+    def recap(self) -> str:
+        """The captions of the last minutes, each with how long ago it was said last."""
+        now = self._clock()
+        parts = [
+            f"{ago(now - when)}: {text}"
+            for when, text in self._told.values()
+            if now - when <= RECAP_S
+        ]
+        return " ".join(parts) or "Nothing was said in the last ten minutes."
+
+    @property
+    def has_voice(self) -> bool:
+        """False where there is nothing to speak with."""
+        return self._speaker is not None and self._speaker.audible
+
+    def hush(self) -> None:
+        """Fall silent at once, for the rest of the caption or answer in the making as well."""
+        self._silenced = True
+        if self._speaker is not None:
+            self._speaker.hush()
+
+    def cut_short(self) -> None:
+        """Speak no more of the caption or answer in the making, if any of it was spoken."""
+        self._silenced = self._silenced or self._begun
+
+    def wait_until_quiet(self) -> None:
+        """Let what is being said come to its end."""
+        if self._speaker is not None:
+            self._speaker.wait_until_quiet()
+
+    def _say(self, text: str) -> bool:
+        if self._speaker is None or self.quiet:
+            return False
+        return self._speaker.say(text, self.count, self._source.at)
