@@ -21,6 +21,10 @@ class Source(Protocol):
     def ended(self) -> bool:
         """True once the last frame of a file has been returned; a live source never ends."""
 
+    @property
+    def at(self) -> float:
+        """Seconds into the source of the frame that was returned last."""
+
     def now(self) -> float:
         """The time on the clock of Frame.taken, in seconds: time.monotonic(), or a film's own."""
 
