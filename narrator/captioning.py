@@ -86,8 +86,9 @@ class Captioner:
     def _try(self, frame: Frame, request: Request | None) -> None:
         question = None if request is None else request.question
         pieces = self._attended(self._pieces(frame, request or Request()))
+        preview = self._view.preview
         try:
-            with self._looking():
+            with contextlib.nullcontext() if preview is None else preview.looking():
                 self._narrator.narrate(frame, pieces, question, asked=request is not None)
         except CaptionCancelled:
             pass  # What was asked is answered next.
@@ -155,12 +156,3 @@ class Captioner:
                 f"{reason_of(error)}"
             ) from error
         log.info(f"a frame could not be described: {reason_of(error)}")
-
-    @contextlib.contextmanager
-    def _looking(self) -> Iterator[None]:
-        """Around the engine's work: the preview shows a mark meanwhile."""
-        with contextlib.ExitStack() as mark:
-            if self._view.preview is not None:
-                mark.enter_context(self._view.preview.looking())
-                self._view.refresh()
-            yield

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 from narrator.errors import StopRequested
 from narrator.narration import Narrator
-from narrator.outputs.preview import Preview
 from narrator.outputs.saved_frames import SavedFrames
 from narrator.terminal import Terminal
 from narrator.text import printable
@@ -104,10 +103,9 @@ class Commands:
         view: View,
         saved: SavedFrames,
         typed: TypedLines | None = None,
-        preview: Preview | None = None,
     ) -> None:
         self._narrator, self._view, self._saved = narrator, view, saved
-        self._typed, self._preview = typed, preview
+        self._typed, self._preview = typed, view.preview
         self._asked: deque[Request] = deque()
         self._asked_back = ""  # the line that looked like a mistyped command
         self._told_to_wait = False
@@ -228,13 +226,13 @@ class Commands:
             self._preview.note("nothing can be said again")
 
     def save(self) -> None:
-        """Save the frame on show, with the words under it unless it has changed since."""
+        """Save the frame on show, with the words under it."""
         preview, path = self._preview, None
         if preview is None:
             return
         if preview.frame is not None:
-            words = "" if preview.is_looking else preview.caption
-            path = self._saved.save(preview.frame, self._narrator.time_of(preview.frame), words)
+            taken = self._narrator.time_of(preview.frame)
+            path = self._saved.save(preview.frame, taken, preview.caption)
         if path is not None:
             log.info(f"saved {path}")
         preview.note("the frame was not saved" if path is None else f"saved {path.name}")

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from narrator import settings
 from narrator.errors import ExitCode, reason_of
+from narrator.settings import DEFAULT_MODEL, DEFAULT_SOURCE
 from narrator.text import without_password
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 def add_what_to_watch(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what to watch").add_argument
-    add("--source", metavar="SRC", type=non_empty, default=settings.DEFAULT_SOURCE,
+    add("--source", metavar="SRC", type=non_empty, default=DEFAULT_SOURCE,
         help="camera's number or name, video file, picture, or http stream (default: %(default)s)")
     add("--demo", action="store_true",
         help="the small bundled model on a drawn clip: no camera, no download")
@@ -145,7 +146,7 @@ def add_what_to_say(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what to say").add_argument
     add("--model", metavar="NAME", type=non_empty,
         help="a name from --list-models, a Hub repository, or a folder (default: "
-             f"{settings.DEFAULT_MODEL}); for a server, its own name for it (default: the one it serves)")
+             f"{DEFAULT_MODEL}); for a server, its own name for it (default: the one it serves)")
     add("--engine", metavar="NAME", type=engine_name, default=settings.ENGINES[0],
         help="auto, mlx or torch: what runs the model; auto is mlx on Apple Silicon, torch "
              "elsewhere (default: %(default)s). Or http://HOST:PORT, an OpenAI-compatible server: "
@@ -155,7 +156,8 @@ def add_what_to_say(parser: argparse.ArgumentParser) -> None:
              "Apple Silicon, else 16; torch takes 8 or 16)")
     add("--prompt", metavar="TEXT", type=non_empty,
         help=f"what to ask of each frame (default: {settings.DEFAULT_PROMPT})")
-    add("--max-tokens", metavar="N", type=number_between(1, 4096), default=settings.DEFAULT_MAX_TOKENS,
+    add("--max-tokens", metavar="N", type=number_between(1, 4096),
+        default=settings.DEFAULT_MAX_TOKENS,
         help="length of a caption at most, in tokens (default: %(default)s)")
     add("--frames", metavar="N", type=number_between(1, settings.MAX_CLIP_FRAMES), default=1,
         help="describe the last N frames, a second apart, as one clip: what moves, and where to; "
@@ -213,15 +215,15 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     if is_server(given.engine):
         refuse_for_server(parser, given)
     elif given.model is None:
-        given.model = settings.DEFAULT_MODEL
+        given.model = DEFAULT_MODEL
     if given.bench:
         for name, value in vars(given).items():
             if name not in FOR_BENCH and value != parser.get_default(name):
                 parser.error(f"--bench has no use for --{name.replace('_', '-')}; leave it out")
     if given.demo:
         for name, default in (
-            ("source", settings.DEFAULT_SOURCE),
-            ("model", settings.DEFAULT_MODEL),
+            ("source", DEFAULT_SOURCE),
+            ("model", DEFAULT_MODEL),
         ):
             if getattr(given, name) != default:
                 parser.error(f"--demo brings its own --{name}; leave one of the two out")

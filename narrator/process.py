@@ -26,6 +26,11 @@ def open_standard_streams() -> None:
         getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
+def is_installed() -> bool:
+    """True once install.sh has made .venv."""
+    return (VENV / "bin" / "python").exists()
+
+
 def continue_under_venv(script: Path) -> None:
     """Run this same command line again under the Python that install.sh made, unless this is it.
 
@@ -34,7 +39,7 @@ def continue_under_venv(script: Path) -> None:
     python = VENV / "bin" / "python"
     if Path(sys.prefix).resolve() == VENV.resolve():
         return
-    if not python.exists():
+    if not is_installed():
         raise EngineError("not installed yet; run ./install.sh first")
     # Half an environment runs, but not as itself: without this it would be tried for ever.
     if os.environ.get("PETE_SOUNDS_VENV") == str(os.getpid()):

@@ -32,6 +32,9 @@ class Caption:
 class Output(ABC):
     """Where captions go. What an output does not need, it need not write."""
 
+    def prepare(self) -> None:  # noqa: B027
+        """Try whether captions can be kept, before the first one is made. Raises UsageError."""
+
     @abstractmethod
     def write(self, caption: Caption) -> None:
         """Take one caption. Raises StopRequested when there is nobody left to write for."""

@@ -1,0 +1,181 @@
+"""One run: source, speaker, engine and outputs, opened for the Options, and their proper end.
+
+What takes long is done side by side: the engine's packages are imported while camera and voice are
+opened. Everything that has to be closed is registered with the Shutdown the moment it is open.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+
+from narrator.captioning import Captioner
+from narrator.commands import Commands, TypedLines
+from narrator.engines.choice import EngineChoice, choose_engine, import_packages, open_engine
+from narrator.errors import EngineError, ExitCode, PeteError
+from narrator.frames.files import Film
+from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
+from narrator.models.weights import resolve_model
+from narrator.narration import Narrator
+from narrator.options import Options
+from narrator.outputs.film_track import FilmNarrationTrack
+from narrator.outputs.lines import Lines
+from narrator.outputs.output import Output
+from narrator.outputs.preview import Preview, check_display
+from narrator.outputs.progress import Progress, report
+from narrator.outputs.saved_frames import SavedFrames
+from narrator.process import Shutdown
+from narrator.scene.scene import Scene
+from narrator.speaking import open_speaker
+from narrator.terminal import Terminal
+from narrator.text import without_password
+from narrator.view import View
+
+log = logging.getLogger(__name__)
+
+# What an option with a file or folder opens, beside the two that need sound (--wav and --vtt).
+OUTPUTS: dict[str, Callable[[str], Output]] = {"save": SavedFrames}
+
+
+class Session:
+    """What the loop in pete_sounds.py works with: view, captioner and commands."""
+
+    def __init__(self, options: Options, shutdown: Shutdown, terminal: Terminal) -> None:
+        started = time.monotonic()
+        self._options, self._shutdown = options, shutdown
+        name = resolve_source(options.source)
+        is_film = options.vtt is not None and source_kind(name) is SourceKind.FILE
+        choice = choose(options)
+        packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
+        packages.start()
+        if options.preview:
+            check_display()
+        outputs = self._open_outputs(terminal)
+        with shutdown.opening() as opened:
+            self._source = open_source(name, every_frame=is_film, clip_length=options.frames)
+            opened.callback(self._source.close)
+            self._speaker = open_speaker(options, self._source, opened)
+        typed = None if is_film else self._read_terminal(terminal)
+        packages.join()
+        engine = open_engine(choice, options.model)
+        if self._speaker is not None:
+            self._speaker.wait_until_ready()
+        self._ready_at = time.monotonic()
+        log.info(f"engine: {engine.label} ({choice.why})")
+        log.info(f"ready in {self._ready_at - started:.1f} s; Ctrl-C ends it")
+        if typed is not None:
+            log.info("type a question and Enter, or ? to hear what else you can type")
+        self._preview = self._open_preview(engine.label, outputs)
+        self._progress = self._open_progress()
+        self.narrator = Narrator(self._source, self._speaker, outputs)
+        on_frame = None if self._progress is None else self._progress.show
+        scene = Scene(options.always)
+        self.view = View(self._source, scene, self.narrator, self._preview, on_frame)
+        self.commands = Commands(self.narrator, self.view, SavedFrames("."), typed)
+        self.captioner = Captioner(engine, options, self.view, self.narrator, self.commands)
+
+    @property
+    def finished(self) -> bool:
+        """True behind the last frame of a file, and after --limit captions."""
+        return self.view.ended or self._enough
+
+    @property
+    def _enough(self) -> bool:
+        return self._options.limit is not None and self.narrator.count >= self._options.limit
+
+    # -- what is opened
+
+    def _open_outputs(self, terminal: Terminal) -> list[Output]:
+        outputs: list[Output] = [Lines(self._options.json, terminal.printing)]
+        for name, make in OUTPUTS.items():
+            if (value := getattr(self._options, name)) is not None:
+                with self._shutdown.opening() as opened:
+                    outputs.append(make(value))
+                    opened.callback(outputs[-1].close)
+                outputs[-1].prepare()
+        return outputs
+
+    def _read_terminal(self, terminal: Terminal) -> TypedLines | None:
+        """What is typed, where stdin is a terminal."""
+        if not sys.stdin or not sys.stdin.isatty():
+            return None
+        terminal.take()
+        return TypedLines(terminal, self._hush)
+
+    def _hush(self) -> None:
+        if self._speaker is not None:
+            self._speaker.hush()
+
+    def _open_preview(self, label: str, outputs: list[Output]) -> Preview | None:
+        if not self._options.preview:
+            return None
+        outputs.append(preview := Preview(label, self._is_speaking))
+        return preview
+
+    def _is_speaking(self) -> bool:
+        speaker = self._speaker
+        return speaker is not None and speaker.audible and speaker.quiet_in(self._source.at) > 0
+
+    def _open_progress(self) -> Progress | None:
+        if not isinstance(self._source, Film):
+            return None
+        with self._shutdown.opening() as opened:
+            progress = Progress(self._source.length)
+            opened.callback(progress.close)
+        return progress
+
+    # -- how it ends
+
+    def finish(self) -> None:
+        """Let what is being said come to its end, and complete what is kept. Raises EngineError
+        when the engine was still waited for, and StopRequested."""
+        if self.captioner.unavailable:
+            raise EngineError("the server did not come back before the source ended")
+        self._linger()
+        if isinstance(self._speaker, FilmNarrationTrack) and isinstance(self._source, Film):
+            self._speaker.finish(self._source.length, self._source.ended)
+        self.narrator.wait_until_quiet()
+        if self._progress is not None and isinstance(self._source, Film):
+            self._progress.close()
+            report(self._source, self._options.vtt, time.monotonic() - self._ready_at)
+
+    def fail(self, error: PeteError) -> ExitCode:
+        """Say an error, as who can't see the screen must hear why it falls silent."""
+        log.debug("", exc_info=error)
+        self.narrator.announce(str(error))
+        self.narrator.wait_until_quiet()
+        return error.exit_code
+
+    def _linger(self) -> None:
+        """Keep the preview alive while the last caption is said; after the end of a film or a
+        picture until it is closed, as nobody could have looked at it otherwise."""
+        if self._preview is None:
+            return
+        if not self._enough:
+            self._preview.note("the end; q closes this", math.inf)
+        while not self._enough or self._is_speaking():
+            self.view.refresh()
+            self.commands.check()
+            time.sleep(0.03)
+
+
+def choose(options: Options) -> EngineChoice:
+    """The engine for these options, and what can be told before anything is opened. Raises
+    PeteError."""
+    choice = choose_engine(options.engine, options.bits)
+    if choice.url is not None:
+        log.info(f"frames are sent to {without_password(choice.url)}")
+    elif options.model is not None:
+        resolve_model(options.model, choice.name)  # Nobody should wait seconds for a typing error.
+    try:
+        tempfile.gettempdir()  # which torch and the voice need
+    except OSError as error:
+        raise EngineError(
+            "no temporary folder can be written; make room in /tmp, or set TMPDIR to another one"
+        ) from error
+    return choice

@@ -1,0 +1,69 @@
+"""What is to be heard and kept of the narration: a voice, a track of cues and sound, or both."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from narrator.errors import reason_of
+from narrator.frames.files import Film
+from narrator.frames.source import Source
+from narrator.options import Options
+from narrator.outputs.film_track import FilmNarrationTrack
+from narrator.outputs.live_track import LiveTrack
+from narrator.outputs.vtt import VttFile
+from narrator.outputs.wav import WavFile
+from narrator.speech.renderer import Renderer
+from narrator.speech.speaker import Speaker
+from narrator.speech.voice import Voice, VoiceSettings
+
+log = logging.getLogger(__name__)
+
+
+def open_speaker(options: Options, source: Source, opened: contextlib.ExitStack) -> Speaker | None:
+    """The speaker that was asked for, or None when nothing is to be spoken or kept.
+
+    opened: where all of it is registered to be closed. Raises UsageError for files that can't be
+    written.
+    """
+    vtt = wav = None
+    if options.vtt is not None:
+        vtt = VttFile(options.vtt, None if options.own_prompt else "en")
+        opened.callback(vtt.close)
+    if options.wav is not None:
+        wav = WavFile(options.wav)
+        opened.callback(wav.close)
+    settings = VoiceSettings(
+        options.voice,
+        options.rate,
+        options.volume,
+        aloud=not (options.mute or source.is_film),
+        keep=wav is not None or vtt is not None,
+    )
+    speaks = wav is not None or not options.mute
+    try:
+        speaker = _speaker_for(source, vtt, wav, settings, speaks, options.always)
+    except OSError as error:  # no temporary folder, no process
+        log.info(f"no voice: {reason_of(error)}; the captions go on as text")
+        speaker = _speaker_for(source, vtt, None, settings, False, options.always)
+    if speaker is not None:
+        opened.callback(speaker.close)
+    return speaker
+
+
+def _speaker_for(
+    source: Source,
+    vtt: VttFile | None,
+    wav: WavFile | None,
+    settings: VoiceSettings,
+    speaks: bool,
+    whole: bool,
+) -> Speaker | None:
+    """whole: see FilmNarrationTrack. Raises OSError."""
+    if vtt is None:
+        return Voice(settings, wav) if speaks else None
+    if isinstance(source, Film):
+        renderer = Renderer(settings) if speaks else None
+        return FilmNarrationTrack(vtt, wav, settings.rate, source.length, renderer, whole)
+    track = LiveTrack(vtt, wav, settings.rate)
+    return Voice(settings, track) if speaks else track

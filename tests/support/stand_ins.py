@@ -1,0 +1,206 @@
+"""Stand-ins for the parts around the narration, for tests of what the loop alone decides.
+
+The real engine, voice and sources have tests of their own in tests/unit, and the whole program in
+tests/program.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from narrator.backoff import Backoff
+from narrator.captioning import Captioner
+from narrator.commands import Commands
+from narrator.frames.frame import Frame
+from narrator.narration import Narrator
+from narrator.options import Options, parse_options
+from narrator.outputs.output import Caption, Output
+from narrator.outputs.saved_frames import SavedFrames
+from narrator.scene.scene import Scene
+from narrator.view import View
+
+Describe = Callable[[Sequence[Frame], str], Iterator[str]]
+
+
+def a_frame(age: float = 0.0) -> Frame:
+    """A grey frame that was taken `age` seconds ago, 7.5 s into its source."""
+    return Frame(np.full((48, 64, 3), 128, np.uint8), time.monotonic() - age, 7.5)
+
+
+class SpeakerLog:
+    """In the place of a voice: writes down what it is asked to say; busy as often as told."""
+
+    audible = True
+
+    def __init__(self, log: list[str] | None = None, busy_for: int = 0) -> None:
+        self.said = [] if log is None else log
+        self.busy_for = busy_for
+
+    def say(self, sentence: str, caption: int, at: float) -> bool:
+        self.said.append(sentence)
+        return True
+
+    def quiet_in(self, at: float) -> float:
+        self.busy_for -= 1
+        return 5.0 if self.busy_for >= 0 else 0.0
+
+    def hush(self) -> None:
+        self.said.append("(hush)")
+
+    def wait_until_ready(self) -> None:
+        """It is."""
+
+    def wait_until_quiet(self) -> None:
+        """It is."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class OutputLog(Output):
+    """In the place of an output: keeps the captions, and calls `then` after each."""
+
+    def __init__(self, then: Callable[[], Any] = lambda: None) -> None:
+        self.captions: list[Caption] = []
+        self._then = then
+
+    @property
+    def texts(self) -> list[str]:
+        return [caption.text for caption in self.captions]
+
+    def write(self, caption: Caption) -> None:
+        self.captions.append(caption)
+        self._then()
+
+
+class FrameSource:
+    """In the place of a source: as many noisy frames as asked for, none of them waited for.
+
+    dark: too dark to see anything. messages: by how many frames are left then, in whose place
+    they come.
+    """
+
+    is_film = False
+    at = 7.5
+
+    def __init__(
+        self, count: int, dark: bool = False, messages: dict[int, str] | None = None
+    ) -> None:
+        self.left = count
+        self._levels = (0, 4) if dark else (100, 140)
+        self._messages = messages or {}
+
+    @property
+    def ended(self) -> bool:
+        return self.left <= 0
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def newest(self, timeout: float) -> Frame | None:
+        self.left -= 1
+        if self.left in self._messages:
+            return None
+        random = np.random.default_rng(self.left)
+        image = random.integers(*self._levels, (48, 64, 3), np.uint8)
+        return Frame(np.kron(image, np.ones((8, 8, 1), np.uint8)), time.monotonic(), 0.0)
+
+    def peek(self) -> Frame | None:
+        return None
+
+    def messages(self) -> list[str]:
+        return [self._messages[self.left]] if self.left in self._messages else []
+
+    def clip_to(self, frame: Frame) -> list[Frame]:
+        return [frame]
+
+    def forget_clip(self) -> None:
+        """There is none."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class SayingEngine:
+    """In the place of an engine: describes with the function it is given."""
+
+    label = "stand-in"
+
+    def __init__(self, describe: Describe) -> None:
+        self._describe = describe
+        self.asked: list[tuple[str, int, bool]] = []  # prompt, max_tokens, detail
+
+    def describe(
+        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+    ) -> Iterator[str]:
+        self.asked.append((prompt, max_tokens, detail))
+        return self._describe(clip, prompt)
+
+    def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> Any:
+        """Nothing."""
+
+    def peak_memory(self) -> int:
+        return 0
+
+
+class Typed:
+    """In the place of a terminal: lines that are typed when the test says so."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = list(lines)
+
+    def next(self) -> str | None:
+        return self.lines.pop(0) if self.lines else None
+
+    def dropped(self) -> bool:
+        return False
+
+
+class Loop:
+    """The loop of pete_sounds.py over stand-ins. Has the attributes of a Session."""
+
+    def __init__(
+        self,
+        describe: Describe,
+        source: FrameSource,
+        typed: Typed | None = None,
+        speaker: SpeakerLog | None = None,
+        limit: int | None = None,
+        always: bool = True,
+        backoff: Backoff | None = None,
+        then: Callable[[], Any] = lambda: None,
+    ) -> None:
+        self.engine = SayingEngine(describe)
+        self.output = OutputLog(then)
+        self.speaker = speaker or SpeakerLog()
+        self._limit = limit
+        self.typed = typed
+        some: Any = typed
+        self.narrator = Narrator(source, self.speaker, [self.output])
+        self.view = View(source, Scene(always), self.narrator)
+        self.commands = Commands(self.narrator, self.view, SavedFrames("."), some)
+        self.captioner = Captioner(
+            self.engine, some_options(), self.view, self.narrator, self.commands, backoff
+        )
+
+    @property
+    def finished(self) -> bool:
+        return self.view.ended or self.narrator.count == self._limit
+
+    def run(self) -> Loop:
+        """Run it to its end."""
+        from pete_sounds import watch
+
+        session: Any = self
+        watch(session)
+        return self
+
+
+def some_options(**changes: Any) -> Options:
+    """The default options with the prompt "Usual" and captions of at most 10 tokens."""
+    return replace(parse_options(["--prompt", "Usual", "--max-tokens", "10"]), **changes)

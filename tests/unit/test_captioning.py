@@ -1,0 +1,201 @@
+"""The loop and the captioner: faults cost one frame, an engine that is away is waited for, and what
+is asked comes first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from narrator.backoff import Backoff
+from narrator.captioning import MORE_TOKENS
+from narrator.commands import MORE_PROMPT
+from narrator.errors import EngineError, EngineUnavailable
+from narrator.frames.frame import Frame
+from support.stand_ins import Describe, FrameSource, Loop, SpeakerLog, Typed
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What is told to the user."""
+    with caplog.at_level("INFO", "narrator"):
+        yield caplog
+
+
+def says(text: str) -> Describe:
+    return lambda clip, prompt: iter([text])
+
+
+def echo(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+    """Says what it was asked."""
+    yield from (prompt, ".")
+
+
+def failing(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+    raise RuntimeError("out of memory")
+
+
+def test_a_fault_costs_its_frame_and_is_told(logged: pytest.LogCaptureFixture) -> None:
+    answers: list[str | ValueError] = [ValueError("broken\nframe"), "A cat.", "", "A dog."]
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return iter([answer])
+
+    loop = Loop(describe, FrameSource(4)).run()
+    assert loop.output.texts == ["A cat.", "A dog."]
+    assert [record.getMessage() for record in logged.records] == [
+        "a frame could not be described: broken",
+        "a frame could not be described: the model had nothing to say",
+    ]
+
+
+def test_faults_in_a_row_end_the_program_as_the_engines_fault() -> None:
+    with pytest.raises(EngineError, match=r"3 frames in a row.*out of memory"):
+        Loop(failing, FrameSource(10)).run()
+
+
+def test_a_fault_on_the_only_frame_is_no_silent_success() -> None:
+    with pytest.raises(EngineError, match="out of memory"):
+        Loop(failing, FrameSource(1)).run()
+
+
+def test_the_limit_ends_the_loop() -> None:
+    assert len(Loop(says("A cat."), FrameSource(10), limit=3).run().output.texts) == 3
+
+
+def test_no_caption_is_made_while_the_voice_speaks() -> None:
+    speaker = SpeakerLog(busy_for=5)
+    assert len(Loop(says("A cat."), FrameSource(7), speaker=speaker).run().output.texts) == 2
+
+
+def test_what_the_source_has_to_tell_is_told_and_spoken(logged: pytest.LogCaptureFixture) -> None:
+    source = FrameSource(4, messages={3: "The camera is gone.", 2: "The camera is back."})
+    loop = Loop(says("A cat."), source).run()
+    messages = ["The camera is gone.", "The camera is back."]
+    assert loop.speaker.said == [*messages, "A cat."]
+    assert [record.getMessage() for record in logged.records] == messages
+
+
+# -- an engine that is away
+
+
+def test_an_engine_that_is_away_is_told_once_waited_for_and_told_to_be_back() -> None:
+    tries = [0]
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        tries[0] += 1
+        if tries[0] in (2, 3):
+            raise EngineUnavailable("does not answer", "it is down")
+        yield "A cat."
+
+    loop = Loop(describe, FrameSource(6), backoff=Backoff([0.0])).run()
+    assert loop.speaker.said == [
+        "A cat.", "The server does not answer; trying again.", "A cat.", "The server is back.",
+        "A cat.",
+    ]  # fmt: skip
+
+
+def test_while_the_server_is_away_a_question_is_not_met_with_silence() -> None:
+    def away(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        raise EngineUnavailable("does not answer", "it is down")
+
+    loop = Loop(away, FrameSource(9), Typed("Who is it", "Where is it")).run()
+    assert loop.speaker.said.count("That can't be answered: the server does not answer.") == 2
+    assert loop.captioner.unavailable
+
+
+# -- what is asked
+
+
+def test_questions_are_answered_in_turn_from_what_is_in_view() -> None:
+    loop = Loop(echo, FrameSource(6), Typed("Who is it", "Where is it")).run()
+    # The loop looks at a frame first; what waits then interrupts its caption.
+    assert loop.speaker.said[:3] == ["Who is it.", "Where is it.", "Usual."]
+    assert [caption.question for caption in loop.output.captions[:3]] == [
+        "Who is it", "Where is it", None,
+    ]  # fmt: skip
+
+
+def test_a_question_interrupts_the_caption_in_the_making_but_no_answer() -> None:
+    later = ["Who is it", "Where is it"]
+    typed = Typed()
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        for piece in (prompt, "."):
+            yield piece
+            if later:
+                typed.lines.append(later.pop(0))
+
+    loop = Loop(describe, FrameSource(5), typed).run()
+    assert loop.speaker.said[:2] == ["Who is it.", "Where is it."]
+
+
+def test_the_only_frame_is_described_whatever_is_asked_meanwhile() -> None:
+    loop = Loop(echo, FrameSource(1), Typed("Who is it")).run()
+    assert loop.output.texts == ["Usual.", "Who is it."]
+
+
+def test_more_looks_closely_once() -> None:
+    loop = Loop(echo, FrameSource(5), Typed("more")).run()
+    assert loop.speaker.said[:3] == ["Looking closely.", f"{MORE_PROMPT}.", "Usual."]
+    assert (MORE_PROMPT, MORE_TOKENS, True) in loop.engine.asked
+    assert loop.engine.asked[-1] == ("Usual", 10, False)
+
+
+def test_in_the_dark_no_answer_is_made_up() -> None:
+    loop = Loop(echo, FrameSource(9, dark=True), Typed("Who is it")).run()
+    assert "Who is it." not in loop.speaker.said
+    assert "It is too dark to see." in loop.speaker.said
+
+
+def test_without_a_picture_that_is_said() -> None:
+    source = FrameSource(4, messages={3: "The camera is gone.", 2: "gone"})
+    loop = Loop(echo, source, Typed("Who is it")).run()
+    assert loop.speaker.said[0] == "The camera is gone."
+    assert "There is no picture just now." in loop.speaker.said
+
+
+def test_what_looks_like_a_models_own_mark_is_no_mark() -> None:
+    loop = Loop(echo, FrameSource(3), Typed("Is <image> there")).run()
+    assert loop.output.captions[0].question == "Is <image> there"
+    assert "Is  image  there" in [prompt for prompt, *_ in loop.engine.asked]
+
+
+def test_questions_that_fail_do_not_end_it() -> None:
+    def fails(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        if prompt != "Usual":
+            raise ValueError("too hard")
+        yield "A cat."
+
+    loop = Loop(fails, FrameSource(9), Typed(*"1234")).run()
+    assert loop.speaker.said[:4] == ["That can't be answered: too hard"] * 4
+    assert loop.speaker.said[4] == "A cat."
+
+
+def test_an_old_picture_is_not_answered_from_while_a_new_one_may_come() -> None:
+    class Slow(FrameSource):
+        def newest(self, timeout: float) -> Frame | None:
+            frame = super().newest(timeout)
+            assert frame is not None
+            if self.left == 8:
+                return Frame(frame.image, time.monotonic() - 3.0, 1.0)
+            return Frame(frame.image, time.monotonic(), 2.0) if self.left < 5 else None
+
+    ages: list[float] = []
+    typed, later = Typed(), ["Who is it"]
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        ages.append(time.monotonic() - clip[-1].taken)
+        yield "A cat."
+
+    def then() -> None:
+        typed.lines += later
+        later.clear()
+
+    Loop(describe, Slow(9), typed, then=then).run()
+    assert ages[0] > 2.9  # the caption
+    assert ages[1] < 1.0

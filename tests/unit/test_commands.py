@@ -1,0 +1,107 @@
+"""What is typed and what it does, where it needs no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from narrator.commands import MORE_PROMPT, TYPED, Request
+from narrator.errors import StopRequested
+from narrator.frames.frame import Frame
+from support.stand_ins import FrameSource, Loop, SpeakerLog, Typed
+
+
+def echo(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+    yield prompt
+
+
+def asked_by(*lines: str) -> list[Request]:
+    """What the model is asked when these lines are typed."""
+    return list(Loop(echo, FrameSource(9), Typed(*lines)).commands.requests())
+
+
+def said_after(*lines: str, loop: Loop | None = None) -> list[str]:
+    """What is said when these lines are typed."""
+    loop = loop or Loop(echo, FrameSource(9), Typed())
+    assert loop.typed is not None
+    loop.typed.lines += lines
+    loop.commands.check()
+    return loop.speaker.said
+
+
+@pytest.mark.parametrize("line", ["more", "More.", "MORE?", "more!", " more "])
+def test_a_command_is_one_in_any_letters_and_with_a_mark_behind(line: str) -> None:
+    assert asked_by(line) == [Request(MORE_PROMPT, detail=True)]
+
+
+def test_enter_asks_for_a_caption_and_anything_else_is_a_question() -> None:
+    assert asked_by("", "Who is at the door") == [Request(), Request("Who is at the door")]
+
+
+def test_the_same_question_waits_once_and_not_too_many_wait() -> None:
+    assert asked_by(*["Who is it"] * 5) == [Request("Who is it")]
+    assert len(asked_by(*[f"Is it number {n}" for n in range(40)])) == 8
+
+
+@pytest.mark.parametrize("line", ["moer", "agian", "what did I mis", "paus", "hlep"])
+def test_a_near_miss_is_asked_back_and_is_a_question_when_it_is_typed_again(line: str) -> None:
+    assert said_after(line)[0].startswith("Did you mean ")
+    assert asked_by(line) == []
+    assert asked_by(line, line) == [Request(line)]
+
+
+@pytest.mark.parametrize("line", ["Where is the door", "more people?", "Who", "What is this"])
+def test_a_question_is_not_taken_for_a_mistyped_command(line: str) -> None:
+    assert asked_by(line) == [Request(line)]
+
+
+def test_quiet_goes_on_in_text_and_speak_ends_it() -> None:
+    loop = Loop(echo, FrameSource(6), Typed("quiet")).run()
+    assert loop.speaker.said == ["(hush)"]  # and not a word
+    assert len(loop.output.texts) > 3
+    said = (
+        Loop(echo, FrameSource(6), Typed("quiet", "Speak!", "quiet.", "SPEAK")).run().speaker.said
+    )
+    assert said[:4] == ["(hush)", "The voice is on.", "(hush)", "The voice is on."]
+
+
+@pytest.mark.parametrize("line", ["hush", "stop", "Stop!"])
+def test_hush_and_stop_are_silence(line: str) -> None:
+    assert said_after(line) == ["(hush)"]
+
+
+def test_where_there_is_no_voice_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    speaker = SpeakerLog()
+    speaker.audible = False
+    with caplog.at_level("INFO", "narrator"):
+        Loop(echo, FrameSource(2), Typed("hush", "quiet"), speaker).run()
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("there is no voice to switch" in line for line in told) == 2
+    assert "(hush)" not in speaker.said
+
+
+def test_a_pause_lets_questions_wait_and_go_on_answers_them() -> None:
+    loop = Loop(echo, FrameSource(9), Typed())
+    assert said_after("pause", "Who is it", loop=loop) == [
+        "Paused.", "It is paused. What was asked is answered when it goes on.",
+    ]  # fmt: skip
+    assert loop.view.paused
+    assert not loop.commands.asked
+    left = loop.view.source.left  # type: ignore[attr-defined]
+    assert loop.view.newest() is None
+    assert loop.view.source.left == left  # type: ignore[attr-defined]
+    said_after("go on", loop=loop)
+    assert loop.speaker.said[-1] == "Going on."
+    assert list(loop.commands.requests()) == [Request("Who is it")]
+
+
+def test_help_lists_every_command() -> None:
+    help_text = said_after("?")[0]
+    assert all(name in help_text for command in TYPED for name in command.names)
+    assert said_after("help")[0] == help_text
+
+
+def test_q_is_the_end_where_no_terminal_took_it_already() -> None:
+    with pytest.raises(StopRequested):
+        said_after("q")

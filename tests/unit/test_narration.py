@@ -1,0 +1,226 @@
+"""The narrator: order, honesty about times, no repeats, silence when it is asked for."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from narrator.narration import Narrator
+from support.stand_ins import FrameSource, OutputLog, SpeakerLog, a_frame
+
+
+def a_narrator(
+    speaker: SpeakerLog | None = None, output: OutputLog | None = None, **settings: Any
+) -> Narrator:
+    return Narrator(FrameSource(1), speaker, [output or OutputLog()], **settings)
+
+
+def test_the_first_sentence_is_spoken_while_the_rest_is_still_generated() -> None:
+    log: list[str] = []
+    output = OutputLog()
+
+    def pieces() -> Iterator[str]:
+        for piece in ("A cat sits. ", "A dog", " runs."):
+            log.append(f"generated {piece}")
+            yield piece
+
+    a_narrator(SpeakerLog(log), output).narrate(a_frame(), pieces())
+    assert log.index("A cat sits.") < log.index("generated  runs.")
+    assert log[-1] == "A dog runs."
+    assert output.texts == ["A cat sits. A dog runs."]
+
+
+def test_a_caption_tells_its_times_truly() -> None:
+    now = [100.0]
+
+    class Source(FrameSource):
+        def now(self) -> float:
+            return now[0]
+
+    def pieces() -> Iterator[str]:
+        now[0] += 0.2
+        yield "One. "
+        yield "Two"
+        now[0] += 0.3
+        yield " more."
+
+    output = OutputLog()
+    source, frame = Source(1), a_frame()
+    told = Narrator(source, SpeakerLog(), [output], clock=lambda: now[0])
+    taken = now[0] - 3
+    told.narrate(type(frame)(frame.image, taken, 7.5), pieces())
+    caption = output.captions[0]
+    assert caption.text == "One. Two more."
+    assert caption.first_token_s == pytest.approx(0.2)
+    assert caption.caption_s == pytest.approx(0.5)
+    assert caption.frame_age_s == pytest.approx(3.2)
+    assert caption.spoken is True
+    assert caption.time.tzinfo is not None
+    assert 3.4 < datetime.now().timestamp() - caption.time.timestamp() < 30
+
+
+def test_without_a_voice_nothing_counts_as_spoken() -> None:
+    output = OutputLog()
+    a_narrator(None, output).narrate(a_frame(), iter(["A cat."]))
+    assert output.captions[0].spoken is False
+
+
+def test_a_caption_cannot_steer_the_terminal() -> None:
+    output = OutputLog()
+    a_narrator(None, output).narrate(a_frame(), iter(["A \x1b[2Jred\n\x07 cat\u202e."]))
+    assert output.texts == ["A [2Jred cat."]
+
+
+def test_a_model_that_says_nothing_is_a_fault() -> None:
+    with pytest.raises(RuntimeError, match="nothing to say"):
+        a_narrator().narrate(a_frame(), iter(["", " "]))
+
+
+# -- repeats
+
+
+def spoken_of(texts: list[str], **settings: Any) -> list[str]:
+    """What is spoken of captions that say these texts, one after the other."""
+    speaker = SpeakerLog()
+    told = a_narrator(speaker, **settings)
+    for text in texts:
+        told.narrate(a_frame(), iter([text]))
+    return speaker.said
+
+
+def test_what_the_last_caption_said_is_not_spoken_again() -> None:
+    assert spoken_of(["A cat sits.", "A cat sits!", "A dog.", "a cat  sits"]) == [
+        "A cat sits.", "A dog.", "a cat sits",
+    ]  # fmt: skip
+
+
+def test_of_a_caption_that_repeats_a_part_the_new_part_is_spoken() -> None:
+    assert spoken_of(["A cat. It sleeps.", "A cat. It wakes."]) == [
+        "A cat.", "It sleeps.", "It wakes.",
+    ]  # fmt: skip
+
+
+def test_after_a_long_silence_it_is_spoken_again() -> None:
+    assert spoken_of(["A cat.", "A cat."], repeat_after_s=0.0) == ["A cat.", "A cat."]
+
+
+def test_a_repeat_is_marked_as_not_spoken() -> None:
+    output = OutputLog()
+    told = a_narrator(SpeakerLog(), output)
+    for _ in range(2):
+        told.narrate(a_frame(), iter(["A cat."]))
+    assert [caption.spoken for caption in output.captions] == [True, False]
+
+
+def test_after_an_announcement_the_view_is_worth_a_word_again() -> None:
+    speaker = SpeakerLog()
+    told = a_narrator(speaker)
+    told.narrate(a_frame(), iter(["A cat."]))
+    told.announce("The camera is back.")
+    told.narrate(a_frame(), iter(["A cat."]))
+    assert speaker.said == ["A cat.", "The camera is back.", "A cat."]
+
+
+def test_a_model_that_goes_round_in_circles_is_stopped() -> None:
+    output = OutputLog()
+    pieces = (f"{word} " for word in itertools.cycle(["A cat.", "It sits."]))
+    a_narrator(None, output).narrate(a_frame(), pieces)
+    assert output.texts == ["A cat. It sits."]
+
+
+# -- the next caption, while the voice speaks
+
+
+def test_the_next_caption_starts_so_early_that_it_is_ready_when_the_voice_falls_silent() -> None:
+    left = [0.0]
+
+    class Timed(SpeakerLog):
+        def quiet_in(self, at: float) -> float:
+            return left[0]
+
+    def slowly() -> Iterator[str]:
+        time.sleep(0.2)
+        yield "A cat."
+
+    told = a_narrator(Timed())
+    told.narrate(a_frame(), slowly())
+    left[0] = 30.0
+    assert told.busy
+    left[0] = 0.15
+    assert not told.busy
+
+
+# -- silence
+
+
+def hushed_at(second: bool, hush: Callable[[Narrator], None]) -> list[str]:
+    """What is spoken of four sentences, where a hush comes after the first or the second."""
+    speaker = SpeakerLog()
+    told = a_narrator(speaker)
+
+    def pieces(hushed: bool) -> Iterator[str]:
+        for number, sentence in enumerate(["One. ", "Two. ", "Three. ", "Four."]):
+            yield sentence
+            if hushed and number == second:
+                hush(told)
+
+    told.narrate(a_frame(), pieces(True))
+    speaker.said.append("next:")
+    told.narrate(a_frame(), pieces(False))
+    return speaker.said[: speaker.said.index("next:")]
+
+
+def test_hush_silences_the_rest_of_what_is_being_made_too() -> None:
+    assert hushed_at(True, Narrator.hush) == ["One.", "(hush)"]
+    assert hushed_at(False, Narrator.hush) == ["(hush)"]
+
+
+def test_a_line_that_is_typed_cuts_short_what_was_begun_and_nothing_else() -> None:
+    assert hushed_at(True, Narrator.cut_short) == ["One."]
+    # A question typed behind another: nobody has heard any of the first one's answer yet.
+    assert hushed_at(False, Narrator.cut_short) == ["One.", "Two.", "Three.", "Four."]
+
+
+# -- what was said
+
+
+def test_a_recap_folds_repeats_and_forgets() -> None:
+    now = [0.0]
+    told = a_narrator(clock=lambda: now[0])
+    assert told.recap() == "Nothing was said in the last ten minutes."
+    for now[0], text in ((0.0, "Old."), (600.0, "A cat."), (610.0, "A cat."), (689.0, "A dog.")):
+        told.narrate(a_frame(), iter([text]))
+    now[0] = 720.0
+    assert told.recap() == "2 minutes ago: A cat. 31 seconds ago: A dog."
+
+
+def test_what_is_said_again_and_again_leaves_room_for_the_rest_in_a_recap() -> None:
+    told = a_narrator()
+    for text in ["A dog.", *["A cat.", "A hen."] * 30]:
+        told.narrate(a_frame(), iter([text]))
+    told.narrate(a_frame(), iter(["Nobody."]), question="Who")
+    parts = [part.strip() for part in told.recap().split("0 seconds ago:")]
+    assert parts == ["", "A dog.", "A cat.", "A hen."]
+
+
+def test_an_answer_does_not_count_as_a_caption_but_what_enter_asks_for_does() -> None:
+    told = a_narrator()
+    told.narrate(a_frame(), iter(["Nobody."]), question="Who", asked=True)
+    assert told.count == 0
+    told.narrate(a_frame(), iter(["A cat."]), asked=True)
+    assert told.count == 1
+
+
+def test_what_was_said_last_can_be_said_again() -> None:
+    speaker = SpeakerLog()
+    told = a_narrator(speaker)
+    assert not told.again()
+    told.narrate(a_frame(), iter(["A cat."]))
+    assert told.again()
+    assert speaker.said == ["A cat.", "A cat."]
+    assert told.latest == "A cat."

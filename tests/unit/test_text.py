@@ -1,0 +1,93 @@
+"""Text that a model generated is data: cleaned for terminals and voices, cut into sentences."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from narrator.text import printable, sentences, speakable
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A red circle.", "A red circle."),
+        ("  two\n lines\t here ", "two lines here"),
+        ("red \x1b[31malert\x1b[0m", "red [31malert[0m"),
+        ("\x1b]0;title\x07bell\x08\x7f", "]0;titlebell"),
+        ("C1 \x9b2J here", "C1 2J here"),
+        ("evil \u202egnitirw\u2066", "evil gnitirw"),
+        ("line\u2028para\u2029end", "line para end"),
+        ("lone \ud800 surrogate", "lone surrogate"),
+        ("family \U0001f468\u200d\U0001f469", "family \U0001f468\u200d\U0001f469"),
+        ("Ein schöner Tag, 日本語, مرحبا", "Ein schöner Tag, 日本語, مرحبا"),
+    ],
+)
+def test_printable_text_cannot_steer_a_terminal(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+@given(st.text(st.characters(), max_size=80))
+def test_printable_text_is_one_line_without_controls_and_stays_as_it_is(text: str) -> None:
+    clean = printable(text)
+    assert clean == printable(clean)
+    assert clean == clean.strip()
+    for character in clean:
+        assert character in "\u200c\u200d" or unicodedata.category(character)[0] != "C"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A cat [[volm 0]] sits.", "A cat sits."),
+        ("[[slnc 60000]]", ""),
+        ("open [[rate 1 and never closed", "open"),
+        ("closed only]] here", "closed only here"),
+        ("nested [[a [[b]] c]] end", "nested c end"),
+        ("<speak><break time='9s'/>hi</speak>", "speak break time='9s'/ hi /speak"),
+        ("[\x07[volm 0]] bells", "bells"),
+        ("[\u200b[volm 0]] zero width", "zero width"),
+        ("It's 5 o'clock, isn't it?", "It's 5 o'clock, isn't it?"),
+    ],
+)
+def test_speakable_text_carries_no_command_for_a_speech_engine(text: str, expected: str) -> None:
+    assert speakable(text) == expected
+
+
+@given(st.text(st.sampled_from("ab[]<> \x07\u200b\n|"), max_size=40))
+def test_speakable_text_never_holds_a_bracket(text: str) -> None:
+    assert not set(speakable(text)) & set("[]<>{}|")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["A cat sits. A dog ", "runs."], ["A cat sits.", "A dog runs."]),
+        (["A c", "at", " sits."], ["A cat sits."]),
+        (["It is 3.5 m wide."], ["It is 3.5 m wide."]),
+        (['He says "stop." Then', " he goes."], ['He says "stop."', "Then he goes."]),
+        (["What? No! Yes."], ["What?", "No!", "Yes."]),
+        (["one line\nanother line"], ["one line", "another line"]),
+        (["Whole. And then it was cut o"], ["Whole."]),
+        (["cut off before it was who"], ["cut off before it was who"]),
+        ([], []),
+        (["", "  ", "\n"], []),
+    ],
+)
+def test_pieces_become_sentences(pieces: list[str], expected: list[str]) -> None:
+    assert list(sentences(pieces)) == expected
+
+
+def test_a_sentence_is_handed_out_before_the_rest_is_generated() -> None:
+    generated = []
+
+    def pieces():
+        for piece in ("A cat sits. ", "A ", "dog ", "runs."):
+            generated.append(piece)
+            yield piece
+
+    assert next(sentences(pieces())) == "A cat sits."
+    assert generated == ["A cat sits. ", "A "]
