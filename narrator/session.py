@@ -146,8 +146,8 @@ class Session:
 
     def fail(self, error: PeteError) -> ExitCode:
         """Say an error, as who can't see the screen must hear why it falls silent."""
-        log.debug("", exc_info=error)
         self.narrator.announce(str(error))
+        log.debug("", exc_info=error)
         self.narrator.wait_until_quiet()
         return error.exit_code
 
