@@ -19,6 +19,24 @@ TINY = ROOT / "tests" / "tiny_smolvlm2"
 NOBODY = "http://127.0.0.1:9"  # the discard port: a Hub that never answers
 
 
+def ended_well(result: subprocess.CompletedProcess[str]) -> None:
+    """The end was a good one, and nothing was said of the program's insides."""
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert all(line.startswith("pete_sounds: ") for line in result.stderr.splitlines())
+
+
+def one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one printable line that an error is told in, on stderr and nowhere else."""
+    assert result.stdout == ""
+    assert result.stderr.startswith("pete_sounds: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    line = result.stderr.rstrip("\n")
+    assert line.isprintable()
+    assert result.returncode == code, line
+    return line
+
+
 def wait_until(condition: Callable[[], Any], timeout: float) -> Any:
     """Ask until the answer is true, for what sends no event; the last answer."""
     deadline = time.monotonic() + timeout
@@ -126,7 +144,7 @@ def left_over(groups: set[int]) -> list[str]:
     return [command for _, _, group, command in process_table() if group in groups]
 
 
-def all_gone(groups: set[int], within: float = 1.0) -> bool:
+def all_gone(groups: set[int], within: float = 5.0) -> bool:
     """True when nothing of these process groups runs `within` seconds from now."""
     return bool(wait_until(lambda: not left_over(groups), within))
 
