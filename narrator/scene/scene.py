@@ -1,0 +1,38 @@
+"""What the loop asks of each frame: can it be described, and is there anything new in it?"""
+
+from __future__ import annotations
+
+from narrator.frames.frame import Frame
+from narrator.scene.gate import SceneGate
+from narrator.scene.picture_check import PictureCheck, PictureProblem
+from narrator.scene.thumbnail import Thumbnail
+
+
+class Scene:
+    """The scene gate and the picture check together. Of the frame just looked at:
+
+    changed: it differs from the reference, or every frame is wanted (always). readable: it can be
+    described. problem: what is wrong with it, even if that does not last.
+    """
+
+    def __init__(self, always: bool = False) -> None:
+        self._gate = None if always else SceneGate()
+        self._check = PictureCheck()
+        self._frame: Frame | None = None
+        self.changed, self.readable = always, False
+        self.problem: PictureProblem | None = None
+
+    def look(self, frame: Frame, last: bool = False) -> str | None:
+        """Look at a frame, at every one. Returns the sentence to announce, if there is one.
+        last: no frame follows, so its problem can't be seen to last and is told at once."""
+        self._frame, self._seen = frame, Thumbnail.of(frame)
+        sentence = self._check.look(self._seen)
+        self.readable, self.problem = self._check.readable, self._check.problem
+        if self._gate is not None:  # It looks at unreadable frames too, or it misses what moves.
+            self.changed = self._gate.has_changed(self._seen)
+        return self.problem.value if last and self.problem and not sentence else sentence
+
+    def set_reference(self, frame: Frame) -> None:
+        """From now on, compare with this frame: it was described."""
+        if self._gate is not None:
+            self._gate.set_reference(self._seen if frame is self._frame else Thumbnail.of(frame))
