@@ -1,0 +1,165 @@
+"""PictureCheck: says once why nothing can be seen, and when that is over; silent about all else."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from narrator.frames.frame import Frame
+from narrator.scene.picture_check import CLEAR_AGAIN, PictureCheck, PictureProblem
+from narrator.scene.thumbnail import Thumbnail
+from support.drawn_scenes import random_scene
+from support.filmed import STILL, WIDTH, Camera, Picture, carpet, room, wall
+from support.program import TINY
+
+FPS = 15
+NOISY = Camera(fps=FPS, noise=5)
+SceneAt = Callable[[float], Picture]
+
+
+def furnished() -> Picture:
+    """A room in good light."""
+    return room(np.random.default_rng(3))
+
+
+def said(
+    film: Iterable[tuple[float, np.ndarray]], check: PictureCheck | None = None
+) -> list[tuple[float, str]]:
+    """What the check says of a film, and when."""
+    check = check or PictureCheck()
+    sentences = []
+    for at, image in film:
+        sentence = check.look(Thumbnail.of(Frame(image, taken=1000.0 + at, at=at)))
+        if sentence is not None:
+            sentences.append((round(at, 2), sentence))
+    return sentences
+
+
+def film(
+    scene_at: SceneAt, seconds: float, camera: Camera = NOISY
+) -> Iterator[tuple[float, np.ndarray]]:
+    """(second, frame) of a film of what is there at each second."""
+    return camera.film(scene_at, seconds, seed=2)
+
+
+def between(start: float, end: float, usual: Picture, other: Picture) -> SceneAt:
+    """A scene that is `other` from second `start` to `end`."""
+    return lambda at: other if start <= at < end else usual
+
+
+# -- what can be seen
+
+
+@pytest.mark.parametrize("condition", ["noise 12", "exposure hunts", "JPEG 20", "focus breathes"])
+@pytest.mark.parametrize("scene", [wall, room, carpet])
+def test_nothing_is_said_of_a_picture_that_can_be_seen(
+    scene: Callable[[np.random.Generator], Picture], condition: str
+) -> None:
+    picture = scene(np.random.default_rng(4))
+    check = PictureCheck()
+    assert said(film(lambda at: picture, 1.5, STILL[condition]), check) == []
+    assert check.readable
+
+
+def test_nothing_is_said_of_drawn_scenes_and_the_demo_clip() -> None:
+    rng = np.random.default_rng(6)
+    scenes = [random_scene(rng)[0] for _ in range(50)]
+    assert said((second * 2.0 + held, image) for second, image in enumerate(scenes)
+                for held in (0.0, 0.9, 1.6)) == []  # fmt: skip
+    assert said(read(TINY / "demo.mp4")) == []
+
+
+def read(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """(second, frame) of a video file of 15 frames a second."""
+    video = cv2.VideoCapture(str(path))
+    for number in itertools.count():
+        good, image = video.read()
+        if not good:
+            assert number > 0
+            return
+        yield number / 15, image
+
+
+def test_a_dim_room_can_be_seen_while_there_is_contrast_in_it() -> None:
+    assert said(film(lambda at: furnished() * 0.1, 2)) == []
+
+
+def test_a_short_black_picture_is_nothing() -> None:
+    scene = between(1.0, 1.3, furnished(), furnished() * 0)
+    check, unreadable = PictureCheck(), 0
+    for at, image in film(scene, 3):
+        assert check.look(Thumbnail.of(Frame(image, taken=at, at=at))) is None
+        unreadable += not check.readable
+    assert 3 <= unreadable <= 6  # but nobody should caption it
+
+
+# -- what can't
+
+
+def test_darkness_is_told_once_and_its_end_too() -> None:
+    def evening(at: float) -> Picture:
+        light = np.interp(at, [0, 1, 4, 5, 6], [1, 1, 0.01, 0.01, 1])
+        return furnished() * np.float32(light)
+
+    assert [sentence for _, sentence in said(film(evening, 7))] == [
+        PictureProblem.DARK.value,
+        CLEAR_AGAIN,
+    ]
+
+
+def test_a_lamp_that_goes_out_is_darkness() -> None:
+    lamp = between(2, 4, furnished(), furnished() * np.float32(0.04))
+    times = said(film(lamp, 6))
+    assert [sentence for _, sentence in times] == [PictureProblem.DARK.value, CLEAR_AGAIN]
+    assert 2.4 <= times[0][0] <= 2.7
+    assert 4.4 <= times[1][0] <= 4.7
+
+
+def test_dusk_that_wavers_is_told_once() -> None:
+    levels = np.full((480, 640, 3), 1, np.float32)
+    sentences = said(film(lambda at: levels * (26 if int(at) % 2 == 0 else 34), 6))
+    assert [sentence for _, sentence in sentences] == [PictureProblem.DARK.value]
+
+
+def test_dark_from_the_start_is_darkness() -> None:
+    assert said(film(lambda at: furnished() * 0 + 6, 3))[0][1] == PictureProblem.DARK.value
+
+
+@pytest.mark.parametrize("glow", [2.0, 45.0])
+def test_a_hand_over_the_lens_covers_it(glow: float) -> None:
+    red = np.array([0.5, 0.6, 1.3], np.float32) * np.linspace(0.8, 1.2, WIDTH)[None, :, None]
+    hand = (furnished() * 0 + glow) * red.astype(np.float32)
+    assert [sentence for _, sentence in said(film(between(2, 4, furnished(), hand), 6))] == [
+        PictureProblem.COVERED.value,
+        CLEAR_AGAIN,
+    ]
+
+
+def test_a_wall_that_is_left_when_something_goes_is_no_cover() -> None:
+    bare = wall(np.random.default_rng(1))
+    assert said(film(lambda at: furnished() if at < 2 else bare * 0.7, 5)) == []
+
+
+def test_a_picture_that_is_blown_out_is_told() -> None:
+    blown = furnished() * 3 + 150
+    assert [sentence for _, sentence in said(film(between(1, 3, furnished(), blown), 5))] == [
+        PictureProblem.BRIGHT.value,
+        CLEAR_AGAIN,
+    ]
+
+
+def test_a_picture_badly_out_of_focus_is_told() -> None:
+    blurred = cv2.GaussianBlur(furnished(), (0, 0), 18)
+    times = said(film(between(1, 4, furnished(), blurred), 6, Camera(fps=FPS, noise=8, jpeg=40)))
+    assert [sentence for _, sentence in times] == [PictureProblem.BLURRED.value, CLEAR_AGAIN]
+    assert 2.0 <= times[0][0] <= 2.5
+
+
+def test_a_lens_that_searches_for_its_focus_is_not_told() -> None:
+    blurred = cv2.GaussianBlur(furnished(), (0, 0), 18)
+    assert said(film(between(1, 1.7, furnished(), blurred), 4)) == []

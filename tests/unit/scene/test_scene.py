@@ -1,0 +1,70 @@
+"""Scene: what the loop is told of each frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from narrator.frames.frame import Frame
+from narrator.scene.picture_check import CLEAR_AGAIN, PictureProblem
+from narrator.scene.scene import Scene
+
+FPS = 10
+ROOM = np.kron(
+    np.random.default_rng(1).integers(60, 200, (12, 16, 3), np.uint8),
+    np.ones((20, 20, 1), np.uint8),
+)
+OTHER = np.ascontiguousarray(ROOM[:, ::-1])
+DARK = ROOM // 40
+
+
+def looks(scene: Scene, image: np.ndarray, start: float, seconds: float = 1.0) -> list[str | None]:
+    """What is said of an image that is shown for some time; a changed one becomes the reference."""
+    said = []
+    for number in range(int(seconds * FPS)):
+        frame = Frame(image, start + number / FPS, number / FPS)
+        said.append(scene.look(frame))
+        if scene.changed and scene.readable:
+            scene.set_reference(frame)
+    return said
+
+
+def test_a_scene_is_new_once_and_again_when_it_changed() -> None:
+    scene = Scene()
+    first, second = Frame(ROOM, 0.0, 0.0), Frame(ROOM, 0.1, 0.1)
+    assert scene.look(first) is None
+    assert scene.changed
+    assert scene.readable
+    scene.set_reference(first)
+    scene.look(second)
+    assert not scene.changed
+    scene.set_reference(Frame(OTHER, 0.1, 0.1))  # of a frame that was not looked at last
+    changed = [scene.look(Frame(ROOM, at / FPS, 0.0)) or scene.changed for at in range(2, 9)]
+    assert changed[-1] is True
+
+
+def test_always_takes_every_frame_for_a_change() -> None:
+    scene = Scene(always=True)
+    for number in range(5):
+        frame = Frame(ROOM, number / FPS, 0.0)
+        scene.look(frame)
+        assert scene.changed
+        scene.set_reference(frame)
+
+
+def test_the_dark_is_announced_when_it_lasts_and_what_comes_after_it_is_compared() -> None:
+    scene = Scene()
+    assert set(looks(scene, ROOM, 0.0)) == {None}
+    said = looks(scene, DARK, 1.0)
+    assert said[0] is None  # a dark frame is nothing to talk about, but it is none to describe
+    assert [sentence for sentence in said if sentence] == [PictureProblem.DARK.value]
+    assert scene.problem is PictureProblem.DARK
+    assert not scene.readable
+    assert CLEAR_AGAIN in looks(scene, ROOM, 2.0)
+    assert scene.readable
+    assert not scene.changed  # the same room as before
+
+
+def test_of_the_last_frame_a_problem_is_told_at_once() -> None:
+    scene = Scene()
+    assert scene.look(Frame(DARK, 0.0, 0.0), last=True) == PictureProblem.DARK.value
+    assert scene.look(Frame(ROOM, 0.1, 0.1), last=True) is None
