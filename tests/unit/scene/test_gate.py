@@ -99,8 +99,8 @@ def test_hues_that_a_codec_keeps_badly_are_no_change() -> None:
 
     def scene(at: float) -> Picture:
         blocks = key_frames[int(at)].astype(np.float32)
-        picture: Picture = cv2.resize(blocks, (640, 480), interpolation=cv2.INTER_NEAREST)
-        return wall() + picture
+        picture: Picture = wall() + cv2.resize(blocks, (640, 480), interpolation=cv2.INTER_NEAREST)
+        return picture
 
     assert captions(scene, 6) == [0.0]
 
@@ -111,8 +111,10 @@ def test_noise_in_blotches_is_no_change() -> None:
 
     def night(at: float) -> Picture:
         blotches = rng.normal(0, 9, (24, 32, 3)).astype(np.float32)
-        picture: Picture = cv2.resize(blotches, (640, 480), interpolation=cv2.INTER_CUBIC)
-        return wall(60) + picture
+        picture: Picture = wall(60) + cv2.resize(
+            blotches, (640, 480), interpolation=cv2.INTER_CUBIC
+        )
+        return picture
 
     assert captions(night, 6) == [0.0]
 
