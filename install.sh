@@ -2,7 +2,7 @@
 # Installs Pete Sounds into its own folder, checks it, and takes it away again.
 #
 #   ./install.sh         uv, Python, the packages and the model
-#   ./install.sh test    every check: ruff, mypy, shellcheck, pytest
+#   ./install.sh test    every check: ruff, mypy, import-linter, shellcheck, pytest
 #   ./install.sh clean   undo
 #
 # All of it stays inside this folder:
@@ -381,6 +381,7 @@ run_all_checks() {
   run_check 'ruff check' .venv/bin/ruff check .
   run_check 'ruff format' .venv/bin/ruff format --check .
   run_check mypy .venv/bin/mypy
+  run_check 'import-linter' .venv/bin/lint-imports --no-cache --no-logo
   run_check shellcheck .venv/bin/shellcheck install.sh .ci/run
   [ -z "$FAILED" ] || warn "failed before pytest: $FAILED"
   say
