@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 
 from narrator.settings import CACHE
 
@@ -44,6 +45,17 @@ def hide_torch() -> None:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
+def forbid_network() -> None:
+    """Keep huggingface-hub and transformers off the network from now on: the model is on disk, and
+    a library may ask the Hub about a local folder, too. Called after a download, never before one:
+    the environment is read when huggingface_hub is imported, its constant at each request."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    if "huggingface_hub" in sys.modules:
+        from huggingface_hub import constants
+
+        constants.HF_HUB_OFFLINE = True
+
+
 def keep_freed_memory() -> None:
     """Tell the GNU C library to keep freed memory for the next tensor.
 
@@ -54,3 +66,15 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 1 << 30)
         mallopt(-1, (1 << 31) - 1)
+
+
+@contextlib.contextmanager
+def without_onednn(when: bool = True) -> Iterator[None]:
+    """Let torch multiply matrices itself, here and in all other threads, where `when` is true."""
+    import torch
+
+    torch.backends.mkldnn.enabled = not when
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = True
