@@ -169,12 +169,12 @@ def test_code_and_pickles_are_never_fetched(hub: FakeHub, tmp_path: Path) -> Non
 def test_weights_that_differ_from_the_hubs_list_are_refused_then_fetched_anew(
     hub: FakeHub, tmp_path: Path
 ) -> None:
-    hub.listed_sha256["model.safetensors"] = "0" * 64
+    hub.listed_hashes["model.safetensors"] = "0" * 64
     assert "not what the Hub lists" in refusal(
         find_weights(tmp_path / "cache", REPOSITORY, hub.url, weights=AS_FETCHED)
     )
     assert not list((tmp_path / "cache").rglob("model.safetensors"))
-    hub.listed_sha256.clear()
+    hub.listed_hashes.clear()
     assert find_weights(tmp_path / "cache", REPOSITORY, hub.url, weights=AS_FETCHED).returncode == 0
 
 

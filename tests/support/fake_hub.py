@@ -26,7 +26,8 @@ class FakeHub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = folder
         self.repository = repository
-        self.listed_sha256: dict[str, str] = {}  # says something else than the truth
+        self.listed_hashes: dict[str, str] = {}  # by file, in the place of the true ones
+        self.is_gated = False
         self.cut_after: int | None = None  # bytes of a weight file, then the connection drops
         self.paths: list[str] = []
 
@@ -35,13 +36,17 @@ class FakeHub(ThreadingHTTPServer):
         """What HF_ENDPOINT must be."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def weights_sha256(self) -> str:
+        """The true SHA-256 of its weight file."""
+        return sha256_of(self.folder / "model.safetensors")
+
     def listing(self) -> dict[str, object]:
         """What the Hub's API says of the repository, with the SHA-256 of its weight files."""
         siblings: list[dict[str, object]] = []
         for file in sorted(self.folder.iterdir()):
             entry: dict[str, object] = {"rfilename": file.name, "size": file.stat().st_size}
             if file.suffix == ".safetensors":
-                sha256 = self.listed_sha256.get(file.name, sha256_of(file))
+                sha256 = self.listed_hashes.get(file.name, sha256_of(file))
                 entry["lfs"] = {"sha256": sha256, "size": entry["size"], "pointerSize": 134}
             siblings.append(entry)
         return {"id": self.repository, "modelId": self.repository, "sha": COMMIT,
@@ -51,6 +56,12 @@ class FakeHub(ThreadingHTTPServer):
 def sha256_of(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def git_sha1_of(file: Path) -> str:
+    """The SHA-1 that git knows a file's content by, in hexadecimal."""
+    content = file.read_bytes()
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -67,24 +78,32 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         self.server.paths.append(f"{self.command} {path}")
         repository = self.server.repository
-        if path.startswith(f"/api/models/{repository}/tree/"):
+        if self.server.is_gated:
+            self._refuse(403, "GatedRepo")
+        elif path.startswith(f"/api/models/{repository}/tree/"):
             self._send_tree(body)
         elif f"{path}/".startswith(f"/api/models/{repository}/"):
             self._send(json.dumps(self.server.listing()).encode(), body)
         elif path.startswith(f"/{repository}/resolve/"):
             self._send_file(self.server.folder / path.rsplit("/", 1)[1], body)
         else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self._refuse(404, "RepoNotFound")
+
+    def _refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _send_tree(self, body: bool) -> None:
         listing = self.server.listing()["siblings"]
         assert isinstance(listing, list)
         tree = []
         for entry in listing:
-            item = {"type": "file", "path": entry["rfilename"], "size": entry["size"], "oid": "0"}
+            item = {"type": "file", "path": entry["rfilename"], "size": entry["size"]}
+            item["oid"] = self.server.listed_hashes.get(
+                entry["rfilename"], git_sha1_of(self.server.folder / entry["rfilename"])
+            )
             if "lfs" in entry:
                 item["lfs"] = {"oid": entry["lfs"]["sha256"], **entry["lfs"]}
             tree.append(item)

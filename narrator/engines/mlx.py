@@ -1,0 +1,86 @@
+"""SmolVLM2 and its kin through mlx-vlm, on an Apple GPU. Without one, as in tests, all weights are
+turned into float32: of all that mlx calculates in, that alone is bearable on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx_vlm
+from mlx_vlm.quant_utils import dequantize_model
+
+from narrator.engines.memory import peak_process_memory
+from narrator.frames.frame import Frame
+from narrator.models.smolvlm import SmolVlmInputs, is_smolvlm, split_into_tiles, taking_several
+
+
+class MlxEngine:
+    """See Engine. Load and describe on the same thread: mlx's streams belong to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._inputs = SmolVlmInputs(folder) if is_smolvlm(folder) else None
+        self._model, self._processor = mlx_vlm.load(str(folder), trust_remote_code=False)
+        self.label = "mlx on the Apple GPU"
+        if not mx.metal.is_available():
+            self.label = "mlx on the CPU, float32"
+            to_float32(self._model)
+
+    def describe(
+        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+    ) -> Iterator[str]:
+        """See Engine."""
+        for result in self._results(clip, prompt, max_tokens, detail):
+            yield result.text
+
+    def _results(
+        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+    ) -> Iterator[Any]:
+        """mlx-vlm's own: text, token and more."""
+        chat, inputs = self.prepare(clip, prompt, detail)
+        if self._inputs is not None:
+            inputs["cached_image_features"] = self._features(inputs["pixel_values"][0])
+        settings = {"max_tokens": max_tokens, "temperature": 0.0, "skip_special_tokens": True}
+        results: Iterator[Any] = mlx_vlm.stream_generate(
+            self._model, self._processor, chat, **settings, **inputs
+        )
+        return results
+
+    def prepare(
+        self, clip: Sequence[Frame], prompt: str, detail: bool = False
+    ) -> tuple[str, dict[str, Any]]:
+        """See Engine. For other models mlx-vlm does most of it itself."""
+        if self._inputs is not None:
+            ids, pixels = self._inputs.prepare(clip, prompt, detail)
+            return "", {"input_ids": mx.array([ids]), "pixel_values": mx.array(pixels)[None]}
+        split_into_tiles(self._processor, detail)
+        with taking_several(clip):
+            chat = mlx_vlm.apply_chat_template(
+                self._processor, self._model.config, prompt, num_images=len(clip)
+            )
+        return chat, {"image": [frame.rgb() for frame in clip]}
+
+    def peak_memory(self) -> int:
+        """See Engine."""
+        return int(mx.get_peak_memory()) if mx.metal.is_available() else peak_process_memory()
+
+    def _features(self, tiles: Any) -> Any:
+        """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width).
+
+        Left to itself, mlx-vlm 0.7.10 hands the tower a mask, and with one reckons the places of
+        the patches in float32: of the 27 a side of SmolVLM2 2.2B ten come out one too low. Without
+        a mask it counts them, as transformers does.
+        """
+        seen, *_ = self._model.vision_model(tiles.transpose(0, 2, 3, 1), output_hidden_states=True)
+        features = self._model.connector(seen.astype(tiles.dtype))
+        return features.reshape(-1, features.shape[-1])
+
+
+def to_float32(model: Any) -> None:
+    """Turn an mlx model's weights, quantised or not, into float32, in place."""
+    dequantize_model(model)
+    model.apply(
+        lambda array: array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
+    )
+    mx.eval(model.parameters())

@@ -1,0 +1,102 @@
+"""A folder of weights -> the folder that an engine needs, made of it once where it has to be.
+
+Weights are quantised by mlx-vlm or rounded to bfloat16, in a temporary folder that gets its name
+when it is whole: a conversion that is killed loses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from narrator.errors import ModelError, PeteError, reason_of
+from narrator.libraries import hide_torch
+from narrator.models.folder import WANTED_FILES, read_config, refuse_unloadable, tensors_in
+from narrator.models.presets import Weights
+
+QUANTISED = {Weights.MLX_4BIT: 4, Weights.MLX_8BIT: 8}  # bits
+GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
+ABANDONED_S = 3600.0  # so old is only what a killed conversion left
+
+log = logging.getLogger(__name__)
+
+
+def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) -> Path:
+    """`source` where its weights will do, else `target`, which is made of them now.
+
+    label: what the user calls the model. Raises ModelError, UsageError where the model is for
+    another engine, and OSError when the disk is full or may not be written.
+    """
+    doing = "read"
+    try:
+        refuse_unloadable(source, weights.library, label)
+        if not needs_conversion(source, weights):
+            return source
+        doing = "converted"
+        log.info(f"making the {weights.value} weights of {label} (once)")
+        convert(source, target, weights)
+    except Exception as error:
+        if isinstance(error, (PeteError, ImportError)) or getattr(error, "errno", None):
+            raise
+        raise ModelError(f"the weights of {label} can't be {doing}: {reason_of(error)}") from error
+    return target
+
+
+def needs_conversion(source: Path, weights: Weights) -> bool:
+    """False where the folder's own weights will do."""
+    if weights is Weights.TORCH_BFLOAT16:
+        return any(dtype in ("F16", "F32", "F64") for _, dtype in tensors_in(source))
+    return weights in QUANTISED and "quantization" not in read_config(source)
+
+
+def convert(source: Path, target: Path, weights: Weights) -> None:
+    """Make the folder `target` of the weights in `source`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(".making-*"):
+        if left.stat().st_mtime < time.time() - ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as folder:
+        known, made = Path(folder) / "known", Path(folder) / "made"
+        known.mkdir()
+        made.mkdir()
+        # mlx-vlm would copy code and sub-folders along.
+        for file in (file for pattern in WANTED_FILES for file in source.glob(pattern)):
+            (known / file.name).symlink_to(file.resolve())
+        if weights in QUANTISED:
+            quantise(known, made, QUANTISED[weights])
+        else:
+            round_to_bfloat16(known, made)
+        with contextlib.suppress(OSError):  # Another start may have been quicker.
+            os.replace(made, target)
+
+
+def quantise(source: Path, target: Path, bits: int) -> None:
+    """Quantise the language model; the vision tower stays as it is."""
+    hide_torch()
+    import mlx_vlm
+
+    sizes = {"q_bits": bits, "q_group_size": GROUP_SIZE}
+    with contextlib.redirect_stdout(io.StringIO()):  # mlx-vlm prints its progress there
+        mlx_vlm.convert(str(source), str(target), True, **sizes, trust_remote_code=False)
+
+
+def round_to_bfloat16(source: Path, target: Path) -> None:
+    """Copy a checkpoint, its floating-point tensors rounded to bfloat16."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    for file in source.iterdir():
+        if file.suffix != ".safetensors":
+            shutil.copyfile(file, target / file.name)
+            continue
+        tensors = {
+            name: tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(file).items()
+        }
+        save_file(tensors, target / file.name, metadata={"format": "pt"})

@@ -1,0 +1,178 @@
+"""What a model is asked about a clip: token numbers and pixels for the SmolVLM family, the same for
+every engine; for other families, what to mind with a library's own processor.
+
+SmolVlmInputs does what transformers' SmolVLMProcessor does (the tests compare them), without its
+import, which takes seconds, and with one resize where that has two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from num2words import num2words
+from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+from narrator.errors import ModelError, UsageError, reason_of
+from narrator.frames.frame import Frame
+from narrator.models.folder import read_config
+
+
+def is_smolvlm(folder: Path) -> bool:
+    """True for the family whose inputs SmolVlmInputs makes."""
+    return bool(read_config(folder)["model_type"] == "smolvlm")
+
+
+class SmolVlmInputs:
+    """Prompts and pixels for the checkpoint in `folder`.
+
+    image_token: the number that stands in a prompt for each feature of a tile; ends: those that end
+    a caption.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        def settings(name: str) -> dict[str, Any]:
+            return dict(json.loads((folder / name).read_text("utf-8")))
+
+        processor = settings("processor_config.json")
+        picture = processor.get("image_processor") or settings("preprocessor_config.json")
+        config = settings("config.json")
+        self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
+        self._longest: int = picture["size"]["longest_edge"]
+        self._mean, self._deviation = picture["image_mean"], picture["image_std"]
+        self._image_tokens: int = processor["image_seq_len"]
+        self._template = chat_template(folder)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._encoded = lru_cache(maxsize=32)(self._encode)
+        self.image_token: int = config["image_token_id"]
+        ends = settings("generation_config.json").get("eos_token_id", config.get("eos_token_id"))
+        self.ends = set(ends if isinstance(ends, list) else [ends])
+
+    def prepare(
+        self, clip: Sequence[Frame], prompt: str, detail: bool = False
+    ) -> tuple[list[int], np.ndarray]:
+        """The prompt's token numbers, and pixels of shape (tiles, 3, side, side), float32, RGB.
+
+        clip: the frame, or several, the newest last. detail: split a single frame into tiles and
+        add the whole. Else the whole is the only tile of each, as with the video frames that
+        SmolVLM2 was trained on: 64 image tokens and one vision pass instead of thirteen.
+        """
+        detail = detail and len(clip) == 1
+        tiles = [self.pixels(frame, detail) for frame in clip]
+        return self.numbers(clip, prompt, detail), np.concatenate(tiles)
+
+    def numbers(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> list[int]:
+        """The prompt's token numbers alone: the same ones as long as the seconds are."""
+        seconds = tuple(int(frame.at - clip[0].at + 0.5) for frame in clip)
+        return self._encoded(prompt, self._grid(clip[0], detail), seconds)
+
+    def pixels(self, frame: Frame, detail: bool = False) -> np.ndarray:
+        """One frame's pixels; shapes and dtype as from prepare()."""
+        side, (rows, columns) = self._tile, self._grid(frame, detail)
+        picture = frame.rgb()
+        # Lanczos, as in training; Pillow's widens with the scale, so that nothing aliases.
+        tiles = [np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS))]
+        if rows:
+            large = picture.resize((columns * side, rows * side), Image.Resampling.LANCZOS)
+            split = np.asarray(large).reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+            tiles = [*split.reshape(-1, side, side, 3), *tiles]
+        pixels = np.stack(tiles).astype(np.float32)
+        pixels *= np.float32(1 / 255) / np.float32(self._deviation)  # in place: 13 tiles are 41 MB
+        pixels -= np.float32(self._mean) / np.float32(self._deviation)
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+    def text_of(self, tokens: Iterable[int]) -> Iterator[str]:
+        """A piece of text for each token, empty while a character is not whole."""
+        stream = DecodeStream(skip_special_tokens=True)
+        for token in tokens:
+            yield stream.step(self._tokenizer, token) or ""
+
+    def _grid(self, frame: Frame, detail: bool) -> tuple[int, int]:
+        """Rows and columns of tiles beside the one of the whole frame."""
+        height, width = frame.image.shape[:2]
+        scale = self._longest / max(height, width)
+        rows, columns = (-(-int(side * scale) // self._tile) for side in (height, width))
+        return (rows, columns) if detail and rows * columns > 1 else (0, 0)
+
+    def _encode(self, prompt: str, grid: tuple[int, int], seconds: Sequence[int]) -> list[int]:
+        if len(seconds) == 1:
+            text = self._template(prompt).replace("<image>", self._image_text(*grid))
+        else:
+            text = self._template(prompt, self._clip_text(seconds))
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _image_text(self, rows: int = 0, columns: int = 0) -> str:
+        fake, images = "<fake_token_around_image>", "<image>" * self._image_tokens
+        tiles = [
+            f"{fake}<row_{row}_col_{column}>{images}" + ("\n" if column == columns else "")
+            for row in range(1, rows + 1)
+            for column in range(1, columns + 1)
+        ]
+        return "".join([*tiles, "\n" if tiles else "", f"{fake}<global-img>{images}{fake}"])
+
+    def _clip_text(self, seconds: Sequence[int]) -> str:
+        """SmolVLM2's words around a video's frames; how long it is, is told in hours, too."""
+        frames = "".join(
+            f"\nFrame from {second // 60:02d}:{second % 60:02d}:{self._image_text()}"
+            for second in seconds
+        )
+        return (
+            f"You are provided the following series of {num2words(len(seconds))} frames from a "
+            f"{timedelta(seconds=seconds[-1])} [H:MM:SS] video.\n{frames}\n\n"
+        )
+
+
+def chat_template(folder: Path) -> Callable[..., str]:
+    """The checkpoint's own wording around a prompt and what comes before it, a picture or the text
+    of a clip, as a function of the two. Raises ModelError."""
+    for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
+        source = file.read_text("utf-8") if (file := folder / name).is_file() else ""
+        if source and file.suffix == ".json":
+            source = json.loads(source).get("chat_template", "")
+        if source:
+            break
+    else:
+        raise ModelError(f"{folder} has no chat template")
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(source)
+
+    def render(prompt: str, clip_text: str | None = None) -> str:
+        first = {"type": "image"} if clip_text is None else {"type": "text", "text": clip_text}
+        content = [first, {"type": "text", "text": prompt}]
+        messages = [{"role": "user", "content": content}]
+        return template.render(messages=messages, add_generation_prompt=True)
+
+    return render
+
+
+def split_into_tiles(processor: Any, detail: bool) -> None:
+    """Tell a library's processor whether to split a frame. Raises UsageError for detail where it
+    knows of no tiles."""
+    image_processor: Any = getattr(processor, "image_processor", None)
+    if hasattr(image_processor, "do_image_splitting"):
+        image_processor.do_image_splitting = detail
+    elif detail:
+        raise UsageError("--detail is for models that look at tiles; leave it out with this one")
+
+
+@contextlib.contextmanager
+def taking_several(clip: Sequence[Frame]) -> Iterator[None]:
+    """Around a library's preparation of frames that may take one alone. Raises ModelError."""
+    try:
+        yield
+    except Exception as error:
+        if len(clip) == 1:
+            raise
+        raise ModelError(
+            f"this model does not take {len(clip)} frames at once ({reason_of(error)}); leave "
+            "--frames out, or use SmolVLM2"
+        ) from error

@@ -1,0 +1,74 @@
+"""What --model names -> a folder of weights that the engine can load.
+
+resolve_model() says what is meant; find_weights() downloads it where it is missing (hub.py) and
+makes of it what the engine needs (conversion.py), each once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+
+from narrator.errors import ModelError, UsageError, reason_of
+from narrator.libraries import forbid_network
+from narrator.models.conversion import convert_if_needed
+from narrator.models.folder import HALF_A_FASTVLM, folder_key, read_config
+from narrator.models.presets import APPLE_LICENCE, PRESETS, Checkpoint, Weights
+from narrator.settings import CACHE, CONVERTED
+from narrator.text import without_password
+
+log = logging.getLogger(__name__)
+
+
+def find_weights(
+    model: str, weights: Weights, cache: Path = CACHE, may_download: bool = True
+) -> Path:
+    """The folder of a preset, Hub repository or folder as an engine needs it.
+
+    What is downloaded and made is kept in `cache`; after that no library asks the network. Raises
+    ModelError, and UsageError where the model is for another engine.
+    """
+    place = resolve_model(model, weights.library)
+    if isinstance(place, Checkpoint):
+        key, label = place.key, place.repository
+    else:
+        key, label = folder_key(place), place.resolve().name
+    if "fastvlm" in label.lower():
+        log.info(f"FastVLM's weights have a licence of their own: {APPLE_LICENCE}")
+    source = target = cache / CONVERTED.name / f"{key}-{weights.value}"
+    try:
+        if not (target / "config.json").is_file():  # Only a whole folder gets this name.
+            if isinstance(place, Checkpoint):
+                from narrator.models.hub import fetch
+
+                place = fetch(place, cache / "hub", may_download)
+            source = place
+        forbid_network()
+        return source if source == target else convert_if_needed(source, weights, target, label)
+    except OSError as error:
+        raise ModelError(f"the model can't be kept in {cache}: {reason_of(error)}") from error
+
+
+def resolve_model(model: str, library: str) -> Checkpoint | Path:
+    """What --model means to a library, mlx or torch: a checkpoint on the Hub, or a folder.
+
+    Raises ModelError, or UsageError where the other library is needed.
+    """
+    if model in PRESETS:
+        if library not in PRESETS[model]:
+            raise UsageError(f"--model {model} needs --engine {' or '.join(PRESETS[model])}")
+        return PRESETS[model][library]
+    folder = Path(os.path.expanduser(model))  # Path.expanduser() raises for an unknown ~user
+    if os.path.isdir(folder):  # Path.is_dir() raises for a name that is too long
+        read_config(folder)
+        return folder
+    if re.fullmatch(r"apple/FastVLM-.*-(fp16|int8|int4)", model):
+        raise ModelError(f"{model} {HALF_A_FASTVLM}")
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
+        return Checkpoint(model)
+    raise ModelError(
+        f"--model {without_password(model)} is none of --list-models, no folder, and no Hub "
+        "repository (owner/name)"
+    )

@@ -1,0 +1,112 @@
+"""Conversion: done once, kept beside others, whole or not at all, only where it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch  # before mlx-vlm, from which the program would hide it
+from safetensors.torch import load_file, save_file
+
+from narrator.errors import ModelError
+from narrator.models.conversion import convert_if_needed
+from narrator.models.folder import tensors_in
+from narrator.models.presets import Weights
+from support.program import ROOT, wait_until
+
+
+def convert(model: Path, weights: Weights, cache: Path) -> Path:
+    return convert_if_needed(model, weights, cache / f"it-{weights.value}", "mine")
+
+
+@pytest.mark.parametrize(("weights", "bits"), [(Weights.MLX_4BIT, 4), (Weights.MLX_8BIT, 8)])
+def test_the_language_model_is_quantised_and_the_vision_tower_is_not(
+    model: Path, cache: Path, caplog: pytest.LogCaptureFixture, weights: Weights, bits: int
+) -> None:
+    (model / "code.py").write_text("raise SystemExit('ran')")
+    (model / "folder").mkdir()
+    made = convert(model, weights, cache)
+    assert caplog.messages == [f"making the {bits}bit weights of mine (once)"]
+    config = json.loads((made / "config.json").read_text())
+    assert (config["quantization"]["bits"], config["quantization"]["group_size"]) == (bits, 64)
+    quantised = {name for name, _ in tensors_in(made) if name.endswith(".scales")}
+    assert any(name.startswith("language_model.") for name in quantised)
+    assert not any(name.startswith("vision_model.") for name in quantised)
+    assert [file.name for file in cache.iterdir()] == [made.name]
+    assert not (made / "code.py").exists()
+    assert not (made / "folder").exists()
+
+
+def test_float32_is_rounded_to_bfloat16(model: Path, cache: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    save_file({name: tensor.float() for name, tensor in tensors.items()},
+              model / "model.safetensors")  # fmt: skip
+    made = convert(model, Weights.TORCH_BFLOAT16, cache)
+    assert {dtype for _, dtype in tensors_in(made)} == {"BF16"}
+    assert {file.name for file in made.iterdir()} == {file.name for file in model.iterdir()}
+    rounded = load_file(made / "model.safetensors")
+    assert all(torch.equal(rounded[name], tensors[name].bfloat16()) for name in tensors)
+
+
+@pytest.mark.parametrize("weights", [Weights.MLX_16BIT, Weights.TORCH, Weights.TORCH_BFLOAT16])
+def test_weights_that_will_do_as_they_are_are_not_copied(
+    model: Path, cache: Path, caplog: pytest.LogCaptureFixture, weights: Weights
+) -> None:
+    assert convert(model, weights, cache) == model
+    assert caplog.messages == []
+    assert not cache.exists()
+
+
+def test_what_is_quantised_already_is_used_as_it_is(model: Path, cache: Path) -> None:
+    made = convert(model, Weights.MLX_4BIT, cache)
+    for weights in (Weights.MLX_4BIT, Weights.MLX_8BIT, Weights.MLX_16BIT):
+        assert convert(made, weights, cache) == made
+
+
+def test_weights_that_are_cut_short_are_refused(model: Path, cache: Path) -> None:
+    whole = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="the weights of mine can't be converted"):
+        convert(model, Weights.MLX_4BIT, cache)
+    with pytest.raises(ModelError, match="the weights of mine can't be read"):
+        convert(model, Weights.TORCH_BFLOAT16, cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_no_fault_of_the_model(model: Path, cache: Path) -> None:
+    cache.write_text("a file, not a folder")
+    with pytest.raises(OSError, match=r"exists|Not a directory"):
+        convert(model, Weights.MLX_4BIT, cache)
+
+
+def test_a_quicker_start_wins(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache / "it-4bit").mkdir(parents=True)
+    (cache / "it-4bit" / "config.json").write_text("theirs")
+    assert (convert(model, Weights.MLX_4BIT, cache) / "config.json").read_text() == "theirs"
+
+
+def test_a_conversion_that_was_killed_is_done_again_and_swept_up_later(
+    model: Path, cache: Path
+) -> None:
+    script = (
+        "import sys; from pathlib import Path; from narrator.models.conversion import *\n"
+        "convert_if_needed(Path(sys.argv[1]), Weights.MLX_4BIT, Path(sys.argv[2]), 'mine')"
+    )
+    start = subprocess.Popen(
+        [sys.executable, "-c", script, str(model), str(cache / "it-4bit")], cwd=ROOT
+    )
+    left = wait_until(lambda: list(cache.glob(".making-*")), 60)
+    start.send_signal(signal.SIGKILL)
+    start.wait()
+    assert [file.name for file in cache.iterdir()] == [left[0].name]
+    assert (convert(model, Weights.MLX_4BIT, cache) / "config.json").is_file()
+    assert left[0].exists()  # It might be another start's work.
+    os.utime(left[0], (time.time() - 7200,) * 2)
+    convert(model, Weights.MLX_8BIT, cache)
+    assert sorted(file.name for file in cache.iterdir()) == ["it-4bit", "it-8bit"]

@@ -1,0 +1,108 @@
+"""Folders that are no model, or not one that an engine can load."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from narrator.errors import ModelError, PeteError, UsageError
+from narrator.models.folder import folder_key, read_config, refuse_unloadable
+from support.made_models import change_json
+
+Refused = Callable[[Path], str]
+
+
+def refusal(folder: Path, library: str = "mlx", kind: type[PeteError] = ModelError) -> str:
+    """The message with which a folder that the user calls "mine" is refused."""
+    with pytest.raises(kind) as caught:
+        refuse_unloadable(folder, library, "mine")
+    return str(caught.value)
+
+
+def test_a_folder_without_weights_is_refused(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    assert "without weights" in refusal(model)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_with_empty_or_missing_weights_is_refused(model: Path, link: bool) -> None:
+    (model / "model.safetensors").unlink()
+    if link:
+        (model / "model.safetensors").symlink_to("nowhere")
+    else:
+        (model / "model.safetensors").write_bytes(b"")
+    assert "without weights" in refusal(model)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', "null", "[" * 100_000])
+def test_a_folder_whose_config_names_no_model_type_is_refused(model: Path, content: str) -> None:
+    (model / "config.json").write_text(content)
+    assert "no model folder" in refusal(model)
+
+
+@pytest.mark.parametrize("library", ["mlx", "torch"])
+def test_the_small_checkpoint_is_not_refused(model: Path, library: str) -> None:
+    refuse_unloadable(model, library, "mine")
+    assert read_config(model)["model_type"] == "smolvlm"
+
+
+def test_the_newer_layout_of_the_rotary_base_is_refused_with_the_cure(model: Path) -> None:
+    config = read_config(model)
+    theta = config["text_config"].pop("rope_theta")
+    config["text_config"]["rope_parameters"] = {"rope_theta": theta, "rope_type": "default"}
+    (model / "config.json").write_text(json.dumps(config))
+    assert f'add "rope_theta": {theta}' in refusal(model)
+    refuse_unloadable(model, "torch", "mine")
+
+
+def test_torch_refuses_weights_that_are_for_mlx_alone(model: Path) -> None:
+    change_json(model / "config.json", quantization={"bits": 4, "group_size": 64})
+    assert "--engine mlx can use them" in refusal(model, "torch")
+
+
+def fastvlm(folder: Path, *tensors: str) -> Path:
+    """A folder in Apple's layout with these tensors."""
+    arrays: dict[str, Any] = {name: np.zeros(1, np.float32) for name in tensors}
+    save_file(arrays, folder / "model.safetensors")
+    change_json(folder / "config.json", model_type="llava_qwen2")
+    return folder
+
+
+@pytest.mark.parametrize("library", ["mlx", "torch"])
+def test_a_fastvlm_without_its_vision_tower_is_refused_with_what_to_use(
+    model: Path, library: str
+) -> None:
+    fastvlm(model, "lm_head.weight", "model.norm.weight")
+    assert refusal(model, library) == (
+        "mine holds FastVLM's language model without its vision tower; use --model fastvlm-0.5b "
+        "with --engine mlx"
+    )
+
+
+def test_a_whole_fastvlm_in_apples_layout_is_for_mlx(model: Path) -> None:
+    fastvlm(model, "lm_head.weight", "model.vision_tower.vision_tower.model.weight")
+    refuse_unloadable(model, "mlx", "mine")
+    assert "needs --engine mlx" in refusal(model, "torch", UsageError)
+
+
+@pytest.mark.parametrize("library", ["mlx", "torch"])
+def test_fastvlm_as_transformers_has_it_is_refused_with_what_to_use(
+    model: Path, library: str
+) -> None:
+    change_json(model / "config.json", model_type="fast_vlm")
+    assert "use --model fastvlm-0.5b with --engine mlx" in refusal(model, library)
+
+
+def test_the_key_of_a_folder_changes_with_its_files_and_no_others(model: Path) -> None:
+    key = folder_key(model)
+    (model / "notes.md").write_text("mine")
+    assert folder_key(model) == key
+    os.utime(model / "model.safetensors", (1, 1))
+    assert folder_key(model) != key

@@ -1,0 +1,64 @@
+"""--list-models: the presets and what is on disk, with and without packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from narrator.models.listing import list_models
+from narrator.models.presets import PRESETS
+from support.program import ROOT
+
+
+def test_each_preset_and_each_engine_is_listed_without_any_package() -> None:
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", "import sys; sys.path.insert(0, sys.argv[1])\n"
+         "from narrator.models.listing import list_models; list_models()", str(ROOT)],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = [line.split() for line in result.stdout.splitlines()]
+    listed = {(row[0], row[1]) for row in rows if row[0] in PRESETS}
+    assert listed == {(preset, library) for preset, both in PRESETS.items() for library in both}
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("fastvlm-0.5b")]
+    assert "Apple's, for research only" in line
+    assert result.stdout.endswith("What is on disk is not known before ./install.sh has run.\n")
+
+
+def test_what_is_on_disk_is_listed_with_its_size_and_its_folder(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub, made = cache / "hub", cache / "pete_sounds"
+    repository = hub / "models--mlx-community--SmolVLM2-256M-Video-Instruct-mlx"
+    sizes = {
+        repository / "blobs/a": 300_000_000,
+        hub / "models--some\x1b[1m--other/snapshots/b/weights": 5_000_000,
+        made / "mlx-community--SmolVLM2-256M-Video-Instruct-mlx-79901655c1a3-4bit/w": 200_000_000,
+        made / "mine-0123456789ab-8bit/w": 7_000_000,
+        made / ".making-x/w": 9_000_000,
+    }
+    for file, size in sizes.items():
+        file.parent.mkdir(parents=True)
+        with file.open("wb") as sparse:
+            sparse.truncate(size)
+    (repository / "snapshots/c").mkdir(parents=True)
+    for name in ("config.json", "weights"):  # It must not count twice.
+        (repository / "snapshots/c" / name).symlink_to("../../blobs/a")
+    list_models(cache)
+    assert capsys.readouterr().out.split("on disk:\n")[1] == (
+        f"mine-0123456789ab-8bit: 7 MB made here, {made}/mine-0123456789ab-8bit\n"
+        "mlx-community/SmolVLM2-256M-Video-Instruct-mlx: 0.3 GB downloaded, "
+        f"{hub}/models--mlx-community--SmolVLM2-256M-Video-Instruct-mlx\n"
+        "mlx-community/SmolVLM2-256M-Video-Instruct-mlx-79901655c1a3-4bit: 0.2 GB made here, "
+        f"{made}/mlx-community--SmolVLM2-256M-Video-Instruct-mlx-79901655c1a3-4bit\n"
+        f"some[1m/other: 5 MB downloaded in part, {hub}/models--some[1m--other\n"
+        "To remove one, delete its folder.\n"
+    )
+
+
+def test_an_empty_disk_is_told(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    list_models(cache)
+    assert capsys.readouterr().out.endswith("\nNothing is on disk yet.\n")
