@@ -1,0 +1,107 @@
+"""Lines: what another program reads, and how it is noticed that nobody does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import TextIO
+
+import numpy as np
+import pytest
+
+from narrator.errors import StopRequested, UsageError
+from narrator.frames.frame import Frame
+from narrator.outputs.lines import Lines, json_of, stdout_is_read
+from narrator.outputs.output import Caption
+
+TAKEN = datetime(2026, 11, 23, 10, 8, 42, 123456, timezone(timedelta(hours=5, minutes=30)))
+FRAME = Frame(np.zeros((4, 4, 3), np.uint8), 100.0, 7.50049)
+
+
+def caption(text: str = "A cat.", question: str | None = None) -> Caption:
+    return Caption(FRAME, TAKEN, text, 0.12345, 1.5, 3.25, True, question)
+
+
+def nothing() -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
+@contextmanager
+def stdout_to(stream: TextIO, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """print() writes to this stream."""
+    with patch.context() as patched:
+        patched.setattr("sys.stdout", stream)
+        yield
+    with contextlib.suppress(OSError):
+        stream.close()
+
+
+def test_captions_are_printed_one_a_line_inside_what_is_around_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = []
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        printed.append(capsys.readouterr().out)
+        yield
+        printed.append(capsys.readouterr().out)
+
+    lines = Lines(False, around)
+    lines.write(caption())
+    lines.announce("The camera is back.")
+    lines.write(caption("A dog."))
+    assert printed == ["", "A cat.\n", "", "A dog.\n"]
+
+
+def test_as_json_it_is_an_object_a_line_with_the_names_of_the_contract(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = Lines(True, nothing)
+    lines.write(caption("Ένας κύκλος. 😀"))
+    lines.write(caption("A dog.", question="Who?"))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "Ένας κύκλος. 😀" in first  # readable as it is
+    assert json.loads(first) == {
+        "time": "2026-11-23T10:08:42.123+05:30",
+        "at": 7.5,
+        "caption": "Ένας κύκλος. 😀",
+        "first_token_s": 0.123,
+        "caption_s": 1.5,
+        "frame_age_s": 3.25,
+        "spoken": True,
+    }
+    assert json.loads(second)["question"] == "Who?"
+    assert json_of(caption("A dog.", question="Who?")) == second
+
+
+def test_a_pipe_that_nobody_reads_any_more_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    lines = Lines(False, nothing)
+    with stdout_to(os.fdopen(writing, "w"), monkeypatch):
+        assert stdout_is_read()
+        lines.write(caption())
+        assert os.read(reading, 100) == b"A cat.\n"
+        os.close(reading)
+        assert not stdout_is_read()
+        with pytest.raises(StopRequested):
+            lines.write(caption())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_captions_that_can_not_be_written_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stdout_to(open("/dev/full", "w"), monkeypatch):
+        assert stdout_is_read()
+        with pytest.raises(UsageError, match=r"captions can't be written: No space left"):
+            Lines(False, nothing).write(caption())
+
+
+def test_what_is_no_pipe_counts_as_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull, "w") as stream, stdout_to(stream, monkeypatch):
+        assert stdout_is_read()
+        stream.close()
+        assert stdout_is_read()  # a closed one can't be asked
