@@ -1,0 +1,94 @@
+"""The papers tell the truth: README's options and codes, the drawing of the house, the pins, the
+form of KNOWN_ISSUES and CHANGELOG."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from narrator.errors import ExitCode
+from support.captions import FIELDS
+from support.program import ROOT, Program
+
+README, KNOWN_ISSUES, CONTRIBUTING, CHANGELOG = (
+    (ROOT / f"{name}.md").read_text("utf-8")
+    for name in ("README", "KNOWN_ISSUES", "CONTRIBUTING", "CHANGELOG")
+)
+REQUIREMENTS = (ROOT / "requirements.txt").read_text("utf-8")
+PACKAGES = [
+    "mlx", "mlx-vlm", "opencv-python", "huggingface-hub", "transformers", "torch", "torchvision",
+    "num2words", "pyttsx3",
+]  # fmt: skip
+
+
+@pytest.fixture
+def help_text(program: Program) -> str:
+    """What --help prints."""
+    program.environment["COLUMNS"] = "90"
+    return program("--help").stdout
+
+
+def test_readme_shows_the_options_as_help_prints_them(help_text: str) -> None:
+    # argparse words the lines above the groups differently from one Python to the next.
+    groups = help_text[help_text.index("what to watch:") :].strip()
+    assert groups in README
+
+
+def test_readme_names_no_option_that_does_not_exist(help_text: str) -> None:
+    known = set(re.findall(r"--[a-z-]+", help_text))
+    ours = [line for line in README.splitlines() if "mlx_vlm.server" not in line]  # has its own
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", "\n".join(ours))) <= known
+
+
+def test_readme_explains_each_exit_code() -> None:
+    sentence = re.search(r"Exit codes: .*?\.\n", README, re.DOTALL)
+    assert sentence
+    assert {int(code) for code in re.findall(r"\b\d\b", sentence[0])} == set(ExitCode)
+
+
+def test_readme_shows_json_with_the_fields_that_are_printed() -> None:
+    shown = [json.loads(line) for line in README.splitlines() if line.startswith('{"time"')]
+    assert shown
+    assert set(shown[0]) == FIELDS
+
+
+def test_contributing_draws_the_house_as_it_is() -> None:
+    drawing = CONTRIBUTING[CONTRIBUTING.index("\nnarrator/\n") : CONTRIBUTING.index("\ntests/ ")]
+    drawn, folder = set(), ""
+    for line in drawing.splitlines()[2:]:
+        names = re.findall(r"[\w/]+\.py\b", line)
+        if line.startswith("    "):  # the files of a folder
+            drawn |= {f"{folder}{name}" for name in names}
+        elif names and line.startswith(f"  {names[0]} "):
+            drawn.add(names[0])
+        else:
+            folder = line.split()[0]
+    house = ROOT / "narrator"
+    modules = {str(path.relative_to(house)) for path in house.rglob("*.py")}
+    assert drawn == {name for name in modules if not name.endswith("__init__.py")}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_is_pinned_to_an_exact_version(package: str) -> None:
+    lines = re.findall(rf"^{package}(?:\[\w+\])?([=<>~!]\S*?)(?:;.*)?$", REQUIREMENTS, re.MULTILINE)
+    assert lines
+    assert all(re.fullmatch(r"==[0-9][0-9.]*", version) for version in lines)
+
+
+def test_each_known_issue_has_its_date_and_its_five_parts() -> None:
+    entries = re.split(r"^## ", KNOWN_ISSUES, flags=re.MULTILINE)[1:]
+    assert entries
+    for entry in entries:
+        assert re.match(r"\d{4}-\d{2}-\d{2}: \S", entry)
+        parts = re.findall(r"^- \*\*([\w-]+)\*\*:", entry, re.MULTILINE)
+        assert parts == ["Issue", "Details", "Error", "Resolution", "Trade-off"], entry[:40]
+
+
+def test_the_changelog_begins_with_what_is_not_released_yet() -> None:
+    headings = re.findall(r"^## (.*)$", CHANGELOG, re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", heading) for heading in headings[1:])
+    kinds = set(re.findall(r"^### (.*)$", CHANGELOG, re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
