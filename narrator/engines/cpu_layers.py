@@ -6,7 +6,7 @@ Nothing here knows of pixels' values, words or captions; see cpu.py for what it 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,8 @@ class Tensors:
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self.joined([name])
-
-    def joined(self, names: Iterable[str]) -> torch.Tensor:
-        """Some of them, one below the other."""
+    def __call__(self, *names: str) -> torch.Tensor:
+        """One of them, or several, one below the other."""
         # What was read of a file counts as memory until it is closed and all of it copied.
         with contextlib.ExitStack() as files:
             opened = [(name, safe_open(self._files[name], "pt")) for name in names]
@@ -117,12 +114,12 @@ class VisionTower:
 
         def pair(*names: str) -> tuple[torch.Tensor, torch.Tensor]:
             starts = [f"model.vision_model.{name}" for name in names]
-            weight = weights.joined(f"{start}.weight" for start in starts)
-            return weight, weights.joined(f"{start}.bias" for start in starts)
+            weight = weights(*(f"{start}.weight" for start in starts))
+            return weight, weights(*(f"{start}.bias" for start in starts))
 
         kernel, bias = pair("embeddings.patch_embedding")
         self._embed = packed_linear(kernel.flatten(1), bias, rows=patches)
-        positions = weights["model.vision_model.embeddings.position_embedding.weight"]
+        positions = weights("model.vision_model.embeddings.position_embedding.weight")
         self._positions = positions[self._position_ids()]
         self._layers = [
             (
@@ -138,7 +135,7 @@ class VisionTower:
         self._last_norm = pair("post_layernorm")
         shape = (2, HEADS_AT_ONCE, patches, patches)
         self._kept = torch.empty(shape, dtype=self._positions.dtype)  # for _attention()
-        projection = weights["model.connector.modality_projection.proj.weight"]
+        projection = weights("model.connector.modality_projection.proj.weight")
         self._connector = packed_linear(projection, rows=(self._side // self._shuffle) ** 2)
 
     def __call__(self, tile: torch.Tensor) -> torch.Tensor:
@@ -196,7 +193,7 @@ class LanguageModel:
         self._rotary_base: float = text.get("rope_theta") or rotary["rope_theta"]
 
         def joined(*names: str) -> torch.Tensor:
-            return weights.joined(f"model.text_model.{name}.weight" for name in names)
+            return weights(*(f"model.text_model.{name}.weight" for name in names))
 
         def qkv(attention: str) -> torch.Tensor:
             weight = joined(*(f"{attention}.{name}_proj" for name in "qkv"))
@@ -220,7 +217,7 @@ class LanguageModel:
         self._last_norm = joined("norm").float()
         self._embeddings = joined("embed_tokens")
         untied = "lm_head.weight" in weights
-        self._head = text_linear(weights["lm_head.weight"] if untied else self._embeddings)
+        self._head = text_linear(weights("lm_head.weight") if untied else self._embeddings)
         self._cache = torch.empty(0, 0)
         self._used = 0
 

@@ -1,0 +1,419 @@
+"""A model behind a server: what is sent to it and nobody else, which model it is, how faults end.
+
+The server is scripted: no real one can be told to fail in all these ways.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from narrator.engines.server import Limits, ServerEngine
+from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError
+from narrator.frames.frame import Frame
+from narrator.settings import DEFAULT_PROMPT, SERVER_KEY
+from support.server import (
+    SAID,
+    Answer,
+    Handler,
+    ScriptedServer,
+    broken_off,
+    endless,
+    event,
+    json_answer,
+    raw,
+    say,
+    silent,
+    status,
+)
+
+GREY = np.full((48, 64, 3), 128, np.uint8)
+SHORT = Limits(silent_s=0.5, reply_s=1.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SERVER_KEY, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    made = ScriptedServer()
+    yield made
+    made.close()
+
+
+def clip_of(*images: np.ndarray) -> list[Frame]:
+    """Pictures as engines take them."""
+    return [Frame(image, taken=0.0, at=0.0) for image in images]
+
+
+def caption(engine: ServerEngine, image: np.ndarray = GREY, max_tokens: int = 32) -> str:
+    return "".join(engine.describe(clip_of(image), DEFAULT_PROMPT, max_tokens)).strip()
+
+
+# ---------------------------------------------------------------------------------- what is sent
+
+
+def test_the_frame_goes_as_a_small_jpeg_with_the_prompt(server: ScriptedServer) -> None:
+    engine = ServerEngine(server.url, None)
+    image = np.zeros((720, 1280, 3), np.uint8)
+    image[:, :640] = (255, 0, 0)  # blue on the left
+    assert caption(engine, image, 33) == SAID
+    sent = server.asked()[-1]
+    facts = sent.facts()
+    assert (facts["model"], facts["max_tokens"]) == ("small", 33)
+    assert (facts["temperature"], facts["stream"]) == (0.0, True)
+    assert sent.prompt() == DEFAULT_PROMPT
+    [seen] = sent.pictures()
+    assert seen.shape == (288, 512, 3)
+    assert np.abs(seen[140, 100].astype(int) - (255, 0, 0)).max() < 8
+    assert seen[140, 400].max() < 8
+
+
+def test_with_detail_all_its_pixels_go(server: ScriptedServer) -> None:
+    image = np.zeros((720, 1280, 3), np.uint8)
+    engine = ServerEngine(server.url, None)
+    assert list(engine.describe(clip_of(image), DEFAULT_PROMPT, 32, detail=True))
+    [seen] = server.asked()[-1].pictures()
+    assert seen.shape == (720, 1280, 3)
+
+
+def test_a_clip_goes_as_several_pictures_the_oldest_first(server: ScriptedServer) -> None:
+    clip = clip_of(*(np.full((40, 60, 3), level, np.uint8) for level in (10, 100, 200)))
+    pieces = list(ServerEngine(server.url, None).describe(clip, "What moves?", 32))
+    assert "".join(pieces).strip() == SAID
+    assert all(pieces)
+    sent = server.asked()[-1]
+    assert [round(float(picture.mean()), -1) for picture in sent.pictures()] == [10, 100, 200]
+    assert sent.prompt() == "What moves?"
+
+
+@pytest.mark.parametrize(
+    ("path", "models", "captions"),
+    [
+        ("", "/v1/models", "/v1/chat/completions"),
+        ("/v1/", "/v1/models", "/v1/chat/completions"),
+        ("/api", "/api/v1/models", "/api/v1/chat/completions"),
+        ("/v3/chat/completions", "/v3/models", "/v3/chat/completions"),
+        ("/v1?team=7", "/v1/models?team=7", "/v1/chat/completions?team=7"),
+    ],
+)
+def test_the_address_may_be_written_in_several_ways(
+    server: ScriptedServer, path: str, models: str, captions: str
+) -> None:
+    caption(ServerEngine(server.url + path, None))
+    assert [request.path for request in server.requests] == [models, captions]
+
+
+@pytest.mark.parametrize(
+    ("key", "user", "sent"),
+    [("", "", None), ("k-e-y", "", "Bearer k-e-y"), ("k", "me:p%40ss@", "Basic bWU6cEBzcw==")],
+    ids=["nothing", "the key", "user and password"],
+)
+def test_only_our_own_key_is_sent(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, key: str, user: str, sent: str | None
+) -> None:
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "hf_somebodyelses")
+    monkeypatch.setenv(SERVER_KEY, key)
+    engine = ServerEngine(f"http://{user}{server.host}/v1", None)
+    caption(engine)
+    assert len(server.requests) == 2
+    for request in server.requests:
+        assert request.headers.get("authorization") == sent
+        assert request.headers["user-agent"] == "pete_sounds"
+        assert "somebodyelses" not in str(request)
+    assert "p%40ss" not in engine.label
+
+
+def test_a_key_that_can_not_be_sent_is_told_without_it(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SERVER_KEY, "s3cret\nkey")
+    with pytest.raises(UsageError, match=SERVER_KEY) as caught:
+        ServerEngine(server.url, None)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_frames_go_to_the_address_that_was_given_and_nowhere_else(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ScriptedServer()
+    try:
+        for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "HF_ENDPOINT"):
+            monkeypatch.setenv(name, other.url)
+        engine = ServerEngine(server.url, None)
+        assert caption(engine) == SAID
+        server.answer = status(307, Location=f"http://me:s3cret@{other.host}/v1/chat/completions")
+        with pytest.raises(EngineUnavailable, match=other.host) as caught:
+            caption(engine)
+        assert "s3cret" not in str(caught.value)
+        assert other.requests == []
+    finally:
+        other.close()
+
+
+# ---------------------------------------------------------------------------------- certificates
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody vouches for, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    file = tmp_path_factory.mktemp("certificate") / "server.pem"
+    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x"
+    name = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    into = ["-keyout", str(file), "-out", str(file.with_suffix(".crt"))]
+    subprocess.run(["openssl", *request.split(), *name, *into], check=True, capture_output=True)
+    return file
+
+
+@pytest.fixture
+def https(server: ScriptedServer, certificate: Path) -> str:
+    """The URL of the server, which speaks TLS then."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.with_suffix(".crt"), certificate)
+    listening = server._http.socket
+    server._http.socket = context.wrap_socket(listening, server_side=True)
+    return server.url.replace("http:", "https:")
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_is_sent_nothing(
+    server: ScriptedServer, https: str
+) -> None:
+    with pytest.raises(EngineError, match=r"does not answer .*certificate verify failed"):
+        ServerEngine(https, None)
+    assert server.requests == []
+
+
+def test_certificates_may_be_named_by_the_environment(
+    server: ScriptedServer, https: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.with_suffix(".crt")))
+    engine = ServerEngine(https, None, SHORT)
+    assert caption(engine) == SAID
+    server.answer = endless(b" ", 0.02)  # TLS or not, the deadline holds
+    with pytest.raises(EngineUnavailable, match="does not answer"):
+        caption(engine)
+    with pytest.raises(EngineError, match="certificate verify failed"):
+        ServerEngine(https.replace("127.0.0.1", "localhost"), None)
+
+
+# ------------------------------------------------------------------------------ which model it is
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (json_answer({"data": [{"id": "one"}]}), "one"),
+        (json_answer({"data": [{"id": "a"}, {"id": "b", "loaded": True}]}), "b"),
+        (json_answer({"data": None}), "default"),
+        (status(404, b"no such page"), "default"),
+    ],
+    ids=["one", "one in memory", "none", "no list"],
+)
+def test_the_model_is_the_one_that_is_served(
+    server: ScriptedServer, models: Answer, expected: str
+) -> None:
+    server.models = models
+    engine = ServerEngine(server.url, None)
+    assert engine.label == f"{expected} at {server.url}"
+    caption(engine)
+    assert server.asked()[-1].facts()["model"] == expected
+
+
+def test_a_choice_of_models_is_left_to_the_user(server: ScriptedServer) -> None:
+    server.models = json_answer({"data": [{"id": name} for name in ("a", "b\x1b[31m", "c")]})
+    with pytest.raises(ModelError, match=r"serves a, b\[31m, c; name one with --model"):
+        ServerEngine(server.url, None)
+    caption(ServerEngine(server.url, "b"))
+    assert server.asked()[-1].facts()["model"] == "b"
+
+
+# -------------------------------------------------------------------------------------- its faults
+
+AT_THE_START = {
+    "wants a key": (status(401, b'{"error": {"message": "no\\u001b[31m"}}'), "401 .*no.*API_KEY"),
+    "forbids": (status(403), "403 Forbidden"),
+    "breaks": (status(500, b"<html>"), "500 Internal"),
+    "a web page": (raw(b"<html>Welcome", "text/html"), "nonsense.*OpenAI-compatible"),
+    "a list": (json_answer([1, 2]), "nonsense"),
+    "other JSON": (json_answer({"data": [7]}), "nonsense"),
+    "without end": (endless(b"x" * 65536), "nonsense .*does not end"),
+    "sends elsewhere": (status(302, Location="https://me:s3cret@other/"), r"302 .*\*\*\*@other/"),
+}
+
+
+@pytest.mark.parametrize("model", [None, "small"], ids=["any model", "a named one"])
+@pytest.mark.parametrize(("models", "words"), AT_THE_START.values(), ids=AT_THE_START)
+def test_a_server_that_can_not_be_used_is_told_when_it_is_opened(
+    server: ScriptedServer, models: Answer, words: str, model: str | None
+) -> None:
+    server.models = models
+    with pytest.raises(EngineError, match=words) as caught:
+        ServerEngine(server.url.replace("//", "//me:s3cret@"), model)
+    assert "s3cret" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_server_that_is_not_there_is_told_when_it_is_opened() -> None:
+    with pytest.raises(EngineError, match=r"does not answer .*refused.*is the address right"):
+        ServerEngine("http://127.0.0.1:9", None)
+
+
+def squeezed(handler: Handler) -> None:
+    """A caption that is compressed: it could be any size once it is not."""
+    handler.reply(Content_Encoding="deflate")
+    handler.wfile.write(zlib.compress(event(SAID, "stop")))
+
+
+NONSENSE = "answers with nonsense"
+# What the server does; what is told of it; whether it may pass before the first caption, too.
+FAULTS: dict[str, tuple[Answer, str, bool]] = {
+    "busy": (status(429), "has too much to do", True),
+    "loading": (status(503, b'{"error": "Loading model"}'), "has too much to do", True),
+    "breaks": (status(500, b"[7]"), "has a fault", True),
+    "behind a gateway": (status(502, b"<html>" * 100), "has a fault", True),
+    "refuses the key": (status(401), "refuses", False),
+    "forbids": (status(403), "refuses", False),
+    "knows no such model": (status(404, b'{"detail": "no such model"}'), "refuses", False),
+    "takes no pictures": (status(400, b'{"error": {"message": "text only"}}'), "refuses", False),
+    "broken off": (broken_off, "breaks off", True),
+    "ends early": (raw(event("A red circle")), "breaks off", True),
+    "an error on the way": (raw(b'data: {"error": {"message": "no"}}\n\n'), "has a fault", True),
+    "a web page": (raw(b"<html>Welcome</html>", "text/html"), NONSENSE, False),
+    "nothing": (raw(b""), NONSENSE, False),
+    "no JSON": (raw(b"data: A red circle\n\n"), NONSENSE, False),
+    "a list": (raw(b"data: [1, 2]\n\n"), NONSENSE, False),
+    "no choices": (raw(b'data: {"choices": 7}\n\n'), NONSENSE, False),
+    "noise": (raw(bytes(range(256)) * 9), NONSENSE, False),
+    "no end": (endless(b"x" * 65536), NONSENSE, False),
+    "compressed": (squeezed, NONSENSE, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "trouble", "passes"), FAULTS.values(), ids=FAULTS)
+def test_each_fault_is_told_for_what_it_is_and_gone_with_the_next_caption(
+    server: ScriptedServer, answer: Answer, trouble: str, passes: bool
+) -> None:
+    engine = ServerEngine(server.url, None)
+    server.answer = answer
+    with pytest.raises(EngineUnavailable if passes else EngineError, match=trouble) as caught:
+        caption(engine)
+    assert str(caught.value).isprintable()
+    server.answer = say()
+    assert caption(engine) == SAID
+    server.answer = answer
+    with pytest.raises(EngineUnavailable, match=trouble) as away:
+        caption(engine)
+    assert away.value.trouble == trouble
+    server.answer = say()
+    assert caption(engine) == SAID
+
+
+def test_a_caption_without_words_is_a_fault_of_a_server_that_can_do_better(
+    server: ScriptedServer,
+) -> None:
+    engine = ServerEngine(server.url, None)
+    server.answer = raw(event(" ", "stop"))
+    assert caption(engine) == ""
+    server.answer = say()
+    assert caption(engine) == SAID
+    server.answer = raw(event(" ", "stop"))
+    with pytest.raises(EngineUnavailable, match="says nothing"):
+        caption(engine)
+
+
+def dripping(head: bytes, drop: bytes, pause_s: float) -> Answer:
+    """Bytes instead of a proper head, then the same ones over and over."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(head)
+        while not handler.stopped.wait(pause_s):
+            handler.wfile.write(drop)
+
+    return answer
+
+
+SLOW = {
+    "slow": silent(),
+    "falls silent": silent(event("A red ")),
+    "drips": endless(b" ", 0.02),
+    "only comments": endless(b": wait\n\n", 0.02),
+    "floods with empty pieces": endless(event("")),
+    "drips a head": dripping(b"HTTP/1.1 200 OK\r\nx: ", b"x", 0.02),
+    "floods with promises": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.0),
+}
+
+
+@pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW)
+def test_whatever_it_takes_its_time_with_comes_to_an_end(
+    server: ScriptedServer, answer: Answer
+) -> None:
+    engine = ServerEngine(server.url, None, SHORT)
+    server.answer = answer
+    with pytest.raises(EngineUnavailable, match=r"does not answer \(it took too long\)") as away:
+        caption(engine)
+    assert away.value.trouble == "does not answer"
+    server.answer = say()
+    assert caption(ServerEngine(server.url, None)) == SAID
+
+
+def test_a_handshake_that_drips_comes_to_an_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            wire, _ = listening.accept()
+            with wire:
+                wire.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 kB is to come
+                while True:
+                    try:
+                        wire.sendall(b"\0")
+                    except OSError:
+                        return
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        port = listening.getsockname()[1]
+        with pytest.raises(EngineError, match=r"does not answer \(it took too long\)"):
+            ServerEngine(f"https://127.0.0.1:{port}", None, SHORT)
+        thread.join(10)
+        assert not thread.is_alive()  # the connection is closed, too
+
+
+def test_text_without_end_is_cut_where_max_tokens_would(server: ScriptedServer) -> None:
+    server.answer = endless(event("la la. "))
+    assert len(caption(ServerEngine(server.url, None), max_tokens=10)) <= 10 * 8
+
+
+def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
+    hung_up = threading.Event()
+
+    def answer(handler: Handler) -> None:
+        try:
+            endless(event("la "), 0.01)(handler)
+        except OSError:
+            hung_up.set()
+
+    server.answer = answer
+    engine = ServerEngine(server.url, None)
+    threads = threading.active_count()
+    pieces = engine.describe(clip_of(GREY), DEFAULT_PROMPT, 4096)
+    assert next(iter(pieces)) == "la "
+    closing: Callable[[], None] = pieces.close  # type: ignore[attr-defined]
+    closing()
+    assert hung_up.wait(10)
+    assert threading.active_count() <= threads + 1  # the server's own; nothing waits for a deadline
