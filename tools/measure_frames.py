@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Frames for longer than a test may take, and prints a table.
+"""Measures sources for longer than a test may take, and prints a table.
 
     .venv/bin/python tools/measure_frames.py 2>/dev/null
 
@@ -20,17 +20,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
-import pete_sounds
-from pete_sounds import Frames
+from narrator.frames.opening import open_source
+from narrator.frames.source import Source
 from support.broken_files import answer_to, broken_files
 from support.camera import MjpegCamera, as_jpeg, made_at, stamped_picture
+from support.frames import reading_threads
+from support.program import SCRIPT
 
 FAULTS = {
     "killed": (MjpegCamera.kill, MjpegCamera.restart),
@@ -44,51 +45,46 @@ def descriptors() -> int:
     return len(os.listdir("/dev/fd"))
 
 
-def reading_threads() -> int:
-    """Threads of Frames."""
-    return sum(thread.name == "frames" for thread in threading.enumerate())
-
-
 def native_threads() -> int:
     """All threads of this process, those of OpenCV and FFmpeg too; 0 where nobody tells."""
     tasks = Path("/proc/self/task")
     return len(list(tasks.iterdir())) if tasks.exists() else 0
 
 
-def look_on(frames: Frames, seconds: float, heard: list[str]) -> bool:
+def look_on(source: Source, seconds: float, heard: list[str]) -> bool:
     """Look at every frame for some seconds, or until the source is back; True if it is."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        frames.newest(0.05)
-        news = frames.news()
-        heard += news
-        if any(sentence.endswith("is back.") for sentence in news):
+        source.newest(0.05)
+        messages = source.messages()
+        heard += messages
+        if any(message.endswith("is back.") for message in messages):
             return True
     return False
 
 
 def measure_outages(times: int) -> None:
-    """Kill, stall and send garbage, so many times each, with one Frames for all of it."""
+    """Kill, stall and send garbage, so many times each, with one source for all of it."""
     camera = MjpegCamera()
     camera.film(lambda: as_jpeg(stamped_picture(320, 240)))
-    with contextlib.closing(camera), contextlib.closing(Frames(camera.url)) as frames:
-        look_on(frames, 1, [])
+    with contextlib.closing(camera), contextlib.closing(open_source(camera.url)) as source:
+        look_on(source, 1, [])
         for name, (break_it, mend_it) in FAULTS.items():
-            before = (reading_threads(), descriptors(), native_threads())
+            before = (len(reading_threads()), descriptors(), native_threads())
             resumed, messages = [], Counter[int]()
             for number in range(times):
                 heard: list[str] = []
                 break_it(camera)
                 # Away for 6 to 24 s, so that it comes back at any place in a pause or a try.
-                assert not look_on(frames, 6 + number * 7 % 19, heard)
+                assert not look_on(source, 6 + number * 7 % 19, heard)
                 mended_at = time.monotonic()
                 mend_it(camera)
-                assert look_on(frames, 30, heard), f"{name}: never back"
-                assert frames.newest(5) is not None
+                assert look_on(source, 30, heard), f"{name}: never back"
+                assert source.newest(5) is not None
                 resumed.append(time.monotonic() - mended_at)
                 messages[len(heard)] += 1
-            look_on(frames, 1, [])
-            after = (reading_threads(), descriptors(), native_threads())
+            look_on(source, 1, [])
+            after = (len(reading_threads()), descriptors(), native_threads())
             print(
                 f"{name:8} x{times}: resumed in {statistics.median(resumed):.1f} s at the median, "
                 f"{max(resumed):.1f} s at most; messages an outage {dict(messages)}; "
@@ -102,10 +98,10 @@ def measure_age(minutes: float) -> None:
     camera = MjpegCamera(fps=30)
     camera.film(lambda: as_jpeg(stamped_picture()))
     ages = []
-    with contextlib.closing(camera), contextlib.closing(Frames(camera.url)) as frames:
+    with contextlib.closing(camera), contextlib.closing(open_source(camera.url)) as source:
         deadline = time.monotonic() + minutes * 60
         while time.monotonic() < deadline:
-            frame = frames.newest(1)
+            frame = source.newest(1)
             if frame is not None:
                 ages.append(time.monotonic() - made_at(frame.image))
             time.sleep(random.uniform(0, 1))
@@ -124,12 +120,12 @@ def measure_files(count: int) -> None:
     slowest = 0.0
     with tempfile.TemporaryDirectory() as folder:
         files = broken_files(Path(folder), count)
-        before = (reading_threads(), descriptors())
+        before = (len(reading_threads()), descriptors())
         for path in files:
             started = time.monotonic()
             answers[answer_to(path)] += 1
             slowest = max(slowest, time.monotonic() - started)
-        after = (reading_threads(), descriptors())
+        after = (len(reading_threads()), descriptors())
         print(
             f"{count} broken files: {dict(answers)}, slowest {slowest:.1f} s; "
             f"threads, descriptors {before} -> {after}",
@@ -143,7 +139,7 @@ def measure_program(files: list[Path]) -> None:
     answers: Counter[str] = Counter()
     for path in files:
         if answer_to(path) == "refused":
-            command = [sys.executable, pete_sounds.__file__, "--source", str(path), "--mute"]
+            command = [sys.executable, str(SCRIPT), "--source", str(path), "--mute"]
             result = subprocess.run(
                 command, check=False, capture_output=True, text=True, timeout=60
             )

@@ -1,4 +1,4 @@
-"""What every source of frames offers, and which one a --source opens."""
+"""What every source of frames offers."""
 
 from __future__ import annotations
 

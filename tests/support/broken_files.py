@@ -7,7 +7,8 @@ import random
 import time
 from pathlib import Path
 
-from pete_sounds import ExitCode, Frames, PeteError
+from narrator.errors import SourceError
+from narrator.frames.opening import open_source
 from support.camera import as_jpeg, stamped_picture
 from support.video import write_video
 
@@ -41,12 +42,12 @@ def broken_files(folder: Path, count: int) -> list[Path]:
 def answer_to(path: Path) -> str:
     """What comes of watching this file, which must be nothing but frames or one clear line."""
     try:
-        frames = Frames(str(path))
-    except PeteError as error:
-        in_one_line = len(str(error).splitlines()) == 1 and error.exit_code is ExitCode.SOURCE
+        source = open_source(str(path))
+    except SourceError as error:
+        in_one_line = len(str(error).splitlines()) == 1
         return "refused" if in_one_line else f"WRONG: {error!r}"
-    with contextlib.closing(frames):
+    with contextlib.closing(source):
         deadline = time.monotonic() + 5
-        while not frames.ended and time.monotonic() < deadline:
-            frames.newest(0.1)
-        return "shown to its end" if frames.ended else "STILL shown after 5 s"
+        while not source.ended and time.monotonic() < deadline:
+            source.newest(0.1)
+        return "shown to its end" if source.ended else "STILL shown after 5 s"

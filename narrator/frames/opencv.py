@@ -1,0 +1,110 @@
+"""OpenCV's captures of files, cameras and streams: how they are opened, and one picture read.
+
+A capture is a cv2.VideoCapture; a picture has shape (height, width, 3), dtype uint8, order BGR.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from narrator.errors import SourceError, reason_of
+from narrator.frames.cameras import camera_number, camera_problem
+from narrator.text import without_password
+
+
+def open_file(source: str) -> tuple[Any, np.ndarray]:
+    """Open a file and read its first picture; no capture where it is the only one. Raises
+    SourceError, and cv2.error."""
+    path = readable_file(source)
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    # To FFmpeg, animated GIFs and PNGs, and JPEGs one after the other (.mjpeg), are videos.
+    if cv2.haveImageReader(path) and not (capture.grab() and capture.grab()):
+        picture = cv2.imread(path, cv2.IMREAD_COLOR)
+        if picture is not None:
+            return None, picture
+    capture.open(path, cv2.CAP_FFMPEG)
+    # FFmpeg draws text files (.txt, .nfo) as if a terminal showed them.
+    if int(capture.get(cv2.CAP_PROP_FOURCC)) != int.from_bytes(b"ansi", "little"):
+        good, image = capture.read()
+        if good:
+            return capture, image
+    raise SourceError(f"{source} is not a picture or video that can be read here")
+
+
+def readable_file(source: str) -> str:
+    """The absolute path of a file that can be opened. Raises SourceError."""
+    shown = without_password(source)
+    try:
+        # Absolute, as FFmpeg takes the start of "12:30.mp4" for a protocol.
+        path = Path(os.path.expanduser(source)).absolute()
+        str(path).encode()  # OpenCV crashes on a name that is not Unicode.
+        if not stat.S_ISREG(path.stat().st_mode):  # Opening a pipe would wait for its other end.
+            what = "a folder" if path.is_dir() else "no ordinary file"
+            raise SourceError(f"{shown} is {what}; give a video or a picture")
+        with path.open("rb"):
+            return str(path)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte, or no Unicode
+        raise SourceError(f"{shown} can't be opened: {reason_of(error)}") from error
+
+
+def open_camera(source: str, open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
+    """Open a camera, by number or name, and wait up to open_s seconds for its first picture; how
+    long a read may wait is up to its driver (but see libraries.py). Raises SourceError."""
+    number = camera_number(source)
+    capture = cv2.VideoCapture(number)
+    return capture, first_picture(capture, open_s, lambda: camera_problem(number))
+
+
+def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
+    """Open a stream and read its first picture. open_s, read_s: seconds that opening it, and each
+    read from then on, may take. Raises SourceError."""
+    shown = without_password(url)
+    if not url.lower().startswith(("http://", "https://", "rtsp://", "rtsps://")):
+        raise SourceError(f"{shown}: only http, https and rtsp streams can be watched")
+    properties = {
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: int(open_s * 1000),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC: int(read_s * 1000),
+        # Each further thread decodes a picture of its own, which makes all of them one later: with
+        # 16 a stream of H.264 at 30 a second came half a second late.
+        cv2.CAP_PROP_N_THREADS: 1,
+    }
+    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, list(itertools.chain(*properties.items())))
+    # JPEGs are decoded here: OpenCV would squeeze each into the size of the first.
+    if int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
+        capture.set(cv2.CAP_PROP_FORMAT, -1)
+    problem = f"stream {shown} shows no picture; is it on, and is the address right?"
+    return capture, first_picture(capture, 1.0, lambda: problem)  # it may begin with broken ones
+
+
+def first_picture(capture: Any, timeout: float, problem: Callable[[], str]) -> np.ndarray:
+    """Try for `timeout` seconds, and at least once. Raises SourceError with what problem() says."""
+    deadline = time.monotonic() + timeout
+    while capture.isOpened():
+        _, image = read_picture(capture)
+        if image is not None:
+            return image
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.005)
+    capture.release()
+    raise SourceError(problem())
+
+
+def read_picture(capture: Any) -> tuple[bool, np.ndarray | None]:
+    """Read once: whether anything came, and the picture, or None where that was none."""
+    try:
+        good, image = capture.read()
+        if good and image.ndim == 2:  # the bytes of a JPEG
+            image = cv2.imdecode(image, cv2.IMREAD_COLOR)
+    except cv2.error:
+        return False, None
+    return good, image if good else None

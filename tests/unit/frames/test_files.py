@@ -1,0 +1,235 @@
+"""Files: videos at their own pace, and films of which every frame comes in turn."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from narrator.frames.files import Film, PlayedFile
+from narrator.frames.frame import Frame
+from narrator.frames.opencv import open_file
+from support.camera import as_jpeg
+from support.frames import (
+    BLUE,
+    RED,
+    Altered,
+    brightening,
+    next_frame,
+    number_of,
+    plain,
+    reading_threads,
+    until_ended,
+)
+from support.program import wait_until
+from support.video import write_video
+
+FPS = 30
+
+
+@pytest.fixture(scope="module")
+def one_second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of 30 brightening pictures."""
+    return write_video(tmp_path_factory.mktemp("video") / "one second.mp4", brightening(30), FPS)
+
+
+def film_of(path: Path, clip_length: int = 1) -> Film:
+    return Film(*open_file(str(path)), clip_length)
+
+
+def played(path: Path) -> PlayedFile:
+    return PlayedFile(film_of(path))
+
+
+def shown_in_turn(path: Path) -> list[Frame]:
+    """All frames of a film, of which each has to come once, at its time."""
+    with closing(film_of(path)) as film:
+        frames = list(until_ended(film))
+    assert [number_of(frame) for frame in frames] == list(range(len(frames)))
+    assert [frame.at for frame in frames] == sorted({frame.at for frame in frames})
+    return frames
+
+
+# -------------------------------------------------------------------------------------------- films
+
+
+def test_every_frame_comes_in_turn(tmp_path: Path) -> None:
+    shades = range(0, 240, 4)
+    images = [np.full((48, 64, 3), shade, np.uint8) for shade in shades]
+    path = write_video(tmp_path / "shades.avi", images, 30, "MJPG")
+    with closing(film_of(path)) as film:
+        assert film.length == film.announced == pytest.approx(2.0)
+        frames = []
+        while not film.ended:
+            frames.append(film.newest(0.1))
+            assert frames[-1] is not None
+            assert film.now() == film.at == frames[-1].at == frames[-1].taken
+        assert film.newest(0.1) is None
+        assert film.length == pytest.approx(2.0)
+    assert [frame.at for frame in frames if frame] == pytest.approx([n / 30 for n in range(60)])
+    assert [frame.image.mean() for frame in frames if frame] == pytest.approx(list(shades), abs=3)
+
+
+def test_a_film_that_breaks_off_ends_there(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1)
+    images = (noise.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(100))
+    path = write_video(tmp_path / "whole.avi", images, 10, "MJPG")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with closing(film_of(path)) as film:
+        assert len(list(until_ended(film))) < 60
+        assert 3 < (film.length or 0) < 6
+
+
+def test_a_picture_is_a_film_without_a_length(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), plain(RED))
+    with closing(film_of(tmp_path / "a.png")) as film:
+        assert film.newest(0.1) is not None
+        assert (film.ended, film.length, film.announced) == (True, None, None)
+
+
+def test_a_film_that_is_closed_has_ended_once_its_next_frame_was_taken(one_second: Path) -> None:
+    film = film_of(one_second)
+    film.newest(0)
+    film.close()
+    film.newest(0)
+    assert film.ended
+
+
+def test_clips_of_a_film_are_of_its_own_time(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "slow.avi", brightening(25), 5, "MJPG")
+    with closing(film_of(path, clip_length=3)) as film:
+        seconds = []
+        for frame in until_ended(film):
+            if frame.at == pytest.approx(3.0):
+                film.forget_clip()  # up to this frame, not the next
+            seconds.append([round(one.at, 1) for one in film.clip_to(frame)])
+    assert seconds[14] == [1.0, 2.0, 2.8]
+    assert seconds[15] == [3.0]
+    assert seconds[24] == [3.2, 4.2, 4.8]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("motion.avi", "MJPG"),
+        ("matroska.mkv", "mp4v"),
+        ("quicktime.mov", "mp4v"),
+        ("bare MPEG-4.m4v", "mp4v"),
+        ("bare MPEG-2.m2v", "MPG2"),
+    ],
+)
+def test_videos_of_other_formats_are_shown_in_order(tmp_path: Path, name: str, codec: str) -> None:
+    frames = shown_in_turn(write_video(tmp_path / name, brightening(15), 15, codec))
+    assert len(frames) >= 13
+    assert 0.4 < frames[-1].at < 1.5
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_a_picture_that_moves_is_a_video(tmp_path: Path, suffix: str) -> None:
+    from PIL import Image
+
+    first, *rest = [Image.fromarray(picture) for picture in brightening(8)]
+    path = tmp_path / f"moving{suffix}"
+    first.save(path, save_all=True, append_images=rest, duration=100, loop=0)
+    frames = shown_in_turn(path)
+    assert len(frames) >= 7
+    assert 0.5 < frames[-1].at < 0.9
+
+
+@pytest.mark.parametrize("name", ["clip.mjpeg", "clip"])
+def test_pictures_one_after_the_other_are_a_video(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"".join(as_jpeg(picture) for picture in brightening(15)))
+    frames = shown_in_turn(tmp_path / name)
+    assert len(frames) >= 14
+    assert 0.4 < frames[-1].at < 0.8
+
+
+def test_videos_keep_their_colours_and_odd_sizes(tmp_path: Path) -> None:
+    for width, height in ((640, 360), (322, 182)):
+        video = write_video(tmp_path / f"{width}.mp4", [plain(BLUE, width, height)] * 3)
+        with closing(film_of(video)) as film:
+            image = next_frame(film).image
+        assert image.shape == (height, width, 3)
+        assert np.abs(image.mean(axis=(0, 1)) - BLUE).max() < 25
+
+
+def test_a_film_without_time_stamps_is_timed_by_counting(one_second: Path) -> None:
+    capture, first = open_file(str(one_second))
+    counted = {cv2.CAP_PROP_FPS: 30.0}
+    film = Film(Altered(capture, get=lambda what: counted.get(what, 0.0)), first)
+    assert film.announced is None
+    frames = list(until_ended(film))
+    assert [frame.at for frame in frames] == pytest.approx([n / 30 for n in range(30)])
+
+
+# ------------------------------------------------------------------------------------------- played
+
+
+def test_a_video_is_paced_by_its_own_clock(one_second: Path) -> None:
+    with closing(played(one_second)) as source:
+        time.sleep(0.2)  # The clock starts with the first look, not before.
+        started = time.monotonic()
+        frames = list(until_ended(source))
+        assert time.monotonic() - started > 0.9
+    assert frames[0].at == 0
+    assert len(frames) > 3
+    for earlier, later in zip(frames, frames[1:]):
+        assert earlier.at < later.at
+        assert earlier.taken < later.taken
+    for frame in frames:
+        assert abs(number_of(frame) - frame.at * FPS) <= 1
+        assert frame.taken - started - frame.at > -0.1
+
+
+def test_a_slow_reader_sees_the_newest_frame_only(one_second: Path) -> None:
+    with closing(played(one_second)) as source:
+        next_frame(source)
+        time.sleep(0.5)  # The reader is busy.
+        frame = next_frame(source)
+        assert frame.at > 0.2
+        assert number_of(frame) > 6
+        assert next_frame(source).at > frame.at
+
+
+def test_the_last_frame_of_a_video_is_not_lost(one_second: Path) -> None:
+    with closing(played(one_second)) as source:
+        next_frame(source)
+        assert wait_until(lambda: not reading_threads(), 20)
+        assert not source.ended
+        assert number_of(next_frame(source)) >= 28
+        assert source.ended
+
+
+def test_a_video_that_decodes_too_slowly_still_shows_something(one_second: Path) -> None:
+    capture, first = open_file(str(one_second))
+
+    def slow_read() -> object:
+        time.sleep(0.05)  # At 30 frames a second there is two thirds of that.
+        return capture.read()
+
+    with closing(PlayedFile(Film(Altered(capture, read=slow_read), first))) as source:
+        frames = list(until_ended(source))
+    assert len(frames) > 5
+    assert number_of(frames[-1]) == 29
+
+
+def test_a_picture_has_ended_once_it_was_taken(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "red.png"), plain(RED))
+    with closing(played(tmp_path / "red.png")) as source:
+        assert not source.ended
+        assert source.newest(0) is not None
+        assert source.ended
+        assert not reading_threads()
+
+
+def test_closing_ends_the_thread_of_a_video(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "slow.avi", brightening(20), 1, "MJPG")
+    source = played(path)
+    next_frame(source)
+    assert reading_threads()
+    source.close()
+    assert not reading_threads()

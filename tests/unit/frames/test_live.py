@@ -1,0 +1,464 @@
+"""Live sources: the newest frame of a real stream on loopback, which fails in every way it can."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from narrator.errors import SourceError
+from narrator.frames.frame import Frame
+from narrator.frames.live import FreezeDetector, LiveLimits, LiveSource
+from narrator.frames.opencv import open_stream
+from support.camera import MjpegCamera, as_jpeg, made_at, stamped_picture
+from support.frames import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    Altered,
+    is_colour,
+    next_frame,
+    plain,
+    reading_threads,
+)
+from support.program import wait_until
+
+GONE = "The stream is gone; trying to get it back."
+NO_PICTURE = "The stream sends no picture; trying to get it back."
+BACK = "The stream is back."
+
+# Everything that is waited for takes a tenth of its time, or less.
+QUICK = LiveLimits(
+    open_s=0.5,
+    stall_s=0.4,
+    late_s=0.2,
+    pauses_s=(0.05, 0.1, 0.2),
+    steady_s=0.1,
+    failed_read_pause_s=0.01,
+    noisy_pictures=10,
+)
+
+Opener = Callable[[float, float], tuple[Any, np.ndarray]]
+
+
+def watched(url: str, limits: LiveLimits = QUICK, clip_length: int = 1) -> LiveSource:
+    return LiveSource("stream", functools.partial(open_stream, url), clip_length, limits)
+
+
+def patient(url: str) -> LiveSource:
+    """A stream with the limits that users have."""
+    return watched(url, LiveLimits())
+
+
+def told(source: LiveSource, part: str, timeout: float = 20) -> list[str]:
+    """Look on until a message has `part` in it; all messages up to that one."""
+    heard: list[str] = []
+
+    def look() -> bool:
+        source.newest(0.05)
+        heard.extend(source.messages())
+        return any(part in message for message in heard)
+
+    assert wait_until(look, timeout), f"no {part!r} among {heard}"
+    return heard
+
+
+def is_shown(source: LiveSource, colour: tuple[int, int, int]) -> bool:
+    return bool(wait_until(lambda: is_colour(source.newest(0.1), colour), 10))
+
+
+# -------------------------------------------------------------------------------- while all is well
+
+
+def test_a_stream_is_watched_live(mjpeg: MjpegCamera) -> None:
+    mjpeg.show(plain(RED))
+    with closing(patient(mjpeg.url)) as source:
+        first = next_frame(source)
+        assert is_colour(first, RED)
+        assert first.at >= 0
+        mjpeg.show(plain(ORANGE))
+        assert is_shown(source, ORANGE)
+        assert not source.ended
+        assert first.at < next_frame(source).at
+
+
+def test_a_slow_reader_of_a_stream_sees_what_is_there_now(mjpeg: MjpegCamera) -> None:
+    mjpeg.show(plain(RED))
+    with closing(patient(mjpeg.url)) as source:
+        next_frame(source)
+        sent = mjpeg.sent
+        assert wait_until(lambda: mjpeg.sent >= sent + 5, 10)  # The reader is busy.
+        mjpeg.show(plain(GREEN))
+        sent = mjpeg.sent
+        assert wait_until(lambda: mjpeg.sent >= sent + 5, 10)
+        assert is_colour(next_frame(source), GREEN)
+
+
+def test_a_stream_of_any_shape_keeps_it_when_it_changes(mjpeg: MjpegCamera) -> None:
+    with closing(patient(mjpeg.url)) as source:
+        for width, height in ((480, 640), (640, 480), (317, 179)):
+            upright = plain(RED, width, height)
+            upright[height // 2 :] = BLUE
+            mjpeg.show(upright)
+
+            def has_changed(shape: tuple[int, ...] = upright.shape) -> bool:
+                frame = source.newest(0.1)
+                return frame is not None and frame.image.shape == shape
+
+            assert wait_until(has_changed, 10)
+            image = next_frame(source).image
+            assert np.abs(image[height // 4].mean(axis=0) - RED).max() < 25
+            assert np.abs(image[-height // 4].mean(axis=0) - BLUE).max() < 25
+        assert source.messages() == []
+
+
+def test_a_broken_picture_now_and_then_is_skipped() -> None:
+    good, count = as_jpeg(plain(RED)), iter(range(10**6))
+    camera = MjpegCamera(fps=50)
+    camera.film(lambda: good[: len(good) // 3] if next(count) % 3 == 0 else good)
+    with closing(camera), closing(patient(camera.url)) as source:
+        assert all(is_colour(next_frame(source), RED) for _ in range(12))
+        assert source.messages() == []
+    assert next(count) > 16
+
+
+# ---------------------------------------------------------------------- how old the newest frame is
+
+
+def age(frame: Frame) -> float:
+    """Seconds since a stamped picture was made, wherever it was kept since."""
+    return time.monotonic() - made_at(frame.image)
+
+
+@pytest.fixture
+def stamped() -> Iterator[MjpegCamera]:
+    """A camera of 30 pictures a second that tell when they were made."""
+    camera = MjpegCamera(fps=30)
+    camera.film(lambda: as_jpeg(stamped_picture()))
+    yield camera
+    camera.close()
+
+
+def test_a_slow_reader_of_a_stream_gets_fresh_frames(stamped: MjpegCamera) -> None:
+    with closing(patient(stamped.url)) as source:
+        ages = [age(next_frame(source))]
+        for _ in range(6):
+            time.sleep(0.15)
+            ages.append(age(next_frame(source)))
+    assert sorted(ages)[-3] < 0.2, ages  # The machine may be busy once or twice.
+
+
+def test_a_backlog_that_comes_at_once_is_not_shown(stamped: MjpegCamera) -> None:
+    with closing(patient(stamped.url)) as source:
+        next_frame(source)
+        stamped.hold_up()
+        while source.newest(0.3) is not None:
+            pass
+        held_up_until = time.monotonic() + 0.5
+        time.sleep(0.5)
+        stamped.come_back()
+        assert made_at(next_frame(source).image) > held_up_until - 0.1
+        assert source.messages() == []
+
+
+def test_a_stream_that_is_slow_by_itself_is_shown_at_once() -> None:
+    camera = MjpegCamera(fps=1.8)
+    camera.film(lambda: as_jpeg(stamped_picture()))
+    with closing(camera), closing(patient(camera.url)) as source:
+        next_frame(source)
+        assert min(age(next_frame(source)) for _ in range(2)) < 0.2
+
+
+# ---------------------------------------------------------------------------- sources that are lost
+
+FAULTS = {
+    "kill": ("kill", "restart", GONE),
+    "drop": ("drop", "come_back", GONE),
+    "stall": ("stall", "come_back", NO_PICTURE),
+    "garbage": ("send_garbage", "come_back", NO_PICTURE),
+}
+
+
+@pytest.mark.parametrize(("fault", "mend", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_stream_that_is_lost_is_told_once_and_watched_again_once_it_is_back(
+    mjpeg: MjpegCamera, fault: str, mend: str, message: str
+) -> None:
+    with closing(watched(mjpeg.url)) as source:
+        first = next_frame(source)
+        for colour in (RED, GREEN):
+            getattr(mjpeg, fault)()
+            assert told(source, "trying") == [message]
+            deadline = time.monotonic() + 0.2
+            while time.monotonic() < deadline:
+                assert source.newest(0.05) is None
+                assert not source.ended
+            assert source.messages() == []
+            mjpeg.show(plain(colour))
+            getattr(mjpeg, mend)()
+            frame = wait_until(lambda: source.newest(0.1), 10)
+            assert is_colour(frame, colour)
+            assert source.messages() == [BACK]
+            assert frame.at > first.at
+            next_frame(source)
+        assert len(reading_threads()) == 1
+        assert source.messages() == []
+
+
+def test_a_stream_that_flaps_is_told_once(mjpeg: MjpegCamera) -> None:
+    with closing(watched(mjpeg.url)) as source:
+        next_frame(source)
+        mjpeg.flap()
+        assert told(source, "trying") == [GONE]
+        watched_before = mjpeg.watched
+
+        def is_tried_again() -> bool:
+            assert source.newest(0.02) is None
+            return mjpeg.watched >= watched_before + 3
+
+        assert wait_until(is_tried_again, 20)
+        assert source.messages() == []
+        mjpeg.come_back()
+        assert told(source, "is back") == [BACK]
+
+
+def test_a_stream_that_stays_away_is_tried_less_and_less_often(mjpeg: MjpegCamera) -> None:
+    tries: list[float] = []
+
+    def open_capture(open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
+        tries.append(time.monotonic())
+        if len(tries) in range(2, 7):
+            raise SourceError("not yet")
+        return open_stream(mjpeg.url, open_s, read_s)
+
+    with closing(LiveSource("stream", open_capture, 1, QUICK)) as source:
+        next_frame(source)
+        mjpeg.drop()
+        told(source, "trying")
+        mjpeg.come_back()
+        assert told(source, "is back") == [BACK]
+        pauses = np.diff(tries[1:7])  # the first one is as long as it takes to notice
+        least = (0.1, 0.2, 0.2, 0.2, 0.2)
+        assert all(pause >= due - 0.01 for pause, due in zip(pauses, least)), pauses
+        mjpeg.drop()
+        lost_at = time.monotonic()
+        told(source, "trying")
+        mjpeg.come_back()
+        assert told(source, "is back") == [BACK]
+        assert tries[7] >= lost_at
+
+
+def test_a_pause_shorter_than_a_stall_is_forgiven(mjpeg: MjpegCamera) -> None:
+    with closing(patient(mjpeg.url)) as source:
+        next_frame(source)
+        mjpeg.stall()
+        while source.newest(0.4) is not None:
+            pass
+        mjpeg.show(plain(BLUE))
+        mjpeg.come_back()
+        assert is_shown(source, BLUE)
+        assert source.messages() == []
+
+
+def test_a_clip_does_not_span_an_outage() -> None:
+    camera = MjpegCamera(fps=10)
+    with closing(camera), closing(watched(camera.url, clip_length=4)) as source:
+        clip = clip_that(source, lambda clip: len(clip) >= 2)
+        assert all(later.at - earlier.at > 0.5 for earlier, later in zip(clip, clip[1:]))
+        camera.drop()
+        told(source, "trying")
+        lost_at = time.monotonic()
+        camera.come_back()
+        clip = clip_that(source, lambda clip: clip[-1].taken > lost_at)
+        assert len(clip) == 1
+        clip = clip_that(source, lambda clip: len(clip) >= 2)
+        assert all(frame.taken > lost_at for frame in clip)
+
+
+def clip_that(source: LiveSource, fits: Callable[[list[Frame]], bool]) -> list[Frame]:
+    """The first clip that fits."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        frame = source.newest(0.2)
+        if frame is not None and fits(clip := source.clip_to(frame)):
+            return clip
+    raise AssertionError("no such clip came")
+
+
+@pytest.mark.parametrize("fault", ["drop", "stall"])
+def test_nothing_of_an_address_is_told_when_a_stream_is_lost(
+    mjpeg: MjpegCamera, fault: str
+) -> None:
+    with closing(watched(f"http://me:s3cret@{mjpeg.address}/video?token=s3cret")) as source:
+        next_frame(source)
+        getattr(mjpeg, fault)()
+        assert told(source, "trying") == [GONE if fault == "drop" else NO_PICTURE]
+
+
+# ---------------------------------------------------------------------------------- frozen pictures
+
+
+def test_a_noisy_camera_that_sends_the_same_bytes_over_and_over_is_reopened() -> None:
+    camera = MjpegCamera(fps=30)
+    camera.film(lambda: as_jpeg(stamped_picture()))
+    with closing(camera), closing(watched(camera.url)) as source:
+        for _ in range(12):
+            next_frame(source)
+        camera.show(stamped_picture())
+        watched_before = camera.watched
+        same = "The stream sends the same picture over and over; trying to get it back."
+        assert told(source, "trying") == [same]
+
+        def is_tried_again() -> bool:
+            assert source.newest(0.02) is None
+            return camera.watched >= watched_before + 2
+
+        assert wait_until(is_tried_again, 10)
+        assert source.messages() == []
+        camera.film(lambda: as_jpeg(stamped_picture()))
+        assert told(source, "is back") == [BACK]
+
+
+NOISE = np.random.default_rng(1).integers(0, 255, (200, 64, 64, 3), np.uint8)
+
+
+def still_for(pictures: list[np.ndarray], noisy_pictures: int = 10) -> float:
+    """How long the last of these pictures, ten a second, is held to be the same."""
+    detector = FreezeDetector(noisy_pictures)
+    return [detector.still_for(picture, number / 10) for number, picture in enumerate(pictures)][-1]
+
+
+def test_a_noisy_camera_that_shows_one_picture_is_frozen() -> None:
+    moving = [*NOISE[:12]]
+    assert still_for(moving) == 0
+    assert still_for([*moving, *[moving[-1]] * 5]) == pytest.approx(0.4)
+    assert still_for([*moving, *[moving[-1]] * 5, NOISE[20]]) == 0
+
+
+def test_what_was_never_noisy_is_not_frozen() -> None:
+    """A drawn picture that changes now and then."""
+    assert still_for([NOISE[0]] * 50) == 0
+    assert still_for([*NOISE[:8], *[NOISE[7]] * 50]) == 0
+
+
+def test_a_lens_that_is_covered_is_not_frozen() -> None:
+    assert still_for([*NOISE[:12], *[plain(BLUE, 64, 64)] * 50]) == 0
+
+
+def test_a_source_that_was_reopened_has_its_time_anew() -> None:
+    detector = FreezeDetector(10)
+    for number, picture in enumerate([*NOISE[:12], NOISE[11], NOISE[11]]):
+        detector.still_for(picture, number)
+    detector.restart(20.0)
+    assert detector.still_for(NOISE[11], 21.0) == 1.0
+
+
+# ---------------------------------------------------------------------- readers that hang or die
+
+
+class Driver:
+    """A camera's driver whose reads hang from a moment on: no loopback stream does that, as
+    FFmpeg's reads come back by themselves."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.works = threading.Event()
+        self.works.set()
+        self.released = 0
+
+    def open(self, open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
+        capture, image = open_stream(self.url, open_s, read_s)
+
+        def read() -> Any:
+            self.works.wait()
+            return capture.read()
+
+        def release() -> None:
+            self.released += 1
+            capture.release()
+
+        return Altered(capture, read=read, release=release), image
+
+
+def test_reads_that_hang_in_the_driver_are_given_up_but_not_without_end(
+    mjpeg: MjpegCamera,
+) -> None:
+    driver = Driver(mjpeg.url)
+    with closing(LiveSource("camera", driver.open, 1, QUICK)) as source:
+        next_frame(source)
+        driver.works.clear()
+        assert told(source, "does not answer") == [
+            "The camera sends no picture; trying to get it back.",
+            "The camera does not answer at all; it may help to start again.",
+        ]
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            source.newest(0.05)
+        assert len(reading_threads()) == QUICK.hung_readers
+        driver.works.set()
+        assert told(source, "is back") == ["The camera is back."]
+        assert wait_until(lambda: len(reading_threads()) == 1, 5)
+        assert driver.released >= QUICK.hung_readers - 1
+    assert wait_until(lambda: not reading_threads(), 5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_reader_that_dies_is_replaced(mjpeg: MjpegCamera) -> None:
+    fails = threading.Event()
+
+    def open_capture(open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
+        capture, image = open_stream(mjpeg.url, open_s, read_s)
+        return Altered(capture, read=lambda: 1 / 0 if fails.is_set() else capture.read()), image
+
+    with closing(LiveSource("stream", open_capture, 1, QUICK)) as source:
+        next_frame(source)
+        fails.set()
+        assert told(source, "trying") == [NO_PICTURE]
+        fails.clear()
+        assert told(source, "is back") == [BACK]
+    assert source.newest(0.1) is None  # A reader that was closed is not replaced.
+    assert not reading_threads()
+
+
+# ----------------------------------------------------------------------- what close() leaves behind
+
+
+def close_soon(source: LiveSource) -> None:
+    """Close, which has to come back soon whatever the source does."""
+    started = time.monotonic()
+    source.close()
+    assert time.monotonic() - started < 2
+
+
+def test_closing_ends_the_thread_of_a_stream(mjpeg: MjpegCamera) -> None:
+    source = patient(mjpeg.url)
+    next_frame(source)
+    close_soon(source)
+    assert not reading_threads()
+
+
+def test_closing_does_not_wait_for_the_next_try(mjpeg: MjpegCamera) -> None:
+    source = watched(mjpeg.url, replace(QUICK, pauses_s=(8.0,)))
+    next_frame(source)
+    mjpeg.kill()
+    told(source, "trying")
+    close_soon(source)
+    assert not reading_threads()
+
+
+def test_closing_does_not_wait_for_a_stream_that_stalls(mjpeg: MjpegCamera) -> None:
+    source = patient(mjpeg.url)
+    next_frame(source)
+    mjpeg.stall()
+    while source.newest(0.3) is not None:
+        pass
+    close_soon(source)
+    mjpeg.drop()  # The read that hung comes back now, and its thread ends.
+    assert wait_until(lambda: not reading_threads(), 10)
