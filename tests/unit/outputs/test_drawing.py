@@ -1,0 +1,166 @@
+"""What the preview shows, at all sizes and in many scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+
+from narrator.outputs.drawing import (
+    INK,
+    MARKS,
+    draw_preview,
+    drawable,
+    has_glyph,
+    put_text,
+    text_width,
+    wrapped,
+)
+
+SIZES = {320: 240, 640: 480, 1920: 1080}
+SHORT = "A red circle on the left."
+LONG = "A man in a blue jacket holds a cup of coffee and looks out of the window, again. " * 20
+TEXTS = {
+    "short": SHORT,
+    "long": LONG,
+    "word": "https://example.org/" + "averylongword" * 100,
+    "scripts": "Café Ångström. Ένας κύκλος. Красный круг. 左边有圆圈。赤い丸です。빨간 원. 😀 ok. "
+    * 2,
+    "chinese": "左边有一个红色的圆圈、右边有一个蓝色的正方形。" * 40,
+}
+
+
+def picture(kind: str, width: int) -> np.ndarray:
+    """A white, black or busy picture (BGR)."""
+    shape = (SIZES[width], width, 3)
+    if kind == "busy":
+        small = np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8)
+        return cv2.resize(small, shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return np.full(shape, {"white": 255, "black": 0}[kind], np.uint8)
+
+
+def drawn(image: np.ndarray, caption: str, marks: Sequence[str] = ()) -> np.ndarray:
+    """The preview of an engine that took 1.24 s."""
+    return draw_preview(image, caption, 1.24, "torch on the CPU, bfloat16", marks)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("width", [320, 640])
+def test_text_is_readable_on_any_picture_and_inside_its_margins(width: int, text: str) -> None:
+    readable_and_inside(width, text)
+
+
+@pytest.mark.parametrize("text", ["short", "long", "scripts"])
+def test_text_is_readable_at_the_largest_size(text: str) -> None:
+    readable_and_inside(1920, text)
+
+
+def readable_and_inside(width: int, text: str) -> None:
+    on_black = drawn(picture("black", width), TEXTS[text])
+    assert on_black.dtype == np.uint8
+    assert on_black.shape == drawn(picture("black", width), "").shape
+    # On black, all that is bright is letters.
+    letters = (on_black > 250).all(axis=2)
+    rows, columns = np.nonzero(letters)
+    margin = width // 40
+    assert rows.min() > SIZES[width] / 2  # at least half of the picture is free of text
+    assert rows.max() < on_black.shape[0] - margin / 3
+    assert margin / 2 < columns.min()
+    assert columns.max() < width - margin / 2
+    for kind in ("white", "busy"):
+        image = picture(kind, width)
+        canvas = drawn(image, TEXTS[text])
+        assert canvas[letters].min() > 240
+        # Beside each bright pixel there is a dark one, as near as letters are thick.
+        near = np.ones((width // 100 + 2,) * 2)
+        assert cv2.erode(canvas.max(axis=2), near)[letters].max() < 110
+        assert (image == picture(kind, width)).all()  # left as it was
+
+
+def test_no_word_is_lost_where_there_is_room() -> None:
+    for text in (LONG, TEXTS["scripts"]):
+        text = drawable(text).strip()
+        lines = wrapped(text, 600, 22, 1000)
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+        assert all(text_width(line, 22) <= 600 for line in lines)
+        assert all(text_width(line, 22) > 300 for line in lines[:-1])
+    words = [word for line in wrapped(LONG, 600, 22, 1000) for word in line.split()]
+    assert words == LONG.split()  # no word is broken
+
+
+@pytest.mark.parametrize("text", ["long", "word", "chinese"])
+def test_a_caption_that_is_too_long_ends_in_an_ellipsis(text: str) -> None:
+    for width in SIZES:
+        lines = wrapped(TEXTS[text], width, 20, 3)
+        assert len(lines) == 3
+        assert lines[-1].endswith("…")
+        assert all(0 < text_width(line, 20) <= width for line in lines)
+        assert TEXTS[text].replace(" ", "").startswith("".join(lines)[:-1].replace(" ", ""))
+
+
+def test_a_line_does_not_begin_with_a_full_stop() -> None:
+    lines = wrapped(TEXTS["chinese"], 300, 20, 100)
+    assert len(lines) > 10
+    assert not any(line[0] in "。、" for line in lines)
+
+
+def test_letters_beyond_ascii_are_drawn_as_themselves() -> None:
+    for text in ("Åéïößčđőñ", "ΑβγΔέ", "ЖщъяЁ", "左边红圆", "赤い丸カ", "빨간원", "“”—…½€°"):
+        assert drawable(text) == text
+        assert all(has_glyph(letter) for letter in text)
+        assert len({width_and_ink(letter) for letter in text}) > len(text) // 2
+
+
+def width_and_ink(letter: str) -> tuple[int, int]:
+    """What tells one drawn letter from another, mostly."""
+    canvas = np.zeros((40, 60, 3), np.uint8)
+    put_text(canvas, letter, (10, 30), 20, INK)
+    return text_width(letter, 20), int(canvas.sum())
+
+
+def test_what_the_font_lacks_becomes_words_or_a_question_mark() -> None:
+    assert drawable("A 😀!") == "A (grinning face) !"
+    assert drawable("Fine 👍🏽") == "Fine (thumbs up sign)"
+    assert drawable("e\u0301 a\u0308") == "é ä"
+    assert drawable("ok \x1b[31m\u202e \ud800 ไ") == "ok [31m ?"
+
+
+@pytest.mark.parametrize(
+    "shape", [(48, 64), (1, 1), (2000, 100), (100, 2000), (2160, 3840), (1920, 1080)]
+)
+def test_any_size_of_picture_becomes_one_that_fits_a_window(shape: tuple[int, int]) -> None:
+    image = np.full((*shape, 3), 128, np.uint8)
+    height, width = drawn(image, LONG, ["looking"]).shape[:2]
+    assert 320 <= width <= 1920
+    assert height <= 1400
+    assert image.shape[:2] == shape
+
+
+def test_each_mark_can_be_seen_and_told_from_the_others() -> None:
+    for width in SIZES:
+        for kind in ("white", "black", "busy"):
+            image = picture(kind, width)
+            plain = drawn(image, SHORT)
+            marked = [drawn(image, SHORT, [mark]) for mark in MARKS]
+            corner = (slice(0, width // 8), slice(0, width // 2))
+            for canvas in marked:
+                assert np.abs(canvas[corner].astype(int) - plain[corner]).max() > 100
+                assert (canvas[width // 8 :] == plain[width // 8 :]).all()
+            assert not (marked[0] == marked[1]).all()
+            assert not (marked[1] == marked[2]).all()
+    right = drawn(picture("white", 320), SHORT, list(MARKS))[:20, 300:]
+    assert (right == 255).all()  # all three have room in the narrowest window
+
+
+def test_the_status_line_tells_engine_and_seconds() -> None:
+    image = picture("black", 640)
+    bottom = {
+        label: draw_preview(image, SHORT, seconds, label)[-40:]
+        for label, seconds in (("", None), ("torch", None), ("mlx", 1.2), ("", 1.2))
+    }
+    assert bottom[""][:, :320].max() < 60
+    assert bottom["torch"][:, :320].max() > 250
+    assert bottom["torch"][:, 320:].max() < 60
+    assert bottom["mlx"][:, 320:].max() > 250

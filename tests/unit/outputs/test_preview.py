@@ -1,0 +1,131 @@
+"""Preview: when its window is drawn, and what it is drawn with. The real window is tried in
+tests/program/test_preview.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from narrator.errors import UsageError
+from narrator.frames.frame import Frame
+from narrator.outputs.drawing import draw_preview
+from narrator.outputs.output import Caption
+from narrator.outputs.preview import FRAMES_A_SECOND, check_display
+from support.drawn_scenes import Scene, Shape, draw
+from support.shown import Shown
+
+RED = draw(Scene(Shape("circle", "red", 0.2, 0.5, 0.17)))
+BLUE = draw(Scene(Shape("square", "blue", 0.5, 0.22, 0.17)))
+
+
+def frame(image: np.ndarray = RED) -> Frame:
+    return Frame(image, time.monotonic(), 0.0)
+
+
+def caption(of: Frame, text: str) -> Caption:
+    return Caption(of, datetime.now().astimezone(), text, 0.1, 1.5, 0.3, False)
+
+
+def test_frame_caption_label_and_seconds_are_drawn() -> None:
+    preview, one = Shown(), frame()
+    preview.show(one)
+    assert (preview.pictures[-1] == draw_preview(RED, "", None, "an engine")).all()
+    preview.write(caption(one, "A red circle."))
+    preview.show()
+    assert (preview.pictures[-1] == draw_preview(RED, "A red circle.", 1.5, "an engine")).all()
+    preview.announce("It is dark.")
+    preview.show()
+    assert (preview.pictures[-1] == draw_preview(RED, "It is dark.", None, "an engine")).all()
+
+
+def test_nothing_is_drawn_before_the_first_frame() -> None:
+    preview = Shown()
+    preview.announce("The camera is gone.")
+    preview.show()
+    with preview.looking():
+        assert preview.pictures == []
+    assert preview.pressed() == []
+
+
+def test_the_marks_for_speaking_and_pause_are_drawn() -> None:
+    preview = Shown(speaking=True)
+    preview.show(frame())
+    expected = draw_preview(RED, "", None, "an engine", ["speaking"])
+    assert (preview.pictures[-1] == expected).all()
+    preview.paused = True
+    preview.show(frame(BLUE))  # The picture stands.
+    expected = draw_preview(RED, "", None, "an engine", ["speaking", "paused"])
+    assert (preview.pictures[-1] == expected).all()
+
+
+def test_the_mark_for_looking_stands_while_the_engine_works() -> None:
+    preview, one = Shown(keys_at={1: "s"}), frame()
+    preview.show(one)
+    preview.write(caption(one, "A red circle."))
+    with preview.looking():
+        assert preview.marks == ["", "looking"]
+        assert preview.caption == ""  # it is an older frame's
+        assert preview.pressed() == ["s"]  # pressed as it was drawn; not lost
+    preview.show()
+    assert preview.marks == ["", "looking", ""]
+    assert preview.caption == "A red circle."
+
+
+def test_the_mark_goes_when_the_engine_fails() -> None:
+    preview = Shown()
+    preview.show(frame())
+    with pytest.raises(ValueError, match="broken"), preview.looking():
+        raise ValueError("broken")
+    preview.show()
+    assert preview.marks == ["", "looking", ""]
+
+
+def test_a_note_stands_for_a_moment_in_the_place_of_the_label() -> None:
+    preview = Shown()
+    preview.show(frame())
+    preview.note("saved one.jpg", seconds=60)
+    preview.show()
+    assert (preview.pictures[-1] == draw_preview(RED, "", None, "saved one.jpg")).all()
+    preview.note("over", seconds=0)
+    preview.show()
+    assert (preview.pictures[-1] == draw_preview(RED, "", None, "an engine")).all()
+
+
+def test_nothing_is_drawn_when_nothing_is_new() -> None:
+    preview, one = Shown(), frame()
+    for _ in range(50):
+        preview.show(one)
+    assert len(preview.pictures) == 1
+    preview.announce("It is dark.")
+    preview.show()
+    assert len(preview.pictures) == 2
+    started = time.monotonic()
+    for _ in range(100):  # Frames alone: not more often than an eye needs.
+        preview.show(frame())
+    drawn = len(preview.pictures) - 2
+    assert drawn <= (time.monotonic() - started) * FRAMES_A_SECOND + 1
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has no DISPLAY")
+def test_a_display_is_tried_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with pytest.raises(UsageError, match=r"there is none \(DISPLAY is not set\)"):
+        check_display()
+    monkeypatch.setenv("DISPLAY", ":4242")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    with pytest.raises(UsageError, match="can't open a window on the display :4242"):
+        check_display()
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    os.chmod(hanging, 0o755)
+    monkeypatch.setattr(sys, "executable", str(hanging))
+    with pytest.raises(UsageError, match="can't open a window"):
+        check_display(timeout=0.2)

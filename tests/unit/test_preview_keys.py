@@ -1,0 +1,152 @@
+"""The keys of the preview, and what the loop does with its window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from narrator.captioning import Captioner
+from narrator.commands import Commands
+from narrator.errors import StopRequested
+from narrator.frames.frame import Frame
+from narrator.narration import Narrator
+from narrator.outputs.drawing import draw_preview
+from narrator.outputs.saved_frames import SavedFrames
+from narrator.scene.scene import Scene
+from narrator.view import View
+from support.saved import distance, inside
+from support.shown import Shown
+from support.stand_ins import FrameSource, OutputLog, SayingEngine, SpeakerLog, Typed, some_options
+
+
+def in_pieces(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+    """The same of every frame, in three pieces."""
+    yield from ("A thing. ", "And", " more.")
+
+
+class Watched:
+    """A source that is watched with a preview, a frame and its caption a turn."""
+
+    def __init__(
+        self,
+        keys_at: dict[int, str] | None = None,
+        frames: int = 9,
+        folder: Path = Path(),
+        typed: Typed | None = None,
+    ) -> None:
+        some: Any = typed
+        self.source = FrameSource(frames)
+        self.preview = Shown(keys_at=keys_at)
+        self.speaker, self.output = SpeakerLog(), OutputLog()
+        narrator = Narrator(self.source, self.speaker, [self.output, self.preview])
+        self.view = View(self.source, Scene(always=True), narrator, self.preview)
+        self.commands = Commands(narrator, self.view, SavedFrames(str(folder)), some)
+        engine = SayingEngine(in_pieces)
+        self.captioner = Captioner(engine, some_options(), self.view, narrator, self.commands)
+
+    def turn(self) -> Frame | None:
+        """As the loop of pete_sounds.py."""
+        frame = self.view.newest()
+        if frame is not None:
+            self.captioner.describe(frame)
+        for request in self.commands.requests():
+            self.captioner.answer(request)
+        return frame
+
+
+# pressed() is called 1: before the engine; 2, 3, 4: with its pieces; 5: at the end of the turn
+
+
+def test_the_mark_for_looking_stands_before_the_engine_starts_and_goes_after() -> None:
+    watched = Watched()
+    watched.turn()
+    watched.turn()
+    assert [mark for mark in watched.preview.marks if mark] == ["looking"] * 2
+    assert watched.preview.marks[0] == ""
+    assert watched.preview.caption == "A thing. And more."
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_keys_are_answered_between_the_pieces_of_a_caption(call: int) -> None:
+    watched = Watched({call: "q"})
+    with pytest.raises(StopRequested):
+        watched.turn()
+    assert watched.output.texts == []
+
+
+def test_space_pauses_and_goes_on() -> None:
+    watched = Watched({5: " ", 8: " "})
+    assert watched.turn() is not None
+    left = watched.source.left
+    assert watched.turn() is None  # nothing is described while it is paused
+    assert watched.source.left == left
+    assert watched.preview.marks[-1] == "paused"
+    while watched.view.paused:
+        watched.turn()
+    assert watched.turn() is not None
+    assert watched.speaker.said.index("Paused.") < watched.speaker.said.index("Going on.")
+    assert len(watched.output.texts) == 2
+
+
+def test_a_question_that_is_asked_while_paused_is_answered_when_it_goes_on() -> None:
+    typed = Typed()
+    watched = Watched({5: " ", 9: " "}, typed=typed)
+    watched.turn()
+    typed.lines += ["Who is it", "Where is it"]
+    while watched.view.paused:
+        watched.turn()
+    waits = "It is paused. What was asked is answered when it goes on."
+    assert watched.speaker.said.count(waits) == 1
+    assert [caption.question for caption in watched.output.captions] == [
+        None, "Who is it", "Where is it",
+    ]  # fmt: skip
+
+
+def test_r_says_the_last_caption_again() -> None:
+    watched = Watched({1: "r", 5: "r"})
+    watched.turn()
+    assert watched.speaker.said[0] != "A thing. And more."  # There was none yet.
+    assert watched.speaker.said[-1] == "A thing. And more."
+
+
+def test_s_saves_the_frame_on_show_and_says_its_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "narrator")
+    watched = Watched({2: "s", 5: "s"}, folder=tmp_path)
+    frame = watched.turn()
+    assert frame is not None
+    told = [record.getMessage() for record in caplog.records]
+    paths = [Path(message.removeprefix("saved ")) for message in told]
+    assert sorted(paths) == sorted(tmp_path.iterdir())
+    # The words under it are another frame's while it is being looked at.
+    assert [inside(path)["comment"] for path in paths] == ["", "A thing. And more."]
+    assert distance(paths[1], frame.image) < distance(paths[1], np.roll(frame.image, 64, axis=1))
+
+
+def test_a_frame_of_a_film_is_saved_under_the_time_at_which_it_was_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched({1: "s"}, folder=tmp_path)
+    # Ten hours into the film, whose frames have the film's clock.
+    monkeypatch.setattr(watched.source, "now", lambda: 36000.0)
+    watched.preview.frame = Frame(np.zeros((48, 64, 3), np.uint8), taken=36000.0, at=36000.0)
+    watched.commands.check()
+    (path,) = tmp_path.iterdir()
+    saved = datetime.strptime(path.stem, "%Y-%m-%dT%H-%M-%S.%f")
+    assert abs((datetime.now() - saved).total_seconds()) < 60
+
+
+def test_a_folder_that_is_gone_is_noted_in_the_window(tmp_path: Path) -> None:
+    watched = Watched({5: "s"}, folder=tmp_path / "gone")
+    watched.turn()
+    watched.preview.show()
+    shown = watched.preview.frame
+    assert shown is not None
+    noted = draw_preview(shown.image, "A thing. And more.", None, "the frame was not saved")
+    assert (watched.preview.pictures[-1][-20:, :200] == noted[-20:, :200]).all()
