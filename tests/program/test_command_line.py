@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from narrator.errors import ExitCode
-from support.program import Program, one_line
+from support.program import ROOT, Program, copy_program, one_line
 from support.server import ScriptedServer, status
 
 
@@ -101,6 +101,13 @@ def test_a_model_that_can_not_be_fetched_is_told_with_a_way_out(here: Program) -
     told = one_line(result, ExitCode.MODEL)
     assert "nosuch/model is not on this machine and the Hub can't be reached" in told
     assert "--demo works without it, the next start tries again" in told
+
+
+def test_measuring_a_model_that_is_not_on_disk_says_how_to_get_it(program: Program) -> None:
+    program.script = copy_program(program.folder / "a copy")
+    (program.script.parent / ".venv").symlink_to(ROOT / ".venv")
+    told = one_line(program("--bench"), ExitCode.MODEL)
+    assert "a start without --bench downloads it" in told
 
 
 def test_a_server_that_is_not_there_is_told(here: Program) -> None:

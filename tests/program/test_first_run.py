@@ -17,7 +17,7 @@ import pytest
 
 from narrator.errors import ExitCode
 from support.captions import can_say, captions_of, is_wav, lengths
-from support.program import ROOT, SCRIPT, Program, ended_well, one_line
+from support.program import SCRIPT, Program, copy_program, ended_well, one_line
 from support.video import DemoClip
 
 HEAVY = {"cv2", "numpy", "mlx", "mlx_vlm", "torch", "transformers", "huggingface_hub", "pyttsx3"}
@@ -126,11 +126,7 @@ def test_help_that_nobody_reads_ends_quietly(program: Program) -> None:
 @pytest.fixture
 def bare(program: Program) -> Program:
     """The program without .venv, run by a Python that is not .venv's."""
-    folder = program.folder / "not installed"
-    folder.mkdir()
-    program.script = Path(shutil.copy(SCRIPT, folder))
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "narrator", folder / "narrator", ignore=ignore)
+    program.script = copy_program(program.folder / "not installed")
     program.python = os.path.realpath(sys.executable)
     return program
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +148,14 @@ def left_over(groups: set[int]) -> list[str]:
 def all_gone(groups: set[int], within: float = 5.0) -> bool:
     """True when nothing of these process groups runs `within` seconds from now."""
     return bool(wait_until(lambda: not left_over(groups), within))
+
+
+def copy_program(folder: Path) -> Path:
+    """Put the script and its parts, but no .venv, into a new folder; returns the script."""
+    folder.mkdir()
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "narrator", folder / "narrator", ignore=ignore)
+    return Path(shutil.copy(SCRIPT, folder))
 
 
 @dataclass
