@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 
@@ -40,8 +39,8 @@ class AudioSink(Protocol):
     def expect(self, sentence: str, text: str, at: float) -> None:
         """A sentence is to be said, as `text`; it may still be dropped."""
 
-    def keep(self, text: str, spoken: Path) -> None:
-        """It was said. spoken: a WAV file of 16-bit mono samples at SAMPLE_RATE."""
+    def keep(self, text: str, samples: bytes) -> None:
+        """It was said. samples: 16 bits each, little-endian, mono, SAMPLE_RATE a second."""
 
     def unspoken(self, sentence: str, caption: int, at: float) -> None:
         """There is no voice any more to say this sentence of caption number `caption`."""

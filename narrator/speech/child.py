@@ -1,0 +1,88 @@
+"""The process that speaks, started by voice.py: one utterance a line, until its stdin ends.
+
+    python -m narrator.speech.child         in the project's folder
+
+Each line is a JSON object. First comes what _serve() in voice.py sends. The answer has "trouble":
+null, or why nothing is heard; where there is no speech at all it has "usage" as well, true when an
+option is to blame. From then on {"text"} is answered with "trouble" once it was said, and the WAV
+file in "folder" holds it. To {"list"} the answer is "voices".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from narrator.errors import UsageError, reason_of
+from narrator.speech.audio import SPOKEN
+from narrator.speech.voice import VoiceSettings
+from narrator.speech.voices import set_voice, voices_of
+
+
+def main() -> None:
+    """The child's whole life. Whatever pyttsx3 and its drivers print goes nowhere: the real stdout
+    is kept for the protocol alone."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    def answer(trouble: str | None, **facts: Any) -> None:
+        channel.write(json.dumps({"trouble": trouble, **facts}) + "\n")
+        channel.flush()
+
+    order = json.loads(sys.stdin.readline())
+    try:
+        if "list" in order:
+            answer(None, voices=voices_of(open_speech(VoiceSettings(), False).engine))
+            return
+        texts = listen_to_parent(order["folder"])
+        settings = VoiceSettings(**order["settings"])
+        speech = open_speech(settings, order["keep"])
+        set_voice(speech.engine, settings)
+    except Exception as error:
+        answer(reason_of(error), usage=isinstance(error, UsageError))
+        return
+    path = Path(order["folder"]) / SPOKEN
+    answer(speech.silent(path))
+    while True:
+        text = texts.get()
+        path.unlink(missing_ok=True)
+        try:
+            answer(speech.speak(text, path))
+        except Exception as error:
+            answer(reason_of(error))
+
+
+def open_speech(settings: VoiceSettings, keep: bool) -> Any:
+    """The system's own: a MacSpeech or an EspeakSpeech, which have the same methods."""
+    if sys.platform == "darwin":
+        from narrator.speech import mac
+
+        return mac.MacSpeech(settings, keep)
+    from narrator.speech import espeak
+
+    return espeak.EspeakSpeech(settings)
+
+
+def listen_to_parent(folder: str) -> queue.SimpleQueue[str]:
+    """Queue what the parent sends; when it is gone, for whatever reason, go too, at once."""
+    texts: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            texts.put(json.loads(line)["text"])
+        shutil.rmtree(folder, ignore_errors=True)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=listen, daemon=True).start()
+    return texts
+
+
+if __name__ == "__main__":
+    main()

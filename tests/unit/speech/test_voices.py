@@ -1,0 +1,133 @@
+"""Voices by ID, name and language, and the list of them; the listed ones are espeak-ng's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from narrator.errors import EngineError, UsageError
+from narrator.speech.renderer import Renderer
+from narrator.speech.voice import VoiceLimits, VoiceSettings
+from narrator.speech.voices import find_voice, language_tag, list_voices
+from support.program import process_table, wait_until
+
+
+@pytest.mark.parametrize(
+    ("told", "tag"),
+    [
+        ("en_US", "en-US"), ("en-gb", "en-GB"), (b"\x05en-gb", "en-GB"), (b"\x02de", "de"),
+        ("zh_Hans_CN", "zh-Hans-CN"), ("en-gb-x-rp", "en-GB-x-rp"), ("en-029", "en-029"),
+        ("chr-US-Qaaa-x-west", "chr-US-Qaaa-x-west"), ("DE", "de"), (None, "none"), ("", ""),
+    ],
+)  # fmt: skip
+def test_languages_are_written_as_tags(told: Any, tag: str) -> None:
+    assert language_tag(told) == tag
+
+
+VOICES = [
+    ("com.apple.Albert", "Albert", "en-US"),
+    ("com.apple.Amelie", "Amélie", "fr-CA"),
+    ("com.apple.Anna", "Anna", "de-DE"),
+    ("com.apple.Daniel", "Daniel", "en-GB"),
+    ("com.apple.Samantha", "Samantha", "en-US"),
+    ("com.apple.Thomas", "Thomas", "fr-FR"),
+    ("de-DE", "Odd", "it-IT"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "voice"),
+    [
+        ("COM.APPLE.ANNA", "com.apple.Anna"),  # an ID
+        ("de-DE", "de-DE"),  # an ID before a language
+        ("amélie", "com.apple.Amelie"),  # a name
+        ("en_gb", "com.apple.Daniel"),  # a language
+        ("en-US", "com.apple.Samantha"),  # of two the system's own
+        ("en", "com.apple.Samantha"),
+        ("fr", "com.apple.Thomas"),  # of two the one of France
+        ("de", "com.apple.Anna"),
+        ("it", "de-DE"),
+    ],
+)
+def test_an_id_goes_before_a_name_before_a_language(wanted: str, voice: str) -> None:
+    assert find_voice(wanted, VOICES, "com.apple.Samantha") == voice
+
+
+@pytest.mark.parametrize("wanted", ["e", "en-", "en-AU", "Ann", "-", "german"])
+def test_what_no_voice_has_is_refused(wanted: str) -> None:
+    with pytest.raises(UsageError, match="--list-voices shows them"):
+        find_voice(wanted, VOICES, "com.apple.Samantha")
+
+
+def spoken(voice: str) -> bytes:
+    """A sentence in this voice."""
+    with closing(Renderer(VoiceSettings(voice, rate=450))) as render:
+        return render("Two small dogs sleep on a red chair.")
+
+
+def test_a_language_sounds_like_its_voice_and_not_like_english(speech: None) -> None:
+    by_language = spoken("de")
+    assert len(by_language) > 22050
+    assert by_language == spoken("German") == spoken("gmw/de")
+    assert by_language != spoken("en-GB")
+
+
+class Opening:
+    """Shutdown.opening, and the end that closes what was opened."""
+
+    def __init__(self) -> None:
+        self.opened = ExitStack()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[ExitStack]:
+        yield self.opened
+
+
+def test_voices_are_listed_with_the_tags_of_their_languages(
+    speech: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    list_voices(Opening())
+    printed, errors = capfd.readouterr()
+    rows = [line.split("  ") for line in printed.splitlines()]
+    assert ["gmw/en", "English (Great Britain)", "en-GB"] in rows
+    assert ["gmw/de", "German", "de"] in rows
+    assert errors == ""
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("exit 1", r"speech failed \(ended by itself\)"),
+        ("read x; echo nonsense", r"speech failed \(no proper answer\)"),
+        ('read x; echo \'{"trouble": "no eSpeak", "usage": false}\'', "no eSpeak"),
+        ('read x; echo \'{"trouble": null, "voices": []}\'', "none is installed"),
+    ],
+)
+def test_where_there_is_no_voice_the_reason_is_told(lines: str, reason: str) -> None:
+    with pytest.raises(EngineError, match=f"no voice found: {reason}"):
+        list_voices(Opening(), VoiceLimits(command=("sh", "-c", lines)))
+
+
+def test_a_child_that_hangs_ends_with_the_program() -> None:
+    opening, limits = Opening(), VoiceLimits(command=("sleep", "60.01"))
+
+    def sleeps() -> bool:
+        return ("sleep 60.01", os.getpid()) in [(row[3], row[1]) for row in process_table()]
+
+    def list_them() -> None:
+        with contextlib.suppress(EngineError):
+            list_voices(opening, limits)
+
+    thread = threading.Thread(target=list_them)
+    thread.start()
+    assert wait_until(sleeps, 10)
+    opening.opened.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert not sleeps()
