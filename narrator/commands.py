@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-import queue
 import re
 import signal
 import threading
@@ -58,24 +57,15 @@ class TypedLines:
     """
 
     def __init__(self, terminal: Terminal, hush: Callable[[], None]) -> None:
-        self._terminal = terminal
-        self._hush = hush
-        self._waiting: queue.Queue[str] = queue.Queue(MAX_WAITING)
-        self._dropped = threading.Event()
+        self._terminal, self._hush = terminal, hush
+        self._waiting: deque[str] = deque()
+        self._dropped = False
         threading.Thread(target=self._listen, name="typed lines", daemon=True).start()
 
-    def next(self) -> str | None:
-        """The first line of those that wait, printable; None when there is none."""
-        try:
-            return self._waiting.get_nowait()
-        except queue.Empty:
-            return None
-
-    def dropped(self) -> bool:
-        """True once after lines had to be dropped, as too many were waiting."""
-        dropped = self._dropped.is_set()
-        self._dropped.clear()
-        return dropped
+    def take(self) -> tuple[list[str], bool]:
+        """The lines that wait, printable, and whether others were dropped, as too many waited."""
+        dropped, self._dropped = self._dropped, False
+        return [self._waiting.popleft() for _ in range(len(self._waiting))], dropped
 
     def _listen(self) -> None:
         for line in self._terminal.lines():
@@ -83,13 +73,10 @@ class TypedLines:
             if command_of(text) in END:
                 os.kill(os.getpid(), signal.SIGINT)
                 continue
-            with self._waiting.mutex:
-                known = text in self._waiting.queue  # Enter held down, say
-            try:
-                if not known:
-                    self._waiting.put_nowait(text)
-            except queue.Full:
-                self._dropped.set()
+            if len(self._waiting) >= MAX_WAITING:
+                self._dropped = True
+            elif text not in self._waiting:  # Enter held down, say
+                self._waiting.append(text)
             if command_of(text) != "speak":
                 self._hush()
 
@@ -127,10 +114,11 @@ class Commands:
         for key in self._preview.pressed() if self._preview is not None else ():
             if key in PREVIEW_KEYS:
                 PREVIEW_KEYS[key](self)
-        while self._typed is not None and (text := self._typed.next()) is not None:
+        lines, dropped = self._typed.take() if self._typed is not None else ([], False)
+        for line in lines:
             self._narrator.cut_short()
-            self._obey(text)
-        if self._typed is not None and self._typed.dropped():
+            self._obey(line)
+        if dropped:
             self._narrator.announce("Too many lines at once; some were dropped.")
         if self._asked and self._view.paused and not self._told_to_wait:
             self._told_to_wait = True
@@ -164,78 +152,63 @@ class Commands:
         self._ask(Request(MORE_PROMPT, detail=True))
 
     def again(self) -> None:
+        """Say the last caption once more, and show it where no preview does."""
+        if not self._narrator.again() and self._preview is not None:
+            self._preview.note("nothing can be said again")
         log.info(self._narrator.latest or "nothing was said yet")
-        self._narrator.again()
 
     def hush(self) -> None:
         """The voice was silenced when the line was typed; so is the rest of the caption."""
-        if self._needs_voice():
+        if self._has_voice():
             self._narrator.hush()
 
     def quiet(self) -> None:
-        if self._needs_voice():
+        if self._has_voice():
             self._narrator.hush()
             self._narrator.quiet = True
             self._narrator.announce("The voice is off.")
 
     def speak(self) -> None:
-        if self._needs_voice():
+        if self._has_voice():
             self._narrator.quiet = False
             self._narrator.announce("The voice is on.")
 
     def recap(self) -> None:
         self._narrator.announce(self._narrator.recap(), shown=False)
 
-    def pause(self) -> None:
-        if not self._view.paused:
-            self._set_paused(True, "Paused.")
+    def pause(self, paused: bool = True) -> None:
+        if paused != self._view.paused:
+            self._view.paused, self._told_to_wait = paused, False
+            self._narrator.announce("Paused." if paused else "Going on.", shown=False)
 
     def resume(self) -> None:
-        if self._view.paused:
-            self._set_paused(False, "Going on.")
+        self.pause(False)
+
+    def toggle_pause(self) -> None:
+        self.pause(not self._view.paused)
 
     def help(self) -> None:
         listed = [f"{' or '.join(each.names)}: {each.help}." for each in TYPED]
-        self._narrator.announce(
-            " ".join(["Any other line: a question about the picture.", *listed])
-        )
-
-    def _needs_voice(self) -> bool:
-        if not self._narrator.has_voice:
-            log.info("there is no voice to switch: --mute was given, or speech failed")
-        return self._narrator.has_voice
-
-    def _set_paused(self, paused: bool, sentence: str) -> None:
-        self._view.paused = paused
-        self._told_to_wait = False
-        if self._preview is not None:
-            self._preview.paused = paused
-        self._narrator.announce(sentence, shown=False)
-
-    # -- the preview's keys
+        question = "Any other line: a question about the picture."
+        self._narrator.announce(" ".join([question, *listed]))
 
     def stop(self) -> None:
         raise StopRequested
 
-    def toggle_pause(self) -> None:
-        (self.resume if self._view.paused else self.pause)()
-
-    def say_again(self) -> None:
-        """Say the last caption once more, or note in the preview that there is none."""
-        if not self._narrator.again() and self._preview is not None:
-            self._preview.note("nothing can be said again")
-
     def save(self) -> None:
-        """Save the frame on show, with the words under it."""
-        preview, path = self._preview, None
-        if preview is None:
-            return
-        if preview.frame is not None:
+        """Save the frame on show in the preview, with the words under it."""
+        preview = self._preview
+        if preview is not None and preview.frame is not None:
             taken = self._narrator.time_of(preview.frame)
             path = self._saved.save(preview.frame, taken, preview.caption)
-        if path is not None:
-            log.info(f"saved {path}")
-        preview.note("the frame was not saved" if path is None else f"saved {path.name}")
+            preview.note("the frame was not saved" if path is None else f"saved {path.name}")
+            if path is not None:
+                log.info(f"saved {path}")
+
+    def _has_voice(self) -> bool:
+        if not self._narrator.has_voice:
+            log.info("there is no voice to switch: --mute was given, or speech failed")
+        return self._narrator.has_voice
 
 
 @dataclass(frozen=True)
@@ -266,6 +239,6 @@ BY_NAME[""] = BY_NAME.pop("enter")
 PREVIEW_KEYS: dict[str, Callable[[Commands], None]] = {
     "q": Commands.stop,
     " ": Commands.toggle_pause,
-    "r": Commands.say_again,
+    "r": Commands.again,
     "s": Commands.save,
 }

@@ -35,26 +35,18 @@ class PeteError(Exception):
 
 
 class UsageError(PeteError):
-    """The command line asks for something that does not exist or can't be done."""
-
     exit_code = ExitCode.USAGE
 
 
 class SourceError(PeteError):
-    """No frames come."""
-
     exit_code = ExitCode.SOURCE
 
 
 class ModelError(PeteError):
-    """The model is not there, or is not one that can be used."""
-
     exit_code = ExitCode.MODEL
 
 
 class EngineError(PeteError):
-    """What runs the model fails, or is not installed."""
-
     exit_code = ExitCode.ENGINE
 
 

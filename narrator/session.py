@@ -137,12 +137,16 @@ class Session:
         if self.captioner.unavailable:
             raise EngineError("the server did not come back before the source ended")
         self._linger()
-        if isinstance(self._speaker, FilmNarrationTrack) and isinstance(self._source, Film):
-            self._speaker.finish(self._source.length, self._source.ended)
+        film = self._source
+        if isinstance(self._speaker, FilmNarrationTrack) and isinstance(film, Film):
+            self._speaker.finish(film.length, film.ended)
         self.narrator.wait_until_quiet()
-        if self._progress is not None and isinstance(self._source, Film):
+        if self._progress is not None and isinstance(film, Film):
             self._progress.close()
-            report(self._source, self._options.vtt, time.monotonic() - self._ready_at)
+            seen = (film.length or 0.0) if film.ended else film.at
+            announced = film.announced if film.ended else None
+            took = time.monotonic() - self._ready_at
+            report(str(self._options.vtt), seen, took, announced)
 
     def fail(self, error: PeteError) -> ExitCode:
         """Say an error, as who can't see the screen must hear why it falls silent."""

@@ -33,37 +33,21 @@ def open_speaker(options: Options, source: Source, opened: contextlib.ExitStack)
     if options.wav is not None:
         wav = WavFile(options.wav)
         opened.callback(wav.close)
-    settings = VoiceSettings(
-        options.voice,
-        options.rate,
-        options.volume,
-        aloud=not (options.mute or source.is_film),
-        keep=wav is not None or vtt is not None,
-    )
+    settings = VoiceSettings(options.voice, options.rate, options.volume, aloud=not options.mute)
     speaks = wav is not None or not options.mute
+    film = source if isinstance(source, Film) else None
+    track = LiveTrack(vtt, wav, options.rate) if vtt is not None else None
+    voice: Voice | Renderer | None = None
     try:
-        speaker = _speaker_for(source, vtt, wav, settings, speaks, options.always)
+        if speaks:
+            voice = Renderer(settings) if film is not None else Voice(settings, track or wav)
+            opened.callback(voice.close)
     except OSError as error:  # no temporary folder, no process
         log.info(f"no voice: {reason_of(error)}; the captions go on as text")
-        speaker = _speaker_for(source, vtt, None, settings, False, options.always)
-    if speaker is not None:
-        opened.callback(speaker.close)
-    return speaker
-
-
-def _speaker_for(
-    source: Source,
-    vtt: VttFile | None,
-    wav: WavFile | None,
-    settings: VoiceSettings,
-    speaks: bool,
-    whole: bool,
-) -> Speaker | None:
-    """whole: see FilmNarrationTrack. Raises OSError."""
-    if vtt is None:
-        return Voice(settings, wav) if speaks else None
-    if isinstance(source, Film):
-        renderer = Renderer(settings) if speaks else None
-        return FilmNarrationTrack(vtt, wav, settings.rate, source.length, renderer, whole)
-    track = LiveTrack(vtt, wav, settings.rate)
-    return Voice(settings, track) if speaks else track
+        wav = None
+    if vtt is not None and film is not None:
+        render = voice if isinstance(voice, Renderer) else None
+        made = FilmNarrationTrack(vtt, wav, options.rate, film.length, render, options.always)
+        opened.callback(made.close)
+        return made
+    return voice if isinstance(voice, Voice) else track

@@ -73,7 +73,8 @@ class View:
         if not stdout_is_read():
             raise StopRequested
         if self.preview is not None:
-            self.preview.show(None if self.paused else self.source.peek() or self.frame)
+            self.preview.paused = self.paused
+            self.preview.show(self.source.peek() or self.frame)
 
     def _take(self, timeout: float) -> Frame | None:
         frame = self.source.newest(timeout)

@@ -154,11 +154,9 @@ class Typed:
     def __init__(self, *lines: str) -> None:
         self.lines = list(lines)
 
-    def next(self) -> str | None:
-        return self.lines.pop(0) if self.lines else None
-
-    def dropped(self) -> bool:
-        return False
+    def take(self) -> tuple[list[str], bool]:
+        lines, self.lines = self.lines, []
+        return lines, False
 
 
 class Loop:
