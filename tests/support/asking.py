@@ -1,0 +1,39 @@
+"""Pictures as engines take them, and what an engine says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from narrator.engines.engine import Engine
+from narrator.frames.frame import Frame
+from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT
+
+TOKENS = 32  # more than any caption of a drawn scene has
+UNSEEN_SEED = 20261123  # training and its own evaluation use others
+
+
+def clip_of(*images: np.ndarray) -> list[Frame]:
+    """A picture, or several (BGR), one a second, the newest last."""
+    return [Frame(image, taken=100.0 + at, at=7.25 + at) for at, image in enumerate(images)]
+
+
+def caption(
+    engine: Engine, *images: np.ndarray, prompt: str | None = None, max_tokens: int = TOKENS
+) -> str:
+    """What an engine says of a picture, or of several as one clip."""
+    asked = prompt or (DEFAULT_PROMPT if len(images) == 1 else CLIP_PROMPT)
+    return "".join(engine.describe(clip_of(*images), asked, max_tokens)).strip()
+
+
+def exact_share(said: Sequence[str], truths: Sequence[str]) -> float:
+    """The share of captions that are right to the letter."""
+    return sum(one == truth for one, truth in zip(said, truths)) / len(truths)
+
+
+def noise(*size: int) -> np.ndarray:
+    """A picture (BGR) of coloured noise, 480 times 640 unless told: nothing that the model knows,
+    so that tokens are near ties."""
+    rng = np.random.default_rng(11)
+    return rng.integers(0, 255, (*(size or (480, 640)), 3), dtype=np.uint8)

@@ -1,0 +1,50 @@
+"""What engines are asked about: drawn scenes and clips that no training has seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch  # both before mlx-vlm, which has them hidden
+import torchvision  # noqa: F401
+
+from narrator.engines.cpu import CpuEngine
+from support.asking import UNSEEN_SEED, caption
+from support.drawn_scenes import random_clip, random_scene
+
+Truths = list[str]
+
+
+@pytest.fixture(scope="session")
+def scenes() -> tuple[list[np.ndarray], Truths]:
+    """Pictures (BGR), and what is true of each."""
+    rng = np.random.default_rng(UNSEEN_SEED)
+    images, truths = zip(*(random_scene(rng) for _ in range(200)))
+    return list(images), list(truths)
+
+
+@pytest.fixture(scope="session")
+def clips() -> tuple[list[list[np.ndarray]], Truths]:
+    """Clips of two, three and four pictures (BGR), and what is true of each."""
+    rng = np.random.default_rng(UNSEEN_SEED + 1)
+    clips, truths = zip(*(random_clip(rng, 2 + number % 3) for number in range(60)))
+    return list(clips), list(truths)
+
+
+@pytest.fixture(scope="session")
+def in_float32(tiny: Path) -> CpuEngine:
+    """The CPU engine in float32, to which the others are compared."""
+    return CpuEngine(tiny, torch.float32)
+
+
+@pytest.fixture(scope="session")
+def said_in_float32(in_float32: CpuEngine, scenes: tuple[list[np.ndarray], Truths]) -> list[str]:
+    """What it says of each scene."""
+    return [caption(in_float32, image) for image in scenes[0]]
+
+
+@pytest.fixture(scope="session")
+def said_of_clips(in_float32: CpuEngine, clips: tuple[list[list[np.ndarray]], Truths]) -> list[str]:
+    """What it says of each clip."""
+    return [caption(in_float32, *images) for images in clips[0]]
