@@ -1,5 +1,5 @@
-"""Measures SceneGate and Sight on drawn clips, and prints tables. Run it by hand (it takes about
-fifteen minutes): `python tools/measure_scene_gate.py`; --help lists what can be left out.
+"""Measures SceneGate and PictureCheck on drawn clips, and prints tables. Run it by hand (it takes
+about fifteen minutes): `python tools/measure_scene_gate.py`; --help lists what can be left out.
 
 Nothing happens: ten minutes of film in all the conditions of filmed.STILL. Something does: clips in
 which an object of 2 % of the frame appears, slides in, leaves or moves, in one of those conditions,
@@ -22,7 +22,10 @@ import numpy as np
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
-from pete_sounds import Frame, SceneGate, Shrinker, Sight
+from narrator.frames.frame import Frame
+from narrator.scene.gate import SceneGate
+from narrator.scene.picture_check import PictureCheck
+from narrator.scene.thumbnail import Thumbnail
 from support.filmed import SCENES, STILL, Camera, Happening, Picture, happening
 
 BASE_S = 1000.0  # of the monotonic clock
@@ -35,7 +38,7 @@ CONTRASTS = {"low": (18.0, 35.0), "high": (45.0, 130.0)}  # levels
 @dataclass
 class Watched:
     """What became of a film. times: seconds of the frames let through, each described at once.
-    said: what Sight said."""
+    said: what the picture check said."""
 
     frames: int = 0
     times: list[float] = field(default_factory=list)
@@ -43,17 +46,16 @@ class Watched:
 
 
 def watched(film: Iterator[tuple[float, np.ndarray]]) -> Watched:
-    """Show a film to a gate and a Sight that share their Shrinker."""
-    shrinker, result = Shrinker(), Watched()
-    gate, sight = SceneGate(shrinker=shrinker), Sight(shrinker)
+    """Show a film to a gate and a picture check."""
+    gate, check, result = SceneGate(), PictureCheck(), Watched()
     for at, image in film:
-        frame = Frame(image, taken=BASE_S + at, at=at)
+        seen = Thumbnail.of(Frame(image, taken=BASE_S + at, at=at))
         result.frames += 1
-        sentence = sight.look(frame)
+        sentence = check.look(seen)
         if sentence is not None:
             result.said.append(sentence)
-        if gate.wants(frame):
-            gate.described(frame)
+        if gate.has_changed(seen):
+            gate.set_reference(seen)
             result.times.append(at)
     return result
 
@@ -74,7 +76,7 @@ def measure_still(seconds: float) -> None:
         print(f"  {name:26} {', '.join(row)}", flush=True)
     print(
         f"  all: {captions} captions in {frames} frames, {1000 * captions / frames:.2f} in a "
-        f"thousand; Sight said {sentences} sentences"
+        f"thousand; the picture check said {sentences} sentences"
     )
 
 
@@ -103,7 +105,7 @@ def measure_happening(clips: int) -> None:
         in_time = sum(wait <= IN_TIME_S for wait in waits)
         print(
             f"  {what:10} {label:5} {in_time} of {clips} in time, median {np.median(waits):.2f} s, "
-            f"{extra} captions too many, Sight said {sentences} sentences",
+            f"{extra} captions too many, {sentences} sentences of the check",
             flush=True,
         )
 
@@ -122,21 +124,23 @@ def measure_cost() -> None:
     film = [image for _, image in Camera(noise=5).film(lambda at: scene, 1, 1)]
     for width, height in ((640, 480), (640, 360), (854, 480), (1280, 720), (1920, 1080)):
         images = [cv2.resize(image, (width, height)) for image in film]
-        gate, both = (median_ms(looks(images, with_sight)) for with_sight in (False, True))
-        print(f"  {width}x{height}: the gate {gate:.2f} ms, with Sight {both:.2f} ms", flush=True)
+        gate, both = (median_ms(looks(images, check)) for check in (None, PictureCheck()))
+        print(
+            f"  {width}x{height}: the gate {gate:.2f} ms, with the check {both:.2f} ms", flush=True
+        )
 
 
-def looks(images: list[np.ndarray], with_sight: bool) -> Iterator[bool]:
+def looks(images: list[np.ndarray], check: PictureCheck | None) -> Iterator[bool]:
     """Look at one image after the other, for ever."""
-    shrinker = Shrinker()
-    gate, sight = SceneGate(shrinker=shrinker), Sight(shrinker)
+    gate = SceneGate()
     for number in itertools.count():
         frame = Frame(images[number % len(images)], BASE_S + number / 15, number / 15)
-        if with_sight:
-            sight.look(frame)
-        yield gate.wants(frame)
+        seen = Thumbnail.of(frame)
+        if check is not None:
+            check.look(seen)
+        yield gate.has_changed(seen)
         if number == 0:
-            gate.described(frame)
+            gate.set_reference(seen)
 
 
 def median_ms(steps: Iterator[object], count: int = 300) -> float:

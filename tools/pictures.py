@@ -10,59 +10,61 @@ import json
 import re
 import subprocess
 import sys
-import time
 from html import escape
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
-import pete_sounds
+from narrator.frames.frame import Frame
+from narrator.outputs.drawing import draw_preview
+from narrator.settings import DEMO
 from support.program import ROOT
 
 FOLDER = ROOT / "pictures"
-PROMPT = pete_sounds.DEFAULT_PROMPT
 COMMAND = ["pete_sounds.py", "--demo", "--mute", "--limit", "5"]
+SHOWN = "A yellow star at the bottom right."
 
 
-def frame_of_demo(caption: str) -> pete_sounds.Frame:
-    """The frame of the drawn clip in the middle of the rest that this caption is true of."""
-    rests = json.loads((pete_sounds.DEMO / "demo.json").read_text("utf-8"))
-    rest = next(rest for rest in rests if rest["caption"] == caption)
-    capture = cv2.VideoCapture(str(pete_sounds.DEMO / "demo.mp4"))
-    capture.set(cv2.CAP_PROP_POS_MSEC, 500 * (rest["start"] + rest["end"]))
-    good, image = capture.read()
-    assert good
-    return pete_sounds.Frame(image, time.monotonic(), 0.0)
-
-
-def make_preview(path: Path) -> None:
-    """The preview of one frame, drawn and described by the program's own parts."""
-    choice = pete_sounds.choose_engine("auto", None)
-    pete_sounds.import_packages(choice.name)
-    weights = pete_sounds.find_weights(str(pete_sounds.DEMO), choice.weights())
-    engine = pete_sounds.open_engine(choice, weights, pete_sounds.DEFAULT_MAX_TOKENS)
-    frame = frame_of_demo("A yellow star at the bottom right.")
-    "".join(engine.describe([frame], PROMPT))  # The first one takes longer.
-    started = time.monotonic()
-    caption = "".join(engine.describe([frame], PROMPT))
-    status = pete_sounds.Status(engine.label, time.monotonic() - started, speaking=True)
-    canvas = pete_sounds.draw_preview(frame.image, caption, status)
-    pete_sounds.rgb_picture(canvas).save(path, optimize=True)
-
-
-def make_terminal(path: Path) -> None:
-    """A session as a terminal shows it, as an SVG of text."""
-    answer = subprocess.run(
-        [sys.executable, *COMMAND],
+def run(*arguments: str, stderr: int = subprocess.STDOUT) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=ROOT,
         check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
     )
+
+
+def frame_of_demo(caption: str) -> np.ndarray:
+    """The frame (BGR) of the drawn clip in the middle of the rest that this caption is true of."""
+    rests = json.loads((DEMO / "demo.json").read_text("utf-8"))
+    rest = next(rest for rest in rests if rest["caption"] == caption)
+    capture = cv2.VideoCapture(str(DEMO / "demo.mp4"))
+    capture.set(cv2.CAP_PROP_POS_MSEC, 500 * (rest["start"] + rest["end"]))
+    good, image = capture.read()
+    assert good
+    return np.asarray(image)
+
+
+def make_preview(path: Path) -> None:
+    """The preview of one frame, as the program describes it."""
+    told = run("pete_sounds.py", "--demo", "--mute", "--json", stderr=subprocess.PIPE)
+    captions = [json.loads(line) for line in told.stdout.splitlines()]
+    seconds = next(each["caption_s"] for each in captions if each["caption"] == SHOWN)
+    label = re.findall(r"engine: (.*) \(.*\)\n", told.stderr)[0]
+    canvas = draw_preview(frame_of_demo(SHOWN), SHOWN, seconds, label, ["speaking"])
+    Frame(canvas, 0.0, 0.0).rgb().save(path, optimize=True)
+
+
+def make_terminal(path: Path) -> None:
+    """A session as a terminal shows it, as an SVG of text."""
+    answer = run(*COMMAND)
     path.write_text(terminal(" ".join(["python3", *COMMAND]), answer.stdout), "utf-8")
 
 
