@@ -185,6 +185,14 @@ def idefics3(folder: Path) -> Path:
     return save(Idefics3ForConditionalGeneration(config), processor, folder)
 
 
+def one_picture(folder: Path) -> Path:
+    """An Idefics3 whose template has room for one picture, however many there are."""
+    idefics3(folder)
+    template = "{% for m in messages %}<image>{{ m.content[-1].text }}{% endfor %} A:"
+    (folder / "chat_template.jinja").write_text(template)
+    return folder
+
+
 def paligemma(folder: Path) -> Path:
     """PaliGemma, which has no chat template."""
     from transformers import (
@@ -341,7 +349,7 @@ def apples(tensors: Iterable[tuple[str, np.ndarray]]) -> Iterable[tuple[str, np.
 
 # ------------------------------------------------------------------------------ a process by itself
 
-OTHERS = ("llava", "qwen2_vl", "idefics3", "paligemma")
+OTHERS = ("llava", "qwen2_vl", "idefics3", "one_picture", "paligemma")
 TOKENS = 12
 PROMPT = "What is that?"
 
@@ -357,30 +365,38 @@ def pictures() -> dict[str, np.ndarray]:
 
 
 def asked_through_torch(folder: Path) -> dict[str, Any]:
-    """Of each picture: what TorchEngine says, its tokens, and those of transformers' generate."""
+    """Of each picture: what TorchEngine says, its tokens, and those of transformers' generate; and
+    the image tokens of a clip of three."""
     from transformers import AutoModelForImageTextToText
 
-    import pete_sounds as p
+    from narrator.engines.choice import choose_engine, open_engine
+    from narrator.engines.torch import TorchEngine
+    from narrator.errors import PeteError
+    from narrator.frames.frame import Frame
 
     facts: dict[str, Any] = {}
+    clips = {name: [Frame(image, 0.0, 0.0)] for name, image in pictures().items()}
+    several = [clip[0] for clip in clips.values()]
     try:
-        opened = p.open_engine(p.choose_engine("torch", None), folder, TOKENS)
+        opened = open_engine(choose_engine("torch", None), str(folder), folder.parent / "cache")
         facts["opened"] = type(opened).__name__
-        engine = p.TorchEngine(folder, TOKENS, "cpu", torch.float32)
+        engine = TorchEngine(folder, "cpu", torch.float32)
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
-        for name, image in pictures().items():
-            clip = [p.Frame(image, 0.0, 0.0)]
+        for name, clip in clips.items():
             inputs = engine.prepare(clip, PROMPT)
             made = model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)[0]
             expected = made[inputs["input_ids"].shape[1] :].tolist()
             facts[name] = {
-                "said": "".join(engine.describe(clip, PROMPT)),
-                "tokens": list(engine._tokens(clip, PROMPT)),
+                "said": "".join(engine.describe(clip, PROMPT, TOKENS)),
+                "tokens": list(engine._tokens(clip, PROMPT, TOKENS)),
                 "expected": [token for token in expected if token != ENDS],
             }
-        engine.detail = True
-        facts["detail"] = len(engine.prepare(clip, PROMPT))
-    except p.PeteError as error:
+        facts["prompt"] = len(engine.prepare(clips["red"], PROMPT)["input_ids"][0])
+        facts["clip_prompt"] = len(engine.prepare(several, PROMPT)["input_ids"][0])
+        facts["clip_said"] = len(list(engine.describe(several, PROMPT, 4)))
+        engine.prepare(clips["red"], PROMPT, detail=True)
+        facts["detail"] = True
+    except PeteError as error:
         facts["refused"] = [type(error).__name__, str(error)]
     return facts
 

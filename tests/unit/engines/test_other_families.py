@@ -1,0 +1,162 @@
+"""Models beside SmolVLM2: FastVLM, LLaVA, Qwen2-VL, Idefics3, through mlx-vlm and transformers.
+
+Their real weights are not here. Small random checkpoints of the published layouts stand in for them
+(support/made_models.py); what runs them is real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch  # noqa: F401 - both before mlx-vlm, from which the program would hide them
+import torchvision  # noqa: F401
+
+from narrator.engines.mlx import MlxEngine
+from narrator.errors import UsageError
+from narrator.frames.frame import Frame
+from narrator.models.folder import tensors_in
+from narrator.models.presets import Weights
+from narrator.models.weights import find_weights
+from support import made_models
+from support.made_models import PROMPT, TOKENS
+from support.program import ROOT
+
+
+def plain(colour: tuple[int, int, int]) -> list[Frame]:
+    """A frame of one colour, which every way of resizing leaves as it is."""
+    return [Frame(np.full((96, 128, 3), colour, np.uint8), 0.0, 0.0)]
+
+
+RED, BLUE = plain((30, 20, 220)), plain((210, 60, 20))
+NOISE = [Frame(made_models.pictures()["noise"], 0.0, 0.0)]
+
+
+def said(engine: MlxEngine, clip: list[Frame], tokens: int = TOKENS) -> str:
+    return "".join(engine.describe(clip, PROMPT, tokens))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the checkpoints of this file are made, each once."""
+    return tmp_path_factory.mktemp("models")
+
+
+# ---------------------------------------------------------------------------------------- FastVLM
+
+
+@pytest.fixture(scope="module")
+def fastvlm(folder: Path) -> Iterator[dict[str, Path]]:
+    """The same FastVLM in both layouts, few and narrow as its layers are in mlx-vlm meanwhile:
+    config.json has no say in them."""
+    from mlx_vlm.models.fastvlm import VisionConfig
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VisionConfig, "layers", made_models.FASTVLM_LAYERS)
+        patch.setattr(VisionConfig, "embed_dims", made_models.FASTVLM_WIDTHS)
+        yield {
+            layout: made_models.fastvlm(folder / f"fastvlm-{layout}", layout)
+            for layout in ("mlx", "apple")
+        }
+
+
+def test_fastvlm_says_the_same_in_apples_layout_and_in_that_of_the_conversion(
+    fastvlm: dict[str, Path],
+) -> None:
+    engines = {layout: MlxEngine(place) for layout, place in fastvlm.items()}
+    for clip in (RED, BLUE, NOISE):
+        assert said(engines["mlx"], clip) == said(engines["apple"], clip) != ""
+    assert said(engines["mlx"], RED) != said(engines["mlx"], BLUE)
+
+
+@pytest.mark.parametrize("layout", ["mlx", "apple"])
+@pytest.mark.parametrize("weights", [Weights.MLX_4BIT, Weights.MLX_8BIT])
+def test_fastvlm_is_quantised_from_either_layout_its_vision_tower_left_as_it_is(
+    fastvlm: dict[str, Path], tmp_path: Path, layout: str, weights: Weights
+) -> None:
+    made = find_weights(str(fastvlm[layout]), weights, tmp_path)
+    quantised = {name for name, _ in tensors_in(made) if name.endswith(".scales")}
+    assert any(name.startswith("language_model.") for name in quantised)
+    assert not any(name.startswith("vision_tower.") for name in quantised)
+    engine = MlxEngine(made)
+    assert said(engine, RED) != said(engine, BLUE)
+    if weights is Weights.MLX_8BIT:  # near enough for the first words
+        whole = MlxEngine(fastvlm[layout])
+        assert said(engine, NOISE).startswith(said(whole, NOISE, 1))
+
+
+def test_fastvlm_knows_of_no_tiles(fastvlm: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match="--detail is for models that look at tiles"):
+        next(MlxEngine(fastvlm["mlx"]).describe(RED, PROMPT, TOKENS, detail=True))
+
+
+# ----------------------------------------------------------------------------------------- others
+
+
+@pytest.fixture(scope="module")
+def others(folder: Path) -> dict[str, Any]:
+    """What transformers, in a process without mlx-vlm, makes of the other families."""
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    subprocess.run(
+        [sys.executable, "-m", "support.made_models", str(folder)],
+        check=True, timeout=150, env={**os.environ, "PYTHONPATH": path}, capture_output=True,
+    )  # fmt: skip
+    return dict(json.loads((folder / "torch.json").read_text("utf-8")))
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_vl", "idefics3"])
+def test_torch_has_the_tokens_of_transformers_own_generate(
+    others: dict[str, Any], name: str
+) -> None:
+    for picture in made_models.pictures():
+        assert others[name][picture]["tokens"] == others[name][picture]["expected"] != []
+    assert others[name]["opened"] == "TorchEngine"
+    assert others[name]["red"]["said"] != others[name]["blue"]["said"]
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "idefics3"])
+def test_mlx_says_the_same_as_torch(others: dict[str, Any], folder: Path, name: str) -> None:
+    """By their numbers: where random weights say bytes that are no characters, or tokens that are
+    only for the prompt, the libraries write them differently."""
+    engine = MlxEngine(folder / name)
+    for picture, clip in {"red": RED, "blue": BLUE}.items():
+        results = list(engine._results(clip, PROMPT, TOKENS))
+        assert [result.token for result in results][:TOKENS] == others[name][picture]["tokens"]
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_vl", "idefics3"])
+def test_torch_shows_another_model_several_pictures(others: dict[str, Any], name: str) -> None:
+    assert others[name]["clip_prompt"] > others[name]["prompt"] + 10
+    assert others[name]["clip_said"] > 0
+
+
+def test_mlx_shows_another_model_several_pictures(others: dict[str, Any], folder: Path) -> None:
+    engine = MlxEngine(folder / "idefics3")
+    assert len(list(engine.describe([*RED, *BLUE, *NOISE], PROMPT, 4))) > 0
+
+
+def test_a_model_that_takes_one_picture_alone_is_refused_for_clips(others: dict[str, Any]) -> None:
+    kind, message = others["one_picture"]["refused"]
+    assert kind == "ModelError"
+    assert "this model does not take 3 frames at once" in message
+    assert "leave --frames out" in message
+
+
+def test_a_model_without_a_chat_template_is_refused_in_one_line(others: dict[str, Any]) -> None:
+    kind, message = others["paligemma"]["refused"]
+    assert kind == "ModelError"
+    assert message.endswith("has no chat template, so it can't be asked anything")
+
+
+def test_detail_is_refused_by_a_model_that_knows_of_no_tiles(others: dict[str, Any]) -> None:
+    kind, message = others["qwen2_vl"]["refused"]
+    assert kind == "UsageError"
+    assert "--detail is for models that look at tiles" in message
+    assert others["idefics3"]["detail"]

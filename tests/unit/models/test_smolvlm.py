@@ -1,0 +1,245 @@
+"""Prompts and pixels: what transformers' own processor makes of the same frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from narrator.errors import ModelError, UsageError
+from narrator.frames.frame import Frame
+from narrator.models.smolvlm import SmolVlmInputs, is_smolvlm, split_into_tiles, taking_several
+from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT, MAX_CLIP_FRAMES
+from support import made_models
+from support.drawn_scenes import draw, random_journey, spoil
+
+IMAGE_TOKEN = 21  # of the bundled tokenizer
+PROMPT = "What is that?"
+
+
+def clip_of(images: Sequence[np.ndarray], seconds: Sequence[float] | None = None) -> list[Frame]:
+    """Pictures as engines take them, taken at `seconds`, or one a second."""
+    return [
+        Frame(image, taken=100.0 + at, at=7.25 + at)
+        for image, at in zip(images, seconds or range(len(images)))
+    ]
+
+
+def grey(count: int = 1) -> list[np.ndarray]:
+    return [np.full((48, 64, 3), 100, np.uint8)] * count
+
+
+def noise(size: tuple[int, int] = (480, 640)) -> np.ndarray:
+    return np.random.default_rng(11).integers(0, 255, (*size, 3), dtype=np.uint8)
+
+
+def picture_as_transformers_asks(processor: Any, frame: Frame, detail: bool) -> Any:
+    """What transformers makes of the same frame and PROMPT."""
+    processor.image_processor.do_image_splitting = detail
+    content = [{"type": "image", "image": frame.rgb()}, {"type": "text", "text": PROMPT}]
+    return processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="np",
+    )
+
+
+def clip_as_transformers_asks(
+    processor: Any, images: Sequence[np.ndarray], seconds: Sequence[int]
+) -> Any:
+    """What transformers makes of the same frames, seconds and PROMPT."""
+    from transformers.video_utils import VideoMetadata
+
+    content = [{"type": "video"}, {"type": "text", "text": PROMPT}]
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True
+    )
+    when = VideoMetadata(total_num_frames=len(images), fps=1.0, frames_indices=list(seconds))
+    return processor(
+        text=text,
+        videos=[np.stack([image[..., ::-1] for image in images])],
+        video_metadata=[when],
+        do_sample_frames=False,
+        return_tensors="pt",
+    )
+
+
+@pytest.fixture(scope="module")
+def processor(tiny: Path) -> Any:
+    """transformers' own processor of the small checkpoint."""
+    return made_models.transformers_processor(tiny)
+
+
+@pytest.fixture(scope="module")
+def at_384(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with the geometry of SmolVLM2 2.2B."""
+    return made_models.smolvlm_384(tmp_path_factory.mktemp("models") / "384")
+
+
+# ---------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize("size", [(480, 640), (1080, 1920), (300, 200), (31, 57), (512, 512)])
+@pytest.mark.parametrize("detail", [False, True], ids=["one tile", "detail"])
+def test_a_picture_is_asked_about_as_transformers_own_processor_asks(
+    tiny: Path, processor: Any, detail: bool, size: tuple[int, int]
+) -> None:
+    clip = clip_of([cv2.GaussianBlur(noise(size), (0, 0), 5)])
+    theirs = picture_as_transformers_asks(processor, clip[0], detail)
+    ids, pixels = SmolVlmInputs(tiny).prepare(clip, PROMPT, detail)
+    assert ids == theirs["input_ids"][0].tolist()
+    assert pixels.shape == theirs["pixel_values"][0].shape
+    # It resizes twice, by way of a larger picture, and rounds between: near, but not the same.
+    assert np.abs(pixels - theirs["pixel_values"][0]).mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(480, 640), (1080, 1920), (31, 57)])
+@pytest.mark.parametrize("detail", [False, True], ids=["one tile", "detail"])
+def test_at_384_pixels_too(at_384: Path, detail: bool, size: tuple[int, int]) -> None:
+    """A picture of one colour stays as it is, however it is resized."""
+    clip = clip_of([np.full((*size, 3), (30, 20, 220), np.uint8)])
+    processor = made_models.transformers_processor(at_384)
+    theirs = picture_as_transformers_asks(processor, clip[0], detail)
+    ids, pixels = SmolVlmInputs(at_384).prepare(clip, PROMPT, detail)
+    assert ids == theirs["input_ids"][0].tolist()
+    assert ids.count(IMAGE_TOKEN) == 81 * len(pixels)
+    assert pixels.shape == theirs["pixel_values"][0].shape
+    assert np.abs(pixels - theirs["pixel_values"][0]).max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 1600), (1080, 1920), (31, 57)])
+def test_a_frame_of_any_size_is_one_tile(tiny: Path, size: tuple[int, int]) -> None:
+    ids, pixels = SmolVlmInputs(tiny).prepare(clip_of([np.zeros((*size, 3), np.uint8)]), "What?")
+    assert pixels.shape == (1, 3, 128, 128)
+    assert pixels.dtype == np.float32
+    assert ids.count(IMAGE_TOKEN) == 16
+
+
+def test_a_smolvlm_as_transformers_5_saves_it_is_prepared_the_same(
+    tiny: Path, model: Path, processor: Any
+) -> None:
+    """It keeps the settings for pictures in processor_config.json."""
+    (model / "preprocessor_config.json").unlink()
+    processor.save_pretrained(model)
+    assert not (model / "preprocessor_config.json").exists()
+    found = SmolVlmInputs(model).prepare(clip_of([noise()]), PROMPT, detail=True)
+    expected = SmolVlmInputs(tiny).prepare(clip_of([noise()]), PROMPT, detail=True)
+    assert found[0] == expected[0]
+    assert np.array_equal(found[1], expected[1])
+
+
+# ------------------------------------------------------------------------------------------- clips
+
+
+@pytest.mark.parametrize(
+    "seconds", [(0, 1), (0, 1, 2), (0, 2, 3, 5), (0, 1, 75), tuple(range(MAX_CLIP_FRAMES))]
+)
+def test_a_clip_is_asked_about_as_transformers_own_processor_asks(
+    tiny: Path, processor: Any, seconds: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(3)
+    images = [spoil(draw(scene), rng) for scene in random_journey(rng, len(seconds))]
+    theirs = clip_as_transformers_asks(processor, images, seconds)
+    ids, pixels = SmolVlmInputs(tiny).prepare(clip_of(images, seconds), PROMPT, detail=True)
+    assert ids == theirs["input_ids"][0].tolist()
+    assert pixels.shape == theirs["pixel_values"][0].shape == (len(seconds), 3, 128, 128)
+    # It resizes in another way, with torchvision: near, but not the same.
+    assert np.abs(pixels - theirs["pixel_values"][0].numpy()).mean() < 0.02
+
+
+def test_a_camera_that_is_a_little_late_changes_no_word(tiny: Path) -> None:
+    inputs = SmolVlmInputs(tiny)
+    ids = inputs.numbers(clip_of(grey(3), (0.0, 1.0, 2.0)), CLIP_PROMPT)
+    assert inputs.numbers(clip_of(grey(3), (0.03, 0.98, 2.4)), CLIP_PROMPT) == ids
+    assert inputs.numbers(clip_of(grey(3), (0.0, 1.0, 2.6)), CLIP_PROMPT) != ids
+
+
+def test_a_clip_of_one_frame_is_a_picture(tiny: Path) -> None:
+    ids, pixels = SmolVlmInputs(tiny).prepare(clip_of(grey()), DEFAULT_PROMPT)
+    assert len(pixels) == 1
+    assert ids.count(IMAGE_TOKEN) == 16
+    assert len(ids) < 60
+
+
+def test_a_prompt_is_encoded_once_while_it_is_asked_again(tiny: Path) -> None:
+    inputs = SmolVlmInputs(tiny)
+    for number in range(200):
+        clip = clip_of(grey(2), (0, 1 + number))
+        assert inputs.numbers(clip, CLIP_PROMPT) is inputs.numbers(clip, CLIP_PROMPT)
+
+
+# ---------------------------------------------------------------------------------------- settings
+
+
+def in_jinja(model: Path, template: str) -> None:
+    (model / "chat_template.json").unlink()
+    (model / "chat_template.jinja").write_text(template)
+
+
+def in_the_tokenizers_settings(model: Path, template: str) -> None:
+    (model / "chat_template.json").unlink()
+    made_models.change_json(model / "tokenizer_config.json", chat_template=template)
+
+
+@pytest.mark.parametrize("put", [in_jinja, in_the_tokenizers_settings])
+def test_the_chat_template_is_found_wherever_it_is(
+    tiny: Path, model: Path, put: Callable[[Path, str], None]
+) -> None:
+    put(model, json.loads((model / "chat_template.json").read_text())["chat_template"])
+    expected = SmolVlmInputs(tiny).numbers(clip_of(grey()), PROMPT)
+    assert SmolVlmInputs(model).numbers(clip_of(grey()), PROMPT) == expected
+
+
+def test_a_model_without_a_chat_template_is_refused(model: Path) -> None:
+    in_the_tokenizers_settings(model, "")
+    with pytest.raises(ModelError, match="has no chat template"):
+        SmolVlmInputs(model)
+
+
+def test_a_chat_template_can_do_no_harm(model: Path, tmp_path: Path) -> None:
+    in_jinja(model, "{{ ''.__class__.__mro__[1].__subclasses__() }}")
+    with pytest.raises(Exception, match="unsafe"):
+        SmolVlmInputs(model).numbers(clip_of(grey()), PROMPT)
+
+
+def test_only_its_own_family_is_smolvlm(tiny: Path, model: Path) -> None:
+    assert is_smolvlm(tiny)
+    made_models.change_json(model / "config.json", model_type="idefics3")
+    assert not is_smolvlm(model)
+
+
+# ---------------------------------------------------------------------------------- other families
+
+
+class Library:
+    """A library's processor, of a model that looks at tiles."""
+
+    class image_processor:
+        do_image_splitting = True
+
+
+def test_a_librarys_processor_is_told_whether_to_split_a_frame() -> None:
+    for detail in (False, True):
+        split_into_tiles(Library, detail)
+        assert Library.image_processor.do_image_splitting is detail
+
+
+def test_detail_is_refused_by_a_model_that_knows_of_no_tiles() -> None:
+    split_into_tiles(object(), False)
+    with pytest.raises(UsageError, match="--detail is for models that look at tiles"):
+        split_into_tiles(object(), True)
+
+
+def test_what_fails_at_several_frames_is_told_with_what_to_leave_out() -> None:
+    message = r"does not take 2 frames at once \(one only\); leave --frames out"
+    with pytest.raises(ModelError, match=message), taking_several(clip_of(grey(2))):
+        raise ValueError("one only")
+    with pytest.raises(ValueError, match="one only"), taking_several(clip_of(grey(1))):
+        raise ValueError("one only")
