@@ -347,8 +347,8 @@ install_packages() {
 # ---------------------------------------------------------------- the three commands
 
 fetch_model() {
-  say "Fetching the model that suits this machine ..."
-  if ! .venv/bin/python -c 'import sys, pete_sounds; sys.exit(pete_sounds.install_model())'; then
+  say 'Fetching the model that suits this machine ...'
+  if ! .venv/bin/python -c 'import sys, narrator.engines.install as i; sys.exit(i.install_model())'; then
     say 'The model is not here yet: the next start tries again, and --demo works meanwhile.'
   fi
 }
