@@ -76,7 +76,8 @@ class Session:
         on_frame = None if self._progress is None else self._progress.show
         scene = Scene(options.always)
         self.view = View(self._source, scene, self.narrator, self._preview, on_frame)
-        self.commands = Commands(self.narrator, self.view, SavedFrames("."), typed)
+        saved = next((one for one in outputs if isinstance(one, SavedFrames)), SavedFrames("."))
+        self.commands = Commands(self.narrator, self.view, saved, typed)
         self.captioner = Captioner(engine, options, self.view, self.narrator, self.commands)
 
     @property
