@@ -69,8 +69,4 @@ class EspeakSpeech:
 def no_room(folder: Path) -> str | None:
     """Why a sentence can't be rendered, or None. Where the driver fails to write its file, it waits
     for ever for the end of a sentence that it has given up."""
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        return f"{folder}: {error.strerror}"
-    return None if free >= ROOM else f"there is no room left in {folder}"
+    return None if shutil.disk_usage(folder).free >= ROOM else f"there is no room left in {folder}"

@@ -1,0 +1,154 @@
+"""What is said of a film -> cues and sound at the film's own times."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from narrator.outputs.vtt import CUE_S, VttFile
+from narrator.outputs.wav import WavFile, seconds_of, trimmed
+from narrator.settings import SILENCE_BETWEEN_S
+from narrator.text import count_words, printable, speakable
+
+LATE_S = 3.0  # what is said so much before or after its frame is not about it
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cue:
+    """A sentence and its sound, if it has any; times in seconds, `at` into the film. follows: it
+    is not the first sentence of its caption."""
+
+    text: str
+    at: float
+    seconds: float
+    samples: bytes
+    follows: bool
+
+
+class FilmNarrationTrack:
+    """The Speaker of a film: puts each sentence at its time, and says none aloud.
+
+    The film's clock takes the place of the wall clock. Sentences have the length that they have
+    when they are rendered, or else that of their words; none begins before the one before has
+    ended, so what is new meanwhile is described when its turn has come, from the frame of that
+    time. The first sentence of a caption always comes to its end; the others are left out where
+    something new comes before their end (not when `whole`). The last one is held back until the end
+    of the film is known, and moved to an earlier time if it would not fit.
+
+    rate: words a minute. length: of the film in seconds, as announced, or None. render: a text's
+    sound as in AudioSink.keep, or nothing; for an empty text it returns once it can render.
+    """
+
+    audible = False
+
+    def __init__(
+        self,
+        vtt: VttFile,
+        wav: WavFile | None,
+        rate: int,
+        length: float | None,
+        render: Callable[[str], bytes] | None = None,
+        whole: bool = False,
+    ) -> None:
+        self._vtt, self._wav, self._rate, self._whole = vtt, wav, rate, whole
+        self._length, self._render = length, render
+        self._waiting: list[Cue] = []
+        self._last: tuple[float, Cue] | None = None  # start and what; not written yet
+        self._free_before = self._free = 0.0  # from when on there is room: for the last, after it
+        self._said: tuple[int, float] | None = None  # caption and time
+        self._closed = False
+        self._lock = threading.RLock()  # for an end that comes from another thread
+
+    def say(self, sentence: str, caption: int, at: float) -> bool:
+        """Put a sentence of caption number `caption` into the track, at its time or after what is
+        said then. False when there is no sound of it."""
+        text = printable(sentence)
+        if not speakable(text):
+            return False
+        samples = b"" if self._render is None else trimmed(self._render(text))
+        seconds = seconds_of(samples) or 60 * count_words(text) / self._rate
+        with self._lock:
+            if self._closed:
+                return False
+            self._place(at)
+            follows, self._said = self._said == (caption, at), (caption, at)
+            if not follows:
+                self._waiting = [cue for cue in self._waiting if not cue.follows]
+            self._waiting.append(Cue(text, at, seconds, samples, follows))
+            self._place(at)
+        return bool(samples)
+
+    def quiet_in(self, at: float) -> float:
+        """Seconds of the film until there is room for a caption."""
+        with self._lock:
+            self._place(at)
+            free = self._free
+            for cue in self._waiting:
+                if self._whole or not cue.follows:
+                    free += cue.seconds + SILENCE_BETWEEN_S
+            return max(0.0, free - at)
+
+    def wait_until_ready(self) -> None:
+        if self._render is not None:
+            self._render("")
+
+    def finish(self, length: float | None, ended: bool) -> None:
+        """The film is over, or described far enough: place what is left. length: what is known of
+        it now, in seconds. ended: it is exact, and sound goes on in silence until then."""
+        with self._lock:
+            self._length = length
+            self._place(math.inf if length is None else length)
+            for cue in self._waiting:
+                log.info(f"left out, as the film ends: {cue.text}")
+            self._waiting.clear()
+            self._write_last(fit=True)
+            if self._wav is not None and ended and length is not None:
+                self._wav.fill(length)
+
+    def close(self) -> None:
+        """Write what was held back; nothing more from now on."""
+        if self._lock.acquire(timeout=0.3):
+            self._write_last(fit=True)
+            self._waiting.clear()
+            self._closed = True
+            self._lock.release()
+
+    def hush(self) -> None: ...
+    def wait_until_quiet(self) -> None: ...
+
+    def _place(self, now: float) -> None:
+        """Give a time to each sentence whose turn has come `now`."""
+        while self._waiting:
+            cue = self._waiting[0]
+            start = max(self._free, cue.at)
+            if start + (cue.seconds if cue.follows else 0.0) > now:
+                return
+            del self._waiting[0]
+            if start - cue.at > LATE_S and any(not other.follows for other in self._waiting):
+                continue  # Something newer is to be said.
+            self._write_last()
+            self._last = (start, cue)
+            self._free_before = self._free
+            self._free = start + cue.seconds + SILENCE_BETWEEN_S
+
+    def _write_last(self, fit: bool = False) -> None:
+        """Write the sentence that was held back. fit: earlier where it would not end with the film;
+        if that can't be, it is left out."""
+        if self._last is None:
+            return
+        (start, cue), self._last = self._last, None
+        if fit and self._length is not None and self._length - cue.seconds < start:
+            earlier = self._length - cue.seconds
+            if earlier < self._free_before or cue.at - earlier > LATE_S:
+                log.info(f"left out, as the film ends: {cue.text}")
+                return
+            log.info(f"said {start - earlier:.1f} s early, as the film ends: {cue.text}")
+            start = earlier
+        end = start + max(cue.seconds, CUE_S)
+        self._vtt.add(start, min(end, self._length or end), cue.text)
+        if self._wav is not None:
+            self._wav.put(start, cue.samples)

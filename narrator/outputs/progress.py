@@ -1,0 +1,48 @@
+"""How far a film is described, and what became of it in the end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from tqdm import tqdm
+
+from narrator.text import minutes
+
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """A bar where stderr is a terminal, else a line now and then. length: seconds, or None."""
+
+    def __init__(self, length: float | None, line_every_s: float = 30.0) -> None:
+        self._length, self._line_every_s = length, line_every_s
+        self._told_at = time.monotonic()
+        tqdm.monitor_interval = 0  # no thread of its own
+        tqdm.set_lock(threading.RLock())  # nor a process for a lock between processes
+        known = "{percentage:3.0f} %|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
+        self._bar = tqdm(
+            total=length,
+            bar_format=known if length else "{n:.0f} s of the film in {elapsed}",
+            dynamic_ncols=True,
+            leave=False,
+            disable=None,  # where stderr is no terminal
+        )
+        self.close = self._bar.close
+
+    def show(self, at: float) -> None:
+        """The film has been seen up to this second."""
+        self._bar.update(at - self._bar.n)
+        if self._bar.disable and time.monotonic() - self._told_at >= self._line_every_s:
+            self._told_at = time.monotonic()
+            of = f" of {minutes(self._length)}" if self._length else ""
+            log.info(f"described up to {minutes(at)}{of}")
+
+
+def report(vtt: str, seen: float, took: float, announced: float | None = None) -> None:
+    """Tell what became of a film. seen: how much of it was described, in seconds. took: how long
+    that took. announced: its length by its file, where its end was reached."""
+    if announced and seen < 0.95 * announced - 1:
+        log.info(f"the film can't be read beyond {minutes(seen)} of {minutes(announced)}")
+    log.info(f"{vtt} is written: {minutes(seen)} of film took {minutes(took)}")

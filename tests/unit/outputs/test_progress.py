@@ -1,0 +1,65 @@
+"""Progress: a bar on a real terminal, else lines; and the report."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from narrator.outputs.progress import Progress, report
+from narrator.settings import PROJECT
+
+
+@pytest.fixture(autouse=True)
+def _log_what_the_user_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "narrator")
+
+
+def test_without_a_terminal_a_line_is_told_now_and_then(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rare, often, unknown = Progress(125.0), Progress(125.0, 0.0), Progress(None, 0.0)
+    for progress in (rare, often, unknown):
+        progress.show(65.0)
+        progress.close()
+    assert caplog.messages == ["described up to 1:05 of 2:05", "described up to 1:05"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("length", "shown"), [("68.0", r"50 %\|.*\| 34 of 68 s"), ("None", "34 s")]
+)
+def test_on_a_terminal_there_is_a_bar_that_is_wiped_in_the_end(length: str, shown: str) -> None:
+    code = (
+        "import time; from narrator.outputs.progress import Progress\n"
+        f"progress = Progress({length}); time.sleep(0.2); progress.show(34.0); progress.close()"
+    )
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, stderr=theirs)
+    os.set_blocking(ours, False)
+    drawn = os.read(ours, 4096).decode()
+    os.close(theirs)
+    os.close(ours)
+    assert re.search(shown, drawn)
+    assert "\n" not in drawn
+    assert not drawn.rstrip("\r").rsplit("\r", 1)[-1].strip()
+
+
+def test_what_became_of_a_film_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    report("film.vtt", seen=19.0, took=8.0, announced=19.5)
+    report("film.vtt", seen=5.0, took=1.0, announced=10.0)
+    report("film.vtt", seen=5.0, took=1.0)
+    assert caplog.messages == [
+        "film.vtt is written: 0:19 of film took 0:08",
+        "the film can't be read beyond 0:05 of 0:10",
+        "film.vtt is written: 0:05 of film took 0:01",
+        "film.vtt is written: 0:05 of film took 0:01",
+    ]
