@@ -1,5 +1,4 @@
-"""Which engine runs the model, and opening it. An engine's packages, which take seconds to import,
-are imported only when it is needed."""
+"""Which engine runs the model, and opening it; only then its packages are imported."""
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ from pathlib import Path
 from narrator.engines.engine import Engine
 from narrator.errors import ModelError, PeteError, UsageError, reason_of
 from narrator.libraries import hide_torch
+from narrator.models.folder import read_config
 from narrator.models.presets import Weights
 from narrator.models.weights import find_weights
 from narrator.options import is_server
@@ -21,13 +21,12 @@ from narrator.settings import CACHE
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """An engine, and why it was chosen. bits: of the weights; url: of a server, which has its own
-    weights."""
+    """An engine, and why it was chosen. A server has weights of its own: its bits are 0."""
 
     name: str  # mlx, torch or server
     bits: int
     why: str
-    url: str | None = None
+    url: str | None = None  # of a server
 
     def weights(self) -> Weights:
         """What this engine loads on this machine."""
@@ -53,8 +52,7 @@ def choose_engine(name: str, bits: int | None) -> EngineChoice:
 
 
 def import_packages(name: str) -> None:
-    """Import what an engine needs, on a thread beside other work; open_engine() raises what fails
-    here."""
+    """Import what an engine needs, which takes seconds; open_engine() raises what fails here."""
     with contextlib.suppress(Exception):
         if name == "mlx":
             hide_torch()
@@ -80,26 +78,20 @@ def open_engine(
     import_packages(choice.name)
     folder = find_weights(str(model), choice.weights(), cache, may_download)
     try:
-        return load(choice, folder, guesses)
+        if choice.name == "mlx":
+            from narrator.engines.mlx import MlxEngine
+
+            return MlxEngine(folder)
+        from narrator.engines.torch import TorchEngine, torch_device, torch_dtype
+
+        if torch_device() == "cpu" and read_config(folder)["model_type"] == "smolvlm":
+            from narrator.engines.cpu import CpuEngine
+
+            return CpuEngine(folder, torch_dtype(), choice.bits, guesses)
+        if choice.bits == 8:
+            raise UsageError("--bits 8 with torch is for SmolVLM2 on a CPU; leave it out")
+        return TorchEngine(folder, torch_device(), torch_dtype())
     except (PeteError, ImportError):
         raise
     except Exception as error:
         raise ModelError(f"the model in {folder} can't be loaded: {reason_of(error)}") from error
-
-
-def load(choice: EngineChoice, folder: Path, guesses: bool) -> Engine:
-    """The engine for the weights in `folder`. Raises UsageError, and whatever loading raises."""
-    if choice.name == "mlx":
-        from narrator.engines.mlx import MlxEngine
-
-        return MlxEngine(folder)
-    from narrator.engines.torch import TorchEngine, torch_device, torch_dtype
-    from narrator.models.smolvlm import is_smolvlm
-
-    if torch_device() == "cpu" and is_smolvlm(folder):
-        from narrator.engines.cpu import CpuEngine
-
-        return CpuEngine(folder, torch_dtype(), choice.bits, guesses)
-    if choice.bits == 8:
-        raise UsageError("--bits 8 with torch is for SmolVLM2 on a CPU; leave it out")
-    return TorchEngine(folder, torch_device(), torch_dtype())

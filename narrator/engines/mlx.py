@@ -25,7 +25,9 @@ class MlxEngine:
         self.label = "mlx on the Apple GPU"
         if not mx.metal.is_available():
             self.label = "mlx on the CPU, float32"
-            to_float32(self._model)
+            dequantize_model(self._model)
+            self._model.set_dtype(mx.float32)
+            mx.eval(self._model.parameters())
 
     def describe(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
@@ -75,12 +77,3 @@ class MlxEngine:
         seen, *_ = self._model.vision_model(tiles.transpose(0, 2, 3, 1), output_hidden_states=True)
         features = self._model.connector(seen.astype(tiles.dtype))
         return features.reshape(-1, features.shape[-1])
-
-
-def to_float32(model: Any) -> None:
-    """Turn an mlx model's weights, quantised or not, into float32, in place."""
-    dequantize_model(model)
-    model.apply(
-        lambda array: array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
-    )
-    mx.eval(model.parameters())

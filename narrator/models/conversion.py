@@ -15,7 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from narrator.errors import ModelError, PeteError, reason_of
 from narrator.libraries import hide_torch
 from narrator.models.folder import WANTED_FILES, read_config, refuse_unloadable, tensors_in
 from narrator.models.presets import Weights
@@ -23,40 +22,19 @@ from narrator.models.presets import Weights
 QUANTISED = {Weights.MLX_4BIT: 4, Weights.MLX_8BIT: 8}  # bits
 GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
 ABANDONED_S = 3600.0  # so old is only what a killed conversion left
-
 log = logging.getLogger(__name__)
 
 
 def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) -> Path:
     """`source` where its weights will do, else `target`, which is made of them now.
 
-    label: what the user calls the model. Raises ModelError, UsageError where the model is for
-    another engine, and OSError when the disk is full or may not be written.
+    label: what the user calls the model. Raises PeteError where the engine can't load it, OSError
+    when the disk is full or may not be written, and whatever a library raises.
     """
-    doing = "read"
-    try:
-        refuse_unloadable(source, weights.library, label)
-        if not needs_conversion(source, weights):
-            return source
-        doing = "converted"
-        log.info(f"making the {weights.value} weights of {label} (once)")
-        convert(source, target, weights)
-    except Exception as error:
-        if isinstance(error, (PeteError, ImportError)) or getattr(error, "errno", None):
-            raise
-        raise ModelError(f"the weights of {label} can't be {doing}: {reason_of(error)}") from error
-    return target
-
-
-def needs_conversion(source: Path, weights: Weights) -> bool:
-    """False where the folder's own weights will do."""
-    if weights is Weights.TORCH_BFLOAT16:
-        return any(dtype in ("F16", "F32", "F64") for _, dtype in tensors_in(source))
-    return weights in QUANTISED and "quantization" not in read_config(source)
-
-
-def convert(source: Path, target: Path, weights: Weights) -> None:
-    """Make the folder `target` of the weights in `source`."""
+    refuse_unloadable(source, weights.library, label)
+    if not needs_conversion(source, weights):
+        return source
+    log.info(f"making the {weights.value} weights of {label} (once)")
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(".making-*"):
         if left.stat().st_mtime < time.time() - ABANDONED_S:
@@ -72,8 +50,22 @@ def convert(source: Path, target: Path, weights: Weights) -> None:
             quantise(known, made, QUANTISED[weights])
         else:
             round_to_bfloat16(known, made)
-        with contextlib.suppress(OSError):  # Another start may have been quicker.
+        if not is_whole(target):  # Another start may have been quicker.
+            shutil.rmtree(target, ignore_errors=True)
             os.replace(made, target)
+    return target
+
+
+def is_whole(target: Path) -> bool:
+    """True for a folder that convert_if_needed() made and nobody has taken files from."""
+    return (target / "config.json").is_file() and any(target.glob("*.safetensors"))
+
+
+def needs_conversion(source: Path, weights: Weights) -> bool:
+    """False where the folder's own weights will do."""
+    if weights is Weights.TORCH_BFLOAT16:
+        return any(dtype in ("F16", "F32", "F64") for _, dtype in tensors_in(source))
+    return weights in QUANTISED and "quantization" not in read_config(source)
 
 
 def quantise(source: Path, target: Path, bits: int) -> None:

@@ -54,13 +54,13 @@ def refuse_unloadable(folder: Path, library: str, label: str) -> None:
         guard_rotary_base(config, folder)
     elif "quantization" in config:
         raise ModelError(f"{label} holds weights for mlx alone; --engine mlx can use them")
-    if config["model_type"] == "fast_vlm":
-        if library == "mlx" or importlib.util.find_spec("timm") is None:
-            needs = "mlx-vlm can't read" if library == "mlx" else "needs the package timm"
-            raise ModelError(
-                f"{label} is FastVLM in transformers' own layout, which {needs}; {USE_PRESET}"
-            )
-    elif config["model_type"] == "llava_qwen2":  # FastVLM as Apple has it, and as converted for mlx
+    kind = config["model_type"]
+    if kind == "fast_vlm" and (library == "mlx" or importlib.util.find_spec("timm") is None):
+        raise ModelError(
+            f"{label} is FastVLM in transformers' own layout, which needs torch and the package "
+            f"timm; {USE_PRESET}"
+        )
+    if kind == "llava_qwen2":  # FastVLM as Apple has it, and as converted for mlx
         if not any("vision_tower" in name for name, _ in tensors_in(folder)):
             raise ModelError(f"{label} {HALF_A_FASTVLM}")
         if library != "mlx":
@@ -68,11 +68,8 @@ def refuse_unloadable(folder: Path, library: str, label: str) -> None:
 
 
 def guard_rotary_base(config: dict[str, Any], folder: Path) -> None:
-    """Refuse a rotary base that mlx-vlm would not read.
-
-    transformers 5 saves it as rope_parameters.rope_theta; mlx-vlm 0.7.10's smolvlm reads
-    rope_theta alone and takes 1,000,000 otherwise: fluent captions with things in wrong places.
-    """
+    """transformers 5 saves it as rope_parameters.rope_theta; mlx-vlm 0.7.10's smolvlm reads
+    rope_theta alone and takes 1,000,000 otherwise: fluent captions with things in wrong places."""
     text = config.get("text_config") or {}
     newer = (text.get("rope_parameters") or {}).get("rope_theta")
     if newer is not None and text.get("rope_theta") != newer:

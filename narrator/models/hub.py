@@ -17,7 +17,6 @@ from narrator.models.folder import WANTED_FILES
 from narrator.models.presets import Checkpoint
 
 LAST_FILE = "config.json"
-
 log = logging.getLogger(__name__)
 
 
@@ -50,10 +49,9 @@ def find_snapshot(checkpoint: Checkpoint, cache: Path) -> Path | None:
     find = partial(snapshot_download, revision=checkpoint.revision, allow_patterns=WANTED_FILES)
     try:
         folder = Path(find(checkpoint.repository, cache_dir=cache, local_files_only=True))
-    except errors.IncompleteSnapshotError as error:
-        (Path(error.snapshot_path) / LAST_FILE).unlink(missing_ok=True)  # until it is whole again
-        return None
-    except errors.LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError as error:
+        if isinstance(error, errors.IncompleteSnapshotError):
+            Path(error.snapshot_path, LAST_FILE).unlink(missing_ok=True)  # until it is whole again
         return None
     return folder if (folder / LAST_FILE).is_file() else None
 

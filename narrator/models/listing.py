@@ -15,33 +15,27 @@ def list_models(cache: Path = CACHE) -> None:
     print(f"{'--model':15}{'engine':8}{'download':10}{'licence':28}repository")
     for preset, checkpoints in PRESETS.items():
         for library, model in checkpoints.items():
-            facts = f"{preset:15}{library:8}{model.gigabytes:.1f} GB    {model.licence:28}"
+            facts = f"{preset:15}{library:8}{model.gigabytes} GB    {model.licence:28}"
             print(facts + model.repository)
     try:
-        on_disk = sorted((*downloaded(cache / "hub"), *converted(cache / CONVERTED.name)))
+        on_disk = sorted(found_in(cache))
     except ImportError:
         print("What is on disk is not known before ./install.sh has run.")
         return
-    print("on disk:" if on_disk else "Nothing is on disk yet.")
+    print("on disk (to remove a model, delete its folder):" if on_disk else "on disk: nothing yet")
     for name, size, what, folder in on_disk:
-        amount = f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
-        print(printable(f"{name}: {amount} {what}, {folder}"))
-    if on_disk:
-        print("To remove one, delete its folder.")
+        print(printable(f"{name}: {size / 1e6:.0f} MB {what}, {folder}"))
 
 
-def downloaded(hub: Path) -> Iterator[tuple[str, int, str, Path]]:
-    """Name, bytes, state and folder of each model in huggingface-hub's cache."""
+def found_in(cache: Path) -> Iterator[tuple[str, int, str, Path]]:
+    """Name, bytes, state and folder of what was downloaded, and of what was made here."""
     from huggingface_hub import scan_cache_dir
 
-    for repository in scan_cache_dir(hub).repos if hub.is_dir() else ():
-        names = (file.file_name for revision in repository.revisions for file in revision.files)
-        state = "downloaded" if "config.json" in names else "downloaded in part"
-        yield repository.repo_id, repository.size_on_disk, state, repository.repo_path
-
-
-def converted(folder: Path) -> Iterator[tuple[str, int, str, Path]]:
-    """The same of each folder of weights that were made here."""
-    for made in folder.glob("[!.]*/"):
-        size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
-        yield made.name.replace("--", "/", 1), size, "made here", made
+    if (cache / "hub").is_dir():
+        for model in scan_cache_dir(cache / "hub").repos:
+            names = (file.file_name for revision in model.revisions for file in revision.files)
+            state = "downloaded" if "config.json" in names else "downloaded in part"
+            yield model.repo_id, model.size_on_disk, state, model.repo_path
+    for folder in (cache / CONVERTED.name).glob("[!.]*/"):
+        size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        yield folder.name.replace("--", "/", 1), size, "made here", folder

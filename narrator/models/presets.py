@@ -8,19 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model on the Hub. gigabytes: of the download, roughly. sha256: what others have seen for
-    model.safetensors at this revision; what the Hub lists decides, but a difference is told."""
+    """A model on the Hub. gigabytes: of the download. sha256: what others have seen for
+    model.safetensors; what the Hub lists decides, but a difference is told."""
 
     repository: str
     gigabytes: float | None = None
     revision: str | None = None
     sha256: str | None = None
     licence: str = "Apache-2.0"
-
-    @property
-    def key(self) -> str:
-        """The name under which what is made of it is kept."""
-        return f"{self.repository.replace('/', '--')}-{(self.revision or 'newest')[:12]}"
 
 
 class Weights(enum.Enum):

@@ -1,15 +1,11 @@
 """What a model is asked about a clip: token numbers and pixels for the SmolVLM family, the same for
-every engine; for other families, what to mind with a library's own processor.
-
-SmolVlmInputs does what transformers' SmolVLMProcessor does (the tests compare them), without its
-import, which takes seconds, and with one resize where that has two.
-"""
+every engine; for other families, what to mind with a library's own processor."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -33,10 +29,10 @@ def is_smolvlm(folder: Path) -> bool:
 
 
 class SmolVlmInputs:
-    """Prompts and pixels for the checkpoint in `folder`.
+    """What transformers' SmolVLMProcessor makes (the tests compare them), without its import, which
+    takes seconds, and with one resize where that has two.
 
-    image_token: the number that stands in a prompt for each feature of a tile; ends: those that end
-    a caption.
+    image_token: its number stands in a prompt for each feature of a tile; ends: end a caption.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,9 +58,8 @@ class SmolVlmInputs:
     ) -> tuple[list[int], np.ndarray]:
         """The prompt's token numbers, and pixels of shape (tiles, 3, side, side), float32, RGB.
 
-        clip: the frame, or several, the newest last. detail: split a single frame into tiles and
-        add the whole. Else the whole is the only tile of each, as with the video frames that
-        SmolVLM2 was trained on: 64 image tokens and one vision pass instead of thirteen.
+        detail: split a single frame into tiles and add the whole. Else the whole is the only tile,
+        as in the videos that SmolVLM2 was trained on: one vision pass instead of thirteen.
         """
         detail = detail and len(clip) == 1
         tiles = [self.pixels(frame, detail) for frame in clip]
@@ -104,13 +99,19 @@ class SmolVlmInputs:
         return (rows, columns) if detail and rows * columns > 1 else (0, 0)
 
     def _encode(self, prompt: str, grid: tuple[int, int], seconds: Sequence[int]) -> list[int]:
-        if len(seconds) == 1:
-            text = self._template(prompt).replace("<image>", self._image_text(*grid))
-        else:
-            text = self._template(prompt, self._clip_text(seconds))
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        if len(seconds) > 1:  # SmolVLM2's words around the frames of a video
+            frames = "".join(f"\nFrame from {s // 60:02d}:{s % 60:02d}:<image>" for s in seconds)
+            content[0] = {"type": "text", "text": (
+                f"You are provided the following series of {num2words(len(seconds))} frames from a "
+                f"{timedelta(seconds=seconds[-1])} [H:MM:SS] video.\n{frames}\n\n"
+            )}  # fmt: skip
+        messages = [{"role": "user", "content": content}]
+        text = self._template.render(messages=messages, add_generation_prompt=True)
+        text = text.replace("<image>", self._image_text(*grid))
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _image_text(self, rows: int = 0, columns: int = 0) -> str:
+    def _image_text(self, rows: int, columns: int) -> str:
         fake, images = "<fake_token_around_image>", "<image>" * self._image_tokens
         tiles = [
             f"{fake}<row_{row}_col_{column}>{images}" + ("\n" if column == columns else "")
@@ -119,39 +120,17 @@ class SmolVlmInputs:
         ]
         return "".join([*tiles, "\n" if tiles else "", f"{fake}<global-img>{images}{fake}"])
 
-    def _clip_text(self, seconds: Sequence[int]) -> str:
-        """SmolVLM2's words around a video's frames; how long it is, is told in hours, too."""
-        frames = "".join(
-            f"\nFrame from {second // 60:02d}:{second % 60:02d}:{self._image_text()}"
-            for second in seconds
-        )
-        return (
-            f"You are provided the following series of {num2words(len(seconds))} frames from a "
-            f"{timedelta(seconds=seconds[-1])} [H:MM:SS] video.\n{frames}\n\n"
-        )
 
-
-def chat_template(folder: Path) -> Callable[..., str]:
-    """The checkpoint's own wording around a prompt and what comes before it, a picture or the text
-    of a clip, as a function of the two. Raises ModelError."""
+def chat_template(folder: Path) -> Any:
+    """The checkpoint's own wording around a prompt, as a template of jinja2. Raises ModelError."""
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
         source = file.read_text("utf-8") if (file := folder / name).is_file() else ""
         if source and file.suffix == ".json":
             source = json.loads(source).get("chat_template", "")
         if source:
-            break
-    else:
-        raise ModelError(f"{folder} has no chat template")
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(source)
-
-    def render(prompt: str, clip_text: str | None = None) -> str:
-        first = {"type": "image"} if clip_text is None else {"type": "text", "text": clip_text}
-        content = [first, {"type": "text", "text": prompt}]
-        messages = [{"role": "user", "content": content}]
-        return template.render(messages=messages, add_generation_prompt=True)
-
-    return render
+            return environment.from_string(source)
+    raise ModelError(f"{folder} has no chat template")
 
 
 def split_into_tiles(processor: Any, detail: bool) -> None:

@@ -1,8 +1,5 @@
-"""What --model names -> a folder of weights that the engine can load.
-
-resolve_model() says what is meant; find_weights() downloads it where it is missing (hub.py) and
-makes of it what the engine needs (conversion.py), each once.
-"""
+"""What --model names -> a folder of weights that the engine can load: downloaded where it is
+missing (hub.py), and converted to what the engine needs (conversion.py), each once."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ import os
 import re
 from pathlib import Path
 
-from narrator.errors import ModelError, UsageError, reason_of
+from narrator.errors import ModelError, PeteError, UsageError, reason_of
 from narrator.libraries import forbid_network
-from narrator.models.conversion import convert_if_needed
+from narrator.models.conversion import convert_if_needed, is_whole
 from narrator.models.folder import HALF_A_FASTVLM, folder_key, read_config
 from narrator.models.presets import APPLE_LICENCE, PRESETS, Checkpoint, Weights
 from narrator.settings import CACHE, CONVERTED
@@ -32,23 +29,27 @@ def find_weights(
     """
     place = resolve_model(model, weights.library)
     if isinstance(place, Checkpoint):
-        key, label = place.key, place.repository
+        label = place.repository
+        key = f"{label.replace('/', '--')}-{(place.revision or 'newest')[:12]}"
     else:
         key, label = folder_key(place), place.resolve().name
     if "fastvlm" in label.lower():
         log.info(f"FastVLM's weights have a licence of their own: {APPLE_LICENCE}")
-    source = target = cache / CONVERTED.name / f"{key}-{weights.value}"
+    target = cache / CONVERTED.name / f"{key}-{weights.value}"
     try:
-        if not (target / "config.json").is_file():  # Only a whole folder gets this name.
-            if isinstance(place, Checkpoint):
-                from narrator.models.hub import fetch
+        if is_whole(target):
+            place = target
+        elif isinstance(place, Checkpoint):
+            from narrator.models.hub import fetch
 
-                place = fetch(place, cache / "hub", may_download)
-            source = place
+            place = fetch(place, cache / "hub", may_download)
         forbid_network()
-        return source if source == target else convert_if_needed(source, weights, target, label)
-    except OSError as error:
-        raise ModelError(f"the model can't be kept in {cache}: {reason_of(error)}") from error
+        return convert_if_needed(place, weights, target, label)
+    except (PeteError, ImportError):
+        raise
+    except Exception as error:
+        what = f"read, or kept in {cache}" if getattr(error, "errno", None) else "used"
+        raise ModelError(f"the weights of {label} can't be {what}: {reason_of(error)}") from error
 
 
 def resolve_model(model: str, library: str) -> Checkpoint | Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.fake_hub import FakeHub, fake_hub
-from support.program import NOBODY, ROOT, Program
+from support.program import NOBODY, ROOT, Program, copy_program
 
 REPOSITORY = "somebody/small-model"
 
@@ -25,12 +25,8 @@ def hub(tiny: Path, tmp_path: Path) -> Iterator[FakeHub]:
 @pytest.fixture
 def installed(program: Program, tmp_path: Path) -> Program:
     """The program in a folder of its own, as ./install.sh leaves it, with an empty .hf_cache."""
-    folder = tmp_path / "a copy"
-    folder.mkdir()
-    program.script = Path(shutil.copy(ROOT / "pete_sounds.py", folder))
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "narrator", folder / "narrator", ignore=ignore)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
+    program.script = copy_program(tmp_path / "a copy")
+    (program.script.parent / ".venv").symlink_to(ROOT / ".venv")
     return program
 
 

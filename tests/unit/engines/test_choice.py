@@ -82,7 +82,7 @@ def test_each_engine_imports_its_own_packages_alone(tiny: Path, tmp_path: Path, 
 def test_a_folder_that_is_no_model_cannot_be_loaded(tmp_path: Path, name: str) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "smolvlm"}')
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(ModelError, match=r"can't be (read|loaded)"):
+    with pytest.raises(ModelError, match=r"can't be (used|loaded)"):
         open_engine(choose_engine(name, None), str(tmp_path), tmp_path / "cache")
 
 

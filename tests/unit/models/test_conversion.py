@@ -15,9 +15,10 @@ import torch  # before mlx-vlm, from which the program would hide it
 from safetensors.torch import load_file, save_file
 
 from narrator.errors import ModelError
-from narrator.models.conversion import convert_if_needed
+from narrator.models.conversion import convert_if_needed, is_whole
 from narrator.models.folder import tensors_in
 from narrator.models.presets import Weights
+from narrator.models.weights import find_weights
 from support.program import ROOT, wait_until
 
 
@@ -72,11 +73,10 @@ def test_what_is_quantised_already_is_used_as_it_is(model: Path, cache: Path) ->
 def test_weights_that_are_cut_short_are_refused(model: Path, cache: Path) -> None:
     whole = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelError, match="the weights of mine can't be converted"):
-        convert(model, Weights.MLX_4BIT, cache)
-    with pytest.raises(ModelError, match="the weights of mine can't be read"):
-        convert(model, Weights.TORCH_BFLOAT16, cache)
-    assert list(cache.iterdir()) == []
+    for weights in (Weights.MLX_4BIT, Weights.TORCH_BFLOAT16):
+        with pytest.raises(ModelError, match="the weights of model can't be used: "):
+            find_weights(str(model), weights, cache)
+    assert list(cache.rglob("*")) == [cache / "pete_sounds"]
 
 
 def test_a_folder_that_cannot_be_written_is_no_fault_of_the_model(model: Path, cache: Path) -> None:
@@ -85,9 +85,19 @@ def test_a_folder_that_cannot_be_written_is_no_fault_of_the_model(model: Path, c
         convert(model, Weights.MLX_4BIT, cache)
 
 
+def test_a_folder_that_files_were_taken_from_is_made_again(model: Path, cache: Path) -> None:
+    made = convert(model, Weights.MLX_4BIT, cache)
+    for name in ("config.json", "model.safetensors"):
+        (made / name).unlink()
+        assert not is_whole(made)
+        assert convert(model, Weights.MLX_4BIT, cache) == made
+        assert is_whole(made)
+
+
 def test_a_quicker_start_wins(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cache / "it-4bit").mkdir(parents=True)
     (cache / "it-4bit" / "config.json").write_text("theirs")
+    (cache / "it-4bit" / "model.safetensors").write_text("theirs")
     assert (convert(model, Weights.MLX_4BIT, cache) / "config.json").read_text() == "theirs"
 
 

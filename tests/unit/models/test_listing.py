@@ -48,17 +48,16 @@ def test_what_is_on_disk_is_listed_with_its_size_and_its_folder(
     for name in ("config.json", "weights"):  # It must not count twice.
         (repository / "snapshots/c" / name).symlink_to("../../blobs/a")
     list_models(cache)
-    assert capsys.readouterr().out.split("on disk:\n")[1] == (
+    assert capsys.readouterr().out.split("delete its folder):\n")[1] == (
         f"mine-0123456789ab-8bit: 7 MB made here, {made}/mine-0123456789ab-8bit\n"
-        "mlx-community/SmolVLM2-256M-Video-Instruct-mlx: 0.3 GB downloaded, "
+        "mlx-community/SmolVLM2-256M-Video-Instruct-mlx: 300 MB downloaded, "
         f"{hub}/models--mlx-community--SmolVLM2-256M-Video-Instruct-mlx\n"
-        "mlx-community/SmolVLM2-256M-Video-Instruct-mlx-79901655c1a3-4bit: 0.2 GB made here, "
+        "mlx-community/SmolVLM2-256M-Video-Instruct-mlx-79901655c1a3-4bit: 200 MB made here, "
         f"{made}/mlx-community--SmolVLM2-256M-Video-Instruct-mlx-79901655c1a3-4bit\n"
         f"some[1m/other: 5 MB downloaded in part, {hub}/models--some[1m--other\n"
-        "To remove one, delete its folder.\n"
     )
 
 
 def test_an_empty_disk_is_told(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     list_models(cache)
-    assert capsys.readouterr().out.endswith("\nNothing is on disk yet.\n")
+    assert capsys.readouterr().out.endswith("\non disk: nothing yet\n")
