@@ -57,19 +57,36 @@ SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?][{CLOSING}]))\s+(?=[^\sa-z])
 def sentences(pieces: Iterable[str]) -> Iterator[str]:
     """Join pieces of text into sentences and hand each out as soon as the next one begins.
 
-    What is left at the end is handed out too, unless it was cut off behind a whole sentence.
+    What is left at the end is handed out too, unless it was cut off after a whole sentence. A
+    phrase that is said three times in a row ends it: the model goes round in circles.
     """
     buffer, whole = "", False
     for piece in pieces:
         buffer += piece
-        *done, buffer = SENTENCE_END.split(buffer)
+        loop_at = loop_in(buffer, ended=False)
+        *done, buffer = SENTENCE_END.split(buffer[:loop_at])
         for sentence in done:
             if sentence.strip():
                 whole = whole or sentence.rstrip()[-1] in ENDING
                 yield sentence.strip()
-    rest = buffer.strip()
+        if loop_at is not None:
+            break
+    rest = buffer[: loop_in(buffer, ended=True)].strip()
     if rest and (not whole or rest[-1] in ENDING):
         yield rest
+
+
+def loop_in(text: str, ended: bool) -> int | None:
+    """Where a phrase that stands there three times in a row ends for the first time; None if there
+    is none. ended: the last word is whole, whatever follows."""
+    words = [word for word in re.finditer(r"\w+", text) if ended or word.end() < len(text)]
+    said = [word[0].casefold() for word in words]
+    for start in range(len(said)):
+        for length in range(1, (len(said) - start) // 3 + 1):
+            end = start + length
+            if said[start:end] * 2 == said[end : end + 2 * length]:
+                return words[end - 1].end()
+    return None
 
 
 def words_of(text: str) -> str:

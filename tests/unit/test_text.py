@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -91,3 +92,36 @@ def test_a_sentence_is_handed_out_before_the_rest_is_generated() -> None:
 
     assert next(sentences(pieces())) == "A cat sits."
     assert generated == ["A cat sits. ", "A "]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A triangle triangle triangle triangle triangle.", ["A triangle"]),
+        ("A cat. A red circle, a red circle, a RED circle and so on.", ["A cat."]),
+        ("A red circle, a red circle, a RED circle and so on.", ["A red circle"]),
+        ("Left, right; left - right / left right left", ["Left, right"]),
+        ("A very very big dog.", ["A very very big dog."]),
+        ("A cat, a cat, a catalogue.", ["A cat, a cat, a catalogue."]),
+        ("no no no", ["no"]),
+    ],
+)
+def test_a_phrase_that_is_repeated_three_times_is_cut_whatever_its_punctuation(
+    text: str, expected: list[str]
+) -> None:
+    for size in (1, 3, 100):
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        assert list(sentences(pieces)) == expected
+
+
+def test_a_model_that_says_one_word_for_ever_is_stopped() -> None:
+    asked = 0
+
+    def pieces() -> Iterator[str]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield " triangle"
+
+    assert list(sentences(pieces())) == ["triangle"]
+    assert asked < 6
