@@ -37,8 +37,8 @@ from support.drawn_scenes import random_scene
 from support.program import TINY, Program, Running
 
 SCENE_S = 0.25
-KILLED = "pete_sounds: speech ended by itself; it is started again"
-STOPPED = "pete_sounds: speech did not answer in time; it is started again"
+KILLED = "pete_sounds: speech failed (ended by itself); it is started again"
+STOPPED = "pete_sounds: speech failed (no answer in time); it is started again"
 
 
 def sentences_heard(path: Path) -> int:
