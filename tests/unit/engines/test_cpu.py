@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from narrator.libraries import without_onednn
 from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT
 from support.asking import TOKENS, UNSEEN_SEED, caption, clip_of, exact_share, noise
 from support.drawn_scenes import Scene, Shape, draw, random_clip, random_journey, spoil
+from support.made_models import smolvlm_384
 
 Scenes = tuple[list[np.ndarray], list[str]]
 Clips = tuple[list[list[np.ndarray]], list[str]]
@@ -96,14 +96,6 @@ def test_of_a_clip_in_which_nothing_moves_it_says_what_it_says_of_a_picture(
 # ------------------------------------------------------------------- the same as transformers' own
 
 
-@pytest.fixture(scope="module")
-def reference(tiny: Path) -> Any:
-    """transformers' own model in float32."""
-    from transformers import AutoModelForImageTextToText
-
-    return AutoModelForImageTextToText.from_pretrained(tiny, dtype=torch.float32).eval()
-
-
 ASKED = {
     "noise": ([noise()], False),
     "another size": ([noise(300, 200)], False),
@@ -113,26 +105,38 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize(("images", "detail"), ASKED.values(), ids=ASKED)
-def test_logits_and_tokens_are_those_of_transformers_own_generate(
-    tiny: Path,
-    in_float32: CpuEngine,
-    reference: Any,
-    images: Sequence[np.ndarray],
-    detail: bool,
+def check_against_transformers(
+    engine: CpuEngine, folder: Path, asked: list[tuple[list[np.ndarray], bool]], tokens: int
 ) -> None:
-    clip = clip_of(*images)
-    prompt = DEFAULT_PROMPT if len(clip) == 1 else CLIP_PROMPT
-    ids, pixels = in_float32.prepare(clip, prompt, detail)
-    inputs = {"input_ids": torch.tensor([ids]), "pixel_values": pixels[None]}
-    with torch.inference_mode():
-        logits = reference(**inputs, logits_to_keep=1).logits[:, -1]
-    assert (in_float32.first_logits(clip, prompt, detail=detail) - logits).abs().max() < 1e-3
-    made = reference.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)
-    expected = [token for token in made[0, len(ids) :].tolist() if token not in (1, 2, 22)]
-    library = TorchEngine(tiny, "cpu", torch.float32)
-    for engine in (in_float32, library):
-        assert list(engine._tokens(clip, prompt, TOKENS, detail)) == expected
+    """Compare logits with those of transformers' own model in float32, and tokens with its own
+    generate; the tokens of TorchEngine, too."""
+    from transformers import AutoModelForImageTextToText
+
+    reference: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    library = TorchEngine(folder, "cpu", torch.float32)
+    for images, detail in asked:
+        clip = clip_of(*images)
+        prompt = DEFAULT_PROMPT if len(clip) == 1 else CLIP_PROMPT
+        ids, pixels = engine.prepare(clip, prompt, detail)
+        inputs = {"input_ids": torch.tensor([ids]), "pixel_values": pixels[None]}
+        with torch.inference_mode():
+            logits = reference(**inputs, logits_to_keep=1).logits[:, -1]
+        assert (engine.first_logits(clip, prompt, detail=detail) - logits).abs().max() < 1e-3
+        made = reference.generate(**inputs, max_new_tokens=tokens, do_sample=False)[0, len(ids) :]
+        expected = [token for token in made.tolist() if token not in engine._inputs.ends]
+        assert list(engine._tokens(clip, prompt, tokens, detail)) == expected
+        assert list(library._tokens(clip, prompt, tokens, detail)) == expected
+
+
+def test_logits_and_tokens_are_those_of_transformers_own_generate(
+    tiny: Path, in_float32: CpuEngine
+) -> None:
+    check_against_transformers(in_float32, tiny, list(ASKED.values()), TOKENS)
+
+
+def test_they_are_so_for_the_geometry_of_the_2_2b_model_too(tmp_path: Path) -> None:
+    folder = smolvlm_384(tmp_path / "model")
+    check_against_transformers(CpuEngine(folder, torch.float32), folder, [ASKED["noise"]], 12)
 
 
 def test_one_of_these_prompts_is_longer_than_what_is_taken_at_once(in_float32: CpuEngine) -> None:

@@ -1,0 +1,100 @@
+"""--bench: figures that fit each other, of the model that is on this disk and of no other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from narrator.bench import ROWS, TOKENS, bench, measure, table
+from narrator.errors import ModelError
+from narrator.frames.frame import Frame
+from narrator.options import parse_options
+
+
+def test_it_prints_one_object_whose_figures_fit_each_other(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench(parse_options(["--bench", "--json", "--engine", "torch", "--model", str(tiny)]), tmp_path)
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["model"], facts["engine"].split()[:2]) == (str(tiny), ["torch", "on"])
+    assert facts["load_s"] > 0
+    for form in ("one_tile", "detail"):
+        figures = facts[form]
+        assert figures["repeats"] >= 5
+        for _, name, *_ in ROWS:
+            middle, least, most = figures[name]
+            assert 0 <= least <= middle <= most
+        assert figures["first_token_s"][0] <= figures["caption_s"][0]
+        per_minute = 60 / figures["caption_s"][0]
+        assert figures["captions_per_minute"][0] == pytest.approx(per_minute, rel=0.1)
+        assert figures["peak_memory_mb"] > 100
+
+
+def test_a_model_that_would_have_to_be_downloaded_is_not_measured(tmp_path: Path) -> None:
+    options = parse_options(["--bench", "--engine", "torch", "--model", "smolvlm2-500m"])
+    with pytest.raises(ModelError, match="not on this machine; a start without --bench"):
+        bench(options, tmp_path)
+
+
+class Counting:
+    """An engine that keeps what it was asked for."""
+
+    label = "counting"
+
+    def __init__(self) -> None:
+        self.prepared: list[Any] = []
+        self.described: list[tuple[bytes, str, int, bool]] = []
+
+    def describe(
+        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+    ) -> Iterator[str]:
+        [frame] = clip
+        self.described.append((frame.image.tobytes(), prompt, max_tokens, detail))
+        return iter("A cat.")
+
+    def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> Any:
+        self.prepared.append(clip)
+
+    def peak_memory(self) -> int:
+        return 1_234_567_890
+
+
+def test_each_caption_is_of_another_frame_and_the_first_one_only_warms_up() -> None:
+    engine = Counting()
+    results = measure(engine, "What?", detail=True, repeats=3)
+    assert len({image for image, *_ in engine.described}) == len(engine.prepared) == 4
+    assert {(prompt, tokens, detail) for _, prompt, tokens, detail in engine.described} == {
+        ("What?", TOKENS, True)
+    }
+    assert (results["repeats"], results["peak_memory_mb"]) == (3, 1235)
+
+
+FIGURES = {
+    "frame_preparation_ms": [9.04, 8.0, 12.0],
+    "first_token_s": [0.512, 0.5, 0.61],
+    "tokens_per_s": [51.26, 48.0, 53.0],
+    "caption_s": [0.97, 0.9, 1.1],
+    "captions_per_minute": [61.9, 55.0, 66.0],
+    "peak_memory_mb": 1400,
+    "repeats": 9,
+}
+FACTS = {"model": "smolvlm2-256m", "engine": "torch on the CPU, bfloat16", "load_s": 2.5}
+
+
+def test_the_table_says_the_same_as_the_object() -> None:
+    text = table({**FACTS, "one_tile": FIGURES, "detail": {**FIGURES, "repeats": 5}})
+    assert "torch on the CPU, bfloat16; smolvlm2-256m; loaded in 2.5 s" in text
+    for cell in ("9.0 ms (8.0 to 12.0)", "0.51 s (0.50 to 0.61)", "51.3 /s", "0.97 s", "1400 MB"):
+        assert text.count(cell) == 2
+    assert text.endswith("median (least to most) of 9 and 5")
+
+
+def test_a_model_without_tiles_has_one_column() -> None:
+    text = table({**FACTS, "one_tile": FIGURES})
+    assert "--detail" not in text
+    assert text.count("9.0 ms (8.0 to 12.0)") == 1
+    assert text.endswith("of 9")
