@@ -26,8 +26,10 @@ if __name__ == "__main__":  # An end that is asked for while the imports below r
     for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if _number != signal.SIGHUP or signal.getsignal(_number) != signal.SIG_IGN:
             signal.signal(_number, lambda *_: os._exit(0))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [_number])  # see continue_under_venv()
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +44,9 @@ from narrator.process import (
     leave,
     open_standard_streams,
 )
+from narrator.settings import SERVER_KEY
 from narrator.terminal import Terminal, log_to
+from narrator.text import secrets_in
 
 if TYPE_CHECKING:
     from narrator.session import Session
@@ -102,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do what was asked for, and return the exit code."""
     open_standard_streams()
     terminal = Terminal()
-    log_to(terminal)
+    key = os.environ.get(SERVER_KEY, "").strip()
+    log_to(terminal, [*secrets_in(sys.argv), *([key] if key else [])])
     options = parse_options(arguments)
     if options.debug:
         log.setLevel(logging.DEBUG)

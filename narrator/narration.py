@@ -26,7 +26,8 @@ RECAP_LENGTH = 10  # captions; nobody listens to more
 class Narrator:
     """Turns pieces of text into a caption: sentences to the voice as they come, then a line.
 
-    What the last caption said already is printed, but not spoken again until repeat_after_s.
+    What the last caption said already is not spoken again until repeat_after_s, and a caption with
+    nothing new in it not printed, unless every caption is wanted.
     source: whose clock the frames are on. clock: the wall clock, in seconds.
     """
 
@@ -37,12 +38,14 @@ class Narrator:
         outputs: Sequence[Output],
         clock: Callable[[], float] = time.monotonic,
         repeat_after_s: float = 60.0,
+        every_caption: bool = False,
     ) -> None:
         self._speaker = speaker
         self._outputs = outputs
         self._source = source
         self._clock = clock
         self._repeat_after_s = repeat_after_s
+        self._every_caption = every_caption
         self._lead_s = 0.0  # from the start on a frame to its first sentence, the last time
         self._last: set[str] = set()  # what the last caption said
         self._spoken_at = 0.0
@@ -66,7 +69,7 @@ class Narrator:
         self._begun = self._silenced = False
         if asked:
             self._last = set()
-        first_token_s, spoken, age = 0.0, False, 0.0
+        first_token_s, spoken, is_new, age = 0.0, False, self._every_caption or asked, 0.0
 
         def timed() -> Iterator[str]:
             nonlocal first_token_s
@@ -83,21 +86,20 @@ class Narrator:
                 continue
             if words in said:  # The model goes round in circles.
                 break
+            now = self._source.now()
             if not said:
-                age = self._source.now() - frame.taken
-                self._lead_s = self._source.now() - began
-            spoken = self._speak(text, words) or spoken
+                age, self._lead_s = now - frame.taken, now - began
+            if words not in self._last or now - self._spoken_at >= self._repeat_after_s:
+                self._spoken_at, is_new = now, True
+                spoken = self._speak(text) or spoken
             said[words] = text
         if not said:
             raise RuntimeError("the model had nothing to say")
         self._last = set(said)
         caption_s = self._clock() - started
-        text = " ".join(said.values())
-        self._keep(
-            Caption(
-                frame, self.time_of(frame), text, first_token_s, caption_s, age, spoken, question
-            )
-        )
+        time, text = self.time_of(frame), " ".join(said.values())
+        if is_new:
+            self._keep(Caption(frame, time, text, first_token_s, caption_s, age, spoken, question))
 
     def time_of(self, frame: Frame) -> datetime:
         """When a frame was taken, by the local clock; one of a film, when it was looked at."""
@@ -119,17 +121,15 @@ class Narrator:
             self._told[words] = self._clock(), caption.text
             if len(self._told) > RECAP_LENGTH:
                 del self._told[next(iter(self._told))]
+        else:
+            log.info(f"> {caption.question}")
         for output in self._outputs:
             output.write(caption)
 
-    def _speak(self, text: str, words: str) -> bool:
-        """Hand a sentence to the voice, unless it was said just now; False when it was not."""
+    def _speak(self, text: str) -> bool:
+        """Hand a sentence to the voice, unless that was hushed meanwhile; False when it was not."""
         if self._silenced:
             return False
-        now = self._source.now()
-        if words in self._last and now - self._spoken_at < self._repeat_after_s:
-            return False
-        self._spoken_at = now
         self._begun = True
         return self._say(text)
 

@@ -97,7 +97,8 @@ def engine_name(text: str) -> str:
         return text
     if not is_server(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither {', '.join(settings.ENGINES)} nor a server (http://HOST:PORT)"
+            f"{without_password(text)!r} is neither {', '.join(settings.ENGINES)} nor a server "
+            "(http://HOST:PORT)"
         )
     try:
         parts = urlsplit(text)

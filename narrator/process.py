@@ -45,6 +45,8 @@ def continue_under_venv(script: Path) -> None:
     if os.environ.get("PETE_SOUNDS_VENV") == str(os.getpid()):
         raise EngineError(f"{VENV} is broken; run ./install.sh again")
     os.environ["PETE_SOUNDS_VENV"] = str(os.getpid())  # exec keeps the process
+    # Until the script is there again and quiet about signals: Python itself is not.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         os.execv(python, [str(python), str(script), *sys.argv[1:]])
     except OSError as error:

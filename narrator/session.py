@@ -72,7 +72,7 @@ class Session:
             log.info("type a question and Enter, or ? to hear what else you can type")
         self._preview = self._open_preview(engine.label, outputs)
         self._progress = self._open_progress()
-        self.narrator = Narrator(self._source, self._speaker, outputs)
+        self.narrator = Narrator(self._source, self._speaker, outputs, every_caption=options.always)
         on_frame = None if self._progress is None else self._progress.show
         scene = Scene(options.always)
         self.view = View(self._source, scene, self.narrator, self._preview, on_frame)

@@ -18,18 +18,21 @@ import termios
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from narrator.text import printable
 
 
 class LogHandler(logging.Handler):
-    """Prints each record as one line of ours on stderr; a traceback only at the level DEBUG."""
+    """Prints each record as one line of ours on stderr; a traceback only at the level DEBUG.
 
-    def __init__(self, terminal: Terminal) -> None:
+    secrets: what is printed as *** wherever it would stand.
+    """
+
+    def __init__(self, terminal: Terminal, secrets: Sequence[str]) -> None:
         super().__init__()
-        self._terminal = terminal
+        self._terminal, self._secrets = terminal, secrets
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print it; a closed stderr is nobody's trouble."""
@@ -38,14 +41,17 @@ class LogHandler(logging.Handler):
             lines.append(f"pete_sounds: {message}")
         if record.exc_info:
             lines.append(logging.Formatter().formatException(record.exc_info))
+        text = "\n".join(lines)
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         with contextlib.suppress(OSError, ValueError), self._terminal.printing():
-            print("\n".join(lines), file=sys.stderr, flush=True)
+            print(text, file=sys.stderr, flush=True)
 
 
-def log_to(terminal: Terminal) -> None:
-    """From now on, what the parts log is printed on this terminal."""
+def log_to(terminal: Terminal, secrets: Sequence[str] = ()) -> None:
+    """From now on, what the parts log is printed on this terminal, but for the secrets."""
     ours = logging.getLogger("narrator")
-    ours.handlers[:] = [LogHandler(terminal)]
+    ours.handlers[:] = [LogHandler(terminal, secrets)]
     ours.propagate = False
     ours.setLevel(logging.INFO)
 
@@ -74,6 +80,7 @@ class Terminal:
     POLL_S = 0.25
     # An escape sequence (ECMA-48: CSI, or ESC and a letter), or one character.
     KEY = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?|.", re.DOTALL)
+    BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|O)?$")  # of which the rest is still to come
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -104,7 +111,7 @@ class Terminal:
 
     def lines(self) -> Iterator[str]:
         """Each line as it is ended by Enter, until the terminal is gone."""
-        decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        decoder, begun = codecs.getincrementaldecoder("utf-8")("ignore"), ""
         while True:
             if not self._is_ours():
                 time.sleep(self.POLL_S)
@@ -112,6 +119,7 @@ class Terminal:
             self._take_keys()
             try:
                 if not select.select([0], [], [], self.POLL_S)[0]:
+                    begun = ""  # It was the key Escape alone.
                     continue
                 keys = os.read(0, 1024)
             except OSError:  # in the background now
@@ -119,7 +127,10 @@ class Terminal:
                 continue
             if not keys:
                 return
-            for key in self.KEY.findall(decoder.decode(keys)):
+            text = begun + decoder.decode(keys)
+            found = self.BEGUN.search(text)
+            begun = found[0] if found else ""
+            for key in self.KEY.findall(text.removesuffix(begun)):
                 if key in "\r\n":
                     yield self._entered()
                 else:

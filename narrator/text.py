@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 
 def printable(text: str) -> str:
@@ -47,6 +48,16 @@ def without_password(url: str) -> str:
         return f"{before}://***"
     rest = re.sub(r"[?#].*", "?***", rest, flags=re.DOTALL)
     return before + mark + re.sub(r".*@", "***@", rest, flags=re.DOTALL)
+
+
+def secrets_in(texts: Iterable[str]) -> list[str]:
+    """The passwords of the user:password@ in texts, with or without a scheme before it, as they
+    stand there and decoded; of a short one with what is around it, or it would be all over."""
+    found: set[str] = set()
+    for text in texts:
+        for secret in re.findall(r"[^\s/:@]*:([^\s/@][^\s@]*)@", text):
+            found |= {secret, unquote(secret)} if len(secret) > 3 else {f":{secret}@"}
+    return sorted(found, key=len, reverse=True)
 
 
 CLOSING = "\"')\u201d\u2019"  # quotes and brackets that may stand behind a full stop

@@ -8,6 +8,7 @@ torch imports it. Stand-ins for modules, found before the real ones, hang where 
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,26 @@ def test_a_signal_ends_the_start_up_quietly(program: Program, number: signal.Sig
     running = program.start("--demo")
     assert wait_until(reached.exists, 20)
     result = running.end(number)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_ctrl_c_is_quiet_while_it_changes_over_to_its_own_python(program: Program) -> None:
+    """Between the script under one Python and the same under .venv's, where Python itself would
+    answer with a traceback."""
+    other = Path(sys.base_prefix) / "bin" / "python3"
+    if not other.exists():
+        pytest.skip("there is no Python beside .venv's")
+    program.python = str(other)
+    started = program.here / "started"
+    (program.here / "sitecustomize.py").write_text(  # Python runs it before the script.
+        "import os, signal\n"
+        "if 'PETE_SOUNDS_VENV' in os.environ:\n"
+        f"    open({str(started)!r}, 'w')\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    program.environment["PYTHONPATH"] = str(program.here)
+    result = program.start("--demo", "--mute").finished()
+    assert started.exists()
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 

@@ -53,8 +53,9 @@ def test_the_address_of_a_source_is_told_without_its_secrets(
         ["--model", "https://somebody:s3cret@hub/model"],
         ["--engine", "https://somebody:s3cret@host:no"],
         ["--engine", "http://somebody:s3cret@127.0.0.1:9/v1?key=s3cret"],
+        ["--engine", "somebody:s3cret@host"],
     ],
-    ids=["a model", "a server that is none", "a server that is not there"],
+    ids=["a model", "a server that is none", "a server that is not there", "no scheme"],
 )
 def test_neither_are_those_of_models_and_servers(
     program: Program, mjpeg: MjpegCamera, options: list[str]
@@ -88,3 +89,14 @@ def test_a_key_that_can_not_be_sent_is_told_without_it(
     program.environment[SERVER_KEY] = "s3cret\nkey"
     told = run_with_secrets(program, "--source", mjpeg.url, "--engine", server.url, "--mute")
     assert SERVER_KEY in told
+
+
+def test_a_key_that_the_server_repeats_is_told_without_it(
+    program: Program, server: ScriptedServer, mjpeg: MjpegCamera
+) -> None:
+    program.environment[SERVER_KEY] = "s3cret-key"
+    server.answer = status(
+        401, b'{"error": "your key s3cret-key is bad"}', **{"Content-Type": "application/json"}
+    )
+    told = run_with_secrets(program, "--source", mjpeg.url, "--engine", server.url, "--mute")
+    assert "is bad" in told

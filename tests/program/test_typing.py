@@ -13,6 +13,7 @@ import signal
 import subprocess
 import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,22 @@ def test_a_session_at_the_terminal(terminal: Terminal, mjpeg: MjpegCamera) -> No
     assert terminal.process.wait(10) == 0
     assert terminal.mode() == terminal.settings
     assert "Traceback" not in terminal.text()
+
+
+def test_an_answer_is_marked_as_one(terminal: Terminal) -> None:
+    terminal.type("What is there?\r")
+    terminal.wait_for("pete_sounds: > What is there?")
+    terminal.wait_for(ends_with("pete_sounds: > What is there?", f"What is there? {SEEN_LEFT}"))
+
+
+def test_a_key_whose_bytes_come_one_by_one_types_nothing(terminal: Terminal) -> None:
+    terminal.type("what is")
+    terminal.wait_for(ends_with("> what is"))
+    for byte in "\x1b[1;5D\x1bOP":  # Ctrl and an arrow, F1
+        terminal.type(byte)
+        time.sleep(0.02)
+    terminal.type(" that")
+    terminal.wait_for(ends_with("> what is that"))
 
 
 @pytest.mark.parametrize("word", ["q", "quit", "Exit."])

@@ -179,7 +179,7 @@ class Loop:
         self._limit = limit
         self.typed = typed
         some: Any = typed
-        self.narrator = Narrator(source, self.speaker, [self.output])
+        self.narrator = Narrator(source, self.speaker, [self.output], every_caption=always)
         self.view = View(source, Scene(always), self.narrator)
         self.commands = Commands(self.narrator, self.view, SavedFrames("."), some)
         self.captioner = Captioner(

@@ -109,12 +109,25 @@ def test_after_a_long_silence_it_is_spoken_again() -> None:
     assert spoken_of(["A cat.", "A cat."], repeat_after_s=0.0) == ["A cat.", "A cat."]
 
 
-def test_a_repeat_is_marked_as_not_spoken() -> None:
+def printed_of(texts: list[str], **settings: Any) -> list[tuple[str, bool]]:
+    """What is printed of captions that say these texts, and whether it was spoken."""
     output = OutputLog()
-    told = a_narrator(SpeakerLog(), output)
-    for _ in range(2):
-        told.narrate(a_frame(), iter(["A cat."]))
-    assert [caption.spoken for caption in output.captions] == [True, False]
+    told = a_narrator(SpeakerLog(), output, **settings)
+    for text in texts:
+        told.narrate(a_frame(), iter([text]))
+    assert told.count == len(output.captions)
+    return [(caption.text, caption.spoken) for caption in output.captions]
+
+
+def test_a_caption_with_nothing_new_in_it_is_printed_once() -> None:
+    assert printed_of(["A cat.", "a cat", "A dog.", "A dog. A cat.", "A cat. A dog."]) == [
+        ("A cat.", True), ("A dog.", True), ("A dog. A cat.", True),
+    ]  # fmt: skip
+
+
+def test_where_every_caption_is_wanted_a_repeat_is_printed_and_marked_as_not_spoken() -> None:
+    captions = printed_of(["A cat.", "A cat."], every_caption=True)
+    assert captions == [("A cat.", True), ("A cat.", False)]
 
 
 def test_after_an_announcement_the_view_is_worth_a_word_again() -> None:
@@ -224,3 +237,12 @@ def test_what_was_said_last_can_be_said_again() -> None:
     assert told.again()
     assert speaker.said == ["A cat.", "A cat."]
     assert told.latest == "A cat."
+
+
+def test_an_answer_is_marked_as_one_on_the_screen(caplog: pytest.LogCaptureFixture) -> None:
+    printed: list[int] = []
+    with caplog.at_level("INFO", "narrator"):
+        told = a_narrator(None, OutputLog(lambda: printed.append(len(caplog.records))))
+        told.narrate(a_frame(), iter(["Red."]), question="What colour is it", asked=True)
+    assert [record.getMessage() for record in caplog.records] == ["> What colour is it"]
+    assert printed == [1]  # before the answer

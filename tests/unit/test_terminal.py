@@ -64,3 +64,13 @@ def test_a_message_is_printed_while_tqdm_is_being_imported(
     monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))  # nothing in it yet
     log.info("a word")
     assert capsys.readouterr().err == "pete_sounds: a word\n"
+
+
+def test_a_secret_is_masked_in_messages_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to(Terminal(), ["s3cret-key"])
+    logging.getLogger("narrator").setLevel(logging.DEBUG)
+    log.info("your key s3cret-key is bad")
+    log.debug("", exc_info=ValueError("at http://me:s3cret-key@host"))
+    printed = capsys.readouterr().err
+    assert "your key *** is bad" in printed
+    assert "s3cret" not in printed

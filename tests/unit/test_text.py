@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator.text import printable, sentences, speakable
+from narrator.text import printable, secrets_in, sentences, speakable
 
 
 @pytest.mark.parametrize(
@@ -125,3 +125,19 @@ def test_a_model_that_says_one_word_for_ever_is_stopped() -> None:
 
     assert list(sentences(pieces())) == ["triangle"]
     assert asked < 6
+
+
+@pytest.mark.parametrize(
+    ("argument", "secrets"),
+    [
+        ("http://me:s3cret@host/v1", ["s3cret"]),
+        ("me:s3cret@host", ["s3cret"]),
+        ("rtsp://me:a%40b%3Acd@host", ["a%40b%3Acd", "a@b:cd"]),
+        ("http://me:p/w:ord@host", ["p/w:ord"]),
+        ("me:pw@host", [":pw@"]),
+        ("http://host:8080/video", []),
+        ("film.mp4", []),
+    ],
+)
+def test_the_passwords_of_a_command_line_are_found(argument: str, secrets: list[str]) -> None:
+    assert secrets_in(["--engine", argument]) == secrets
