@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cue:
-    """A sentence and its sound, if it has any; times in seconds, `at` into the film. follows: it
-    is not the first sentence of its caption."""
+    """A sentence and its sound. Times in seconds, `at` into the film. follows: it is not the first
+    sentence of its caption."""
 
     text: str
     at: float
@@ -32,10 +32,9 @@ class Cue:
 class FilmNarrationTrack:
     """The Speaker of a film: puts each sentence at its time, and says none aloud.
 
-    The film's clock takes the place of the wall clock. Sentences have the length that they have
-    when they are rendered, or else that of their words; none begins before the one before has
-    ended, so what is new meanwhile is described when its turn has come, from the frame of that
-    time. The first sentence of a caption always comes to its end; the others are left out where
+    Sentences have the length that they have when they are rendered, or else that of their words;
+    none begins before the one before has ended, so what is new meanwhile is described when its turn
+    has come. The first sentence of a caption always comes to its end; the others are left out where
     something new comes before their end (not when `whole`). The last one is held back until the end
     of the film is known, and moved to an earlier time if it would not fit.
 
@@ -64,8 +63,7 @@ class FilmNarrationTrack:
         self._lock = threading.RLock()  # for an end that comes from another thread
 
     def say(self, sentence: str, caption: int, at: float) -> bool:
-        """Put a sentence of caption number `caption` into the track, at its time or after what is
-        said then. False when there is no sound of it."""
+        """Put a sentence into the track, at its time or later. False when it has no sound."""
         text = printable(sentence)
         if not speakable(text):
             return False
@@ -83,7 +81,7 @@ class FilmNarrationTrack:
         return bool(samples)
 
     def quiet_in(self, at: float) -> float:
-        """Seconds of the film until there is room for a caption."""
+        """Seconds until there is room for a caption."""
         with self._lock:
             self._place(at)
             free = self._free
@@ -97,8 +95,8 @@ class FilmNarrationTrack:
             self._render("")
 
     def finish(self, length: float | None, ended: bool) -> None:
-        """The film is over, or described far enough: place what is left. length: what is known of
-        it now, in seconds. ended: it is exact, and sound goes on in silence until then."""
+        """Place what is left. length: what is known of it now, in seconds. ended: it is exact, and
+        sound goes on in silence until then."""
         with self._lock:
             self._length = length
             self._place(math.inf if length is None else length)
@@ -136,8 +134,7 @@ class FilmNarrationTrack:
             self._free = start + cue.seconds + SILENCE_BETWEEN_S
 
     def _write_last(self, fit: bool = False) -> None:
-        """Write the sentence that was held back. fit: earlier where it would not end with the film;
-        if that can't be, it is left out."""
+        """fit: move what was held back so that it ends with the film, or leave it out."""
         if self._last is None:
             return
         (start, cue), self._last = self._last, None

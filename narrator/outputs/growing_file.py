@@ -13,12 +13,9 @@ log = logging.getLogger(__name__)
 
 
 class GrowingFile:
-    """Written in place and without a buffer: each write is there, even after a kill -9, and links,
-    devices and `tail -f` work. Trouble is told once: a write that finds no room is undone, and the
-    last; a file that was moved or deleted is written on.
-
-    Raises UsageError when it can't be opened.
-    """
+    """Written in place and without a buffer, so that what was written outlives a kill -9, and links
+    and devices stay what they are. Trouble is told once: a write that finds no room is undone, and
+    the last; a file that was moved or deleted is written on. Raises UsageError."""
 
     def __init__(self, option: str, path: str) -> None:
         self._name, self._path = f"{option} {path}", path
@@ -31,7 +28,7 @@ class GrowingFile:
 
     def write(self, whole: int, *parts: tuple[int, bytes]) -> bool:
         """Drop all but the first `whole` bytes, and write each part at its offset. False when there
-        is no room for them."""
+        is no room for them, or it is closed."""
         with self._lock:
             if not self._writes:
                 return False
@@ -51,7 +48,6 @@ class GrowingFile:
             return self._writes
 
     def close(self) -> None:
-        """Close it; what comes later is not written."""
         with self._lock:
             self._writes = False
             self._file.close()

@@ -28,14 +28,10 @@ class LiveTrack:
         self._expected.append((text, printable(sentence), at))
 
     def keep(self, text: str, samples: bytes) -> None:
-        """Write what was said; what was expected before it has been dropped."""
         while self._expected:
             expected, sentence, at = self._expected.pop(0)
-            if expected == text:
-                sound = trimmed(samples)
-                start = self._place(sentence, at, seconds_of(sound))
-                if self._wav is not None:
-                    self._wav.put(start, sound)
+            if expected == text:  # What was expected before it has been dropped.
+                self._place(sentence, at, seconds_of(sound := trimmed(samples)), sound)
                 break
 
     def unspoken(self, sentence: str, caption: int, at: float) -> None:
@@ -43,22 +39,20 @@ class LiveTrack:
 
     def say(self, sentence: str, caption: int, at: float) -> bool:
         """Write a sentence of caption number `caption`. False: nobody hears it."""
-        text = printable(sentence)
         if caption != self._caption:
             self._caption, self._free = caption, at
-        self._place(text, at, 60 * count_words(text) / self._rate)
+        self._place(printable(sentence), at, 60 * count_words(sentence) / self._rate)
         return False
 
-    def _place(self, text: str, at: float, seconds: float) -> float:
-        """Write a cue, `at` or later. Returns its start."""
+    def _place(self, text: str, at: float, seconds: float, samples: bytes = b"") -> None:
         start = max(at, self._free)
         self._vtt.add(start, start + max(seconds, CUE_S), text)
+        if self._wav is not None and samples:
+            self._wav.put(start, samples)
         self._free = start + seconds + SILENCE_BETWEEN_S
-        return start
 
     def quiet_in(self, at: float) -> float:
-        """0: the next caption need not wait."""
-        return 0.0
+        return 0.0  # The next caption need not wait.
 
     def hush(self) -> None: ...
     def wait_until_ready(self) -> None: ...

@@ -22,17 +22,14 @@ class Progress:
         tqdm.monitor_interval = 0  # no thread of its own
         tqdm.set_lock(threading.RLock())  # nor a process for a lock between processes
         known = "{percentage:3.0f} %|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
-        self._bar = tqdm(
-            total=length,
-            bar_format=known if length else "{n:.0f} s of the film in {elapsed}",
-            dynamic_ncols=True,
-            leave=False,
-            disable=None,  # where stderr is no terminal
-        )
+        shown = known if length else "{n:.0f} s of the film in {elapsed}"
+        # disable=None: where stderr is no terminal.
+        options = {"dynamic_ncols": True, "leave": False, "disable": None}
+        self._bar = tqdm(total=length, bar_format=shown, **options)
         self.close = self._bar.close
 
     def show(self, at: float) -> None:
-        """The film has been seen up to this second."""
+        """at: the second of the film that has been seen."""
         self._bar.update(at - self._bar.n)
         if self._bar.disable and time.monotonic() - self._told_at >= self._line_every_s:
             self._told_at = time.monotonic()

@@ -13,8 +13,8 @@ class VttFile:
     """Cues as WebVTT (https://www.w3.org/TR/webvtt1/), valid at any moment.
 
     What begins later takes the place of what was there: a cue that would still be shown ends then,
-    and cues that would come after it are taken away. The words behind WEBVTT are for people and for
-    other programs; lines of such words would be headers, of which the standard has none today.
+    and cues that would come after it are taken away. The words after WEBVTT are for people: on
+    lines of their own they would be headers, of which the standard has none today.
     """
 
     def __init__(self, path: str, language: str | None) -> None:
@@ -48,6 +48,6 @@ class VttFile:
 
 
 def cue_time(milliseconds: int) -> str:
-    """A time as WebVTT has it, hours first."""
+    """As WebVTT has it, hours first."""
     seconds, rest = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"

@@ -1,4 +1,4 @@
-"""The sound of the narration -> one WAV file, and the samples of a sentence without silence."""
+"""The sound of the narration -> one WAV file: 16-bit mono samples, SAMPLE_RATE a second."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ HEADER = 44  # bytes
 
 
 class WavFile:
-    """One WAV file, valid at any moment. Where there are no cues beside it, it is an AudioSink."""
+    """A WAV that is valid at any moment. Where there are no cues beside it, it is an AudioSink."""
 
     def __init__(self, path: str) -> None:
         self._file = GrowingFile("--wav", path)
-        self._size = 0  # bytes of samples
+        self._length = 0  # in samples
         self._write(0, b"")
         self.close = self._file.close
 
@@ -25,42 +25,36 @@ class WavFile:
     def unspoken(self, sentence: str, caption: int, at: float) -> None: ...
 
     def keep(self, text: str, samples: bytes) -> None:
-        """Add one sentence after the last one. samples: as AudioSink.keep gets them."""
-        silence = bytes_until(SILENCE_BETWEEN_S) if self._size else 0
-        self._write(self._size + silence, samples)
+        """Add a sentence after the last one."""
+        silence = int(SILENCE_BETWEEN_S * SAMPLE_RATE) if self._length else 0
+        self._write(self._length + silence, samples)
 
     def put(self, second: float, samples: bytes) -> None:
         """Add samples at this second of the file, or after what is there."""
-        self._write(max(self._size, bytes_until(second)), samples)
+        self._write(max(self._length, int(second * SAMPLE_RATE)), samples)
 
     def fill(self, second: float) -> None:
         """Make it this many seconds long with silence, if it is shorter."""
-        if (end := bytes_until(second)) > self._size:
-            self._write(end - 2, bytes(2))
+        if (length := int(second * SAMPLE_RATE)) > self._length:
+            self._write(length - 1, bytes(2))
 
     def _write(self, start: int, samples: bytes) -> None:
-        """The header comes last: until then nobody reads on to what is new. What is skipped reads
-        as zeros, which are silence."""
-        end = start + len(samples)
-        parts = (HEADER + start, samples), (0, header(end))
-        if self._file.write(HEADER + self._size, *parts):
-            self._size = end
+        """What is skipped reads as zeros, which are silence; the header comes last, so that nobody
+        reads on to what is not whole."""
+        end = 2 * start + len(samples)
+        whole = HEADER + 2 * self._length
+        if self._file.write(whole, (HEADER + 2 * start, samples), (0, header(end))):
+            self._length = end // 2
 
 
 def header(size: int) -> bytes:
-    """A WAV header for so many bytes of samples; it can count no further than 27 hours."""
+    """The header of a WAV with so many bytes of samples; it counts no further than 27 hours."""
     size = min(size, 0xFFFF_FF00)
     form = (b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16, b"data", size)
     return struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", HEADER - 8 + size, *form)
 
 
-def bytes_until(second: float) -> int:
-    """How many bytes of samples come before this second."""
-    return 2 * int(second * SAMPLE_RATE)
-
-
 def seconds_of(samples: bytes) -> float:
-    """The length of samples."""
     return len(samples) / 2 / SAMPLE_RATE
 
 

@@ -27,14 +27,12 @@ from narrator.speech.voices import set_voice, voices_of
 
 
 def main() -> None:
-    """The child's whole life. Whatever pyttsx3 and its drivers print goes nowhere: the real stdout
-    is kept for the protocol alone."""
+    # Whatever pyttsx3 and its drivers print goes nowhere: the real stdout is for answers alone.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def answer(trouble: str | None, **facts: Any) -> None:
-        channel.write(json.dumps({"trouble": trouble, **facts}) + "\n")
-        channel.flush()
+        print(json.dumps({"trouble": trouble, **facts}), file=channel, flush=True)
 
     order = json.loads(sys.stdin.readline())
     try:
@@ -62,12 +60,10 @@ def main() -> None:
 def open_speech(settings: VoiceSettings, keep: bool) -> Any:
     """The system's own: a MacSpeech or an EspeakSpeech, which have the same methods."""
     if sys.platform == "darwin":
-        from narrator.speech import mac
-
-        return mac.MacSpeech(settings, keep)
-    from narrator.speech import espeak
-
-    return espeak.EspeakSpeech(settings)
+        from narrator.speech.mac import MacSpeech as SystemSpeech
+    else:
+        from narrator.speech.espeak import EspeakSpeech as SystemSpeech
+    return SystemSpeech(settings, keep)
 
 
 def listen_to_parent(folder: str) -> queue.SimpleQueue[str]:

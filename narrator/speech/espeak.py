@@ -21,9 +21,8 @@ ROOM = 4_000_000  # bytes: a caption of some 60 words, spoken slowly
 
 
 class EspeakSpeech:
-    """Raises EngineError where espeak-ng is not installed."""
-
-    def __init__(self, settings: VoiceSettings) -> None:
+    def __init__(self, settings: VoiceSettings, keep: bool) -> None:
+        """keep: each WAV file is kept, anyway. Raises EngineError without espeak-ng."""
         try:
             self.engine = pyttsx3.init("espeak")
         except RuntimeError as error:
@@ -43,8 +42,7 @@ class EspeakSpeech:
         return play(["aplay", "-q", str(path)])
 
     def speak(self, text: str, path: Path) -> str | None:
-        """Say a sentence, wait for its end, and leave its WAV file at `path`. Returns what went
-        wrong, or None."""
+        """Say a sentence to its end, its WAV file at `path`. Returns what went wrong, or None."""
         if trouble := no_room(path.parent):
             return trouble
         if not self._render(text, path) and not self._render(text, path):
@@ -52,7 +50,7 @@ class EspeakSpeech:
         return play(["aplay", "-q", str(path)]) if self._settings.aloud else None
 
     def _render(self, text: str, path: Path) -> bool:
-        """Speak into a WAV file; False when there is nothing in it."""
+        """False when there is nothing in the WAV file."""
         # Set anew each time: once in many starts espeak-ng's own thread loses the first setting.
         self.engine.setProperty("rate", self._settings.rate)
         self.engine.setProperty("volume", self._settings.volume)

@@ -32,12 +32,11 @@ class MacSpeech:
         self.engine.iterate()
 
     def silent(self, path: Path) -> str | None:
-        """Why nothing can be heard, or None: a Mac always has a sound device."""
-        return None
+        return None  # A Mac always has a sound device.
 
     def speak(self, text: str, path: Path) -> str | None:
-        """Say a sentence and wait for its end; with `keep` its WAV file is left at `path`. Returns
-        what went wrong, or None."""
+        """Say a sentence to its end; to keep it, with its WAV file at `path`. Returns what went
+        wrong, or None."""
         self._finished = False
         if not self._keep:
             self.engine.say(text)

@@ -49,8 +49,7 @@ class VoiceLimits:
 
     start_timeout_s: float = 30.0
     wake_timeout_s: float = 10.0  # a sound device may need some, on top of what the words take
-    # Before the next try, when children fail one after the other and nothing is said.
-    pauses_s: tuple[float, ...] = (0.0, 0.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+    pauses_s: tuple[float, ...] = (0.0, 0.0, 5.0, 10.0, 20.0, 40.0, 60.0)  # after failures in a row
     command: tuple[str, ...] = (sys.executable, "-m", "narrator.speech.child")
 
 
@@ -59,7 +58,7 @@ LIMITS = VoiceLimits()
 
 class SpeechProcess(subprocess.Popen[bytes]):
     """A child that speaks, in a session of its own: a Ctrl-C for us is not for it, and everything
-    that it starts can be ended with it. Raises OSError when the system has no room for one."""
+    that it starts can be ended with it."""
 
     def __init__(self, command: Sequence[str]) -> None:
         super().__init__(
@@ -98,9 +97,8 @@ class Voice:
 
     pyttsx3 can hang and can't be interrupted from its own process, so it gets one to itself. It is
     replaced when it ends, answers nonsense, or takes far longer than the words need; what was being
-    said is dropped then. Trouble is told once, and so is its end.
-
-    sink: gets the sound of what was said. Raises OSError where no temporary file can be made.
+    said is dropped then. Trouble is told once, and so is its end. sink: gets the sound of what was
+    said. Raises OSError where no temporary file can be made.
     """
 
     def __init__(
@@ -128,8 +126,7 @@ class Voice:
         with self._changed:
             if self._refused:
                 raise self._refused
-            text = speakable(sentence)
-            if not text:
+            if not (text := speakable(sentence)):
                 return False
             if self._gone or self._failures.wait_s():
                 if self._sink is not None:
@@ -148,18 +145,14 @@ class Voice:
             if self._gone or not (self._saying or self._waiting):
                 return 0.0
             left = sum(count_words(text) for _, text in self._waiting) * self._pace
-            if self._saying:
-                needed = count_words(self._saying) * self._pace
-                left += max(0.0, self._began + needed - time.monotonic())
-            return max(left, 0.01)
+            needed = count_words(self._saying or "") * self._pace
+            return left + max(0.01, self._began + needed - time.monotonic())
 
     @property
     def audible(self) -> bool:
-        """False where nothing is ever heard: --mute with --wav, or speech that was given up."""
         return self._settings.aloud and not self._gone
 
     def hush(self) -> None:
-        """Fall silent at once and drop what waits; another child is ready in half a second."""
         with self._changed:
             self._waiting.clear()
             if self._saying and not self._hushed:
@@ -176,7 +169,6 @@ class Voice:
                 raise self._refused
 
     def wait_until_quiet(self) -> None:
-        """Let what is being said come to its end; a hung voice is ended by its own deadline."""
         with self._changed:
             while self.quiet_in(0.0) > 0:
                 self._changed.wait(0.1)
@@ -269,7 +261,6 @@ class Voice:
         self._note_silence(trouble)
 
     def _note_silence(self, trouble: str | None) -> None:
-        """Tell once when sentences can't be heard, and once when they can again."""
         if trouble and not self._silent:
             log.info(f"no sound: {trouble}; the captions go on as text")
         elif self._silent and not trouble:
@@ -277,7 +268,6 @@ class Voice:
         self._silent = trouble
 
     def _fail(self, why: str) -> None:
-        """Drop what was being said, and tell what happened, unless it was hush() or close()."""
         with self._changed:
             hushed = self._hushed
             self._ready = self._hushed = False

@@ -10,7 +10,6 @@ from narrator.errors import EngineError, UsageError
 from narrator.speech.voice import LIMITS, SpeechProcess, VoiceLimits, VoiceSettings
 from narrator.text import printable
 
-
 VoiceEntry = tuple[str, str, str]  # ID, name, and tags of languages with a space between
 
 

@@ -16,7 +16,7 @@ SCRIPT = """
 import os, pathlib, sys
 from narrator.speech.espeak import EspeakSpeech
 from narrator.speech.voice import VoiceSettings
-speech = EspeakSpeech(VoiceSettings(aloud=False))
+speech = EspeakSpeech(VoiceSettings(aloud=False), keep=True)
 real, calls = speech._wait_for_espeak, []
 def wait():
     real()
