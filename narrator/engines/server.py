@@ -87,8 +87,7 @@ class ServerEngine:
             base = f"{path.removesuffix('/v1')}/v1"
         self._address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=base)
         self._worked = False
-        served = self._served()
-        self._model = model or the_one(served, self._place)
+        self._model = model_of(self._served(), model, self._place)
         self.label = f"{self._model} at {self._place}"
 
     def describe(
@@ -140,15 +139,15 @@ class ServerEngine:
             return EngineUnavailable(fault.trouble, message)
         return EngineError(f"{message}; {fault.advice}")
 
-    def _served(self) -> list[dict[str, Any]]:
-        """What the server lists as its models; empty where it has no such list."""
+    def _served(self) -> list[dict[str, Any]] | None:
+        """What the server lists as its models; None where it has no such list."""
         try:
             with self._reply("GET", "/models") as reply:
                 models = json_of(reply, self._limits.event_bytes)["data"] or []
                 return [model for model in models if str(model["id"])]
         except ServerFault as fault:
             if fault.status in (404, 405, 501):
-                return []
+                return None
             raise self._error(fault) from None
 
     @contextlib.contextmanager
@@ -257,15 +256,28 @@ def key_of_the_environment() -> str:
     return key
 
 
-def the_one(models: list[dict[str, Any]], place: str) -> str:
-    """The model that a server has: the only one, or the only one in memory, which mlx_vlm.server
-    tells; "default" where it lists none. Raises ModelError when there is a choice."""
-    loaded = [model for model in models if model.get("loaded")] or models
-    names = [printable(str(model["id"])) for model in loaded]
-    if len(names) > 1:
-        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+def model_of(models: list[dict[str, Any]] | None, wanted: str | None, place: str) -> str:
+    """The model to ask for: the one that is wanted; else the only one that the server lists, or has
+    in memory, which mlx_vlm.server tells; "default" where it has no list.
+
+    One that is not listed is not asked for: a server might load it in the place of everybody's.
+    Raises ModelError for that, for an empty list, and when there is a choice.
+    """
+    if models is None:
+        return wanted or "default"
+    served = {str(model["id"]): bool(model.get("loaded")) for model in models}
+    some = ", ".join(map(printable, list(served)[:5])) + (", ..." if len(served) > 5 else "")
+    if not served:
+        raise ModelError(f"the server at {place} lists no model; load one there first")
+    if wanted is not None:
+        for name in (wanted, f"{wanted}:latest"):  # as Ollama calls the one without a tag
+            if name in served:
+                return name
+        raise ModelError(f"the server at {place} does not list {wanted}; it serves {some}")
+    loaded = [name for name, in_memory in served.items() if in_memory] or list(served)
+    if len(loaded) > 1:
         raise ModelError(f"the server at {place} serves {some}; name one with --model")
-    return str(loaded[0]["id"]) if loaded else "default"
+    return loaded[0]
 
 
 def jpeg_url(image: np.ndarray, side: int) -> str:

@@ -219,10 +219,9 @@ def test_certificates_may_be_named_by_the_environment(
     [
         (json_answer({"data": [{"id": "one"}]}), "one"),
         (json_answer({"data": [{"id": "a"}, {"id": "b", "loaded": True}]}), "b"),
-        (json_answer({"data": None}), "default"),
         (status(404, b"no such page"), "default"),
     ],
-    ids=["one", "one in memory", "none", "no list"],
+    ids=["one", "one in memory", "no list"],
 )
 def test_the_model_is_the_one_that_is_served(
     server: ScriptedServer, models: Answer, expected: str
@@ -238,8 +237,42 @@ def test_a_choice_of_models_is_left_to_the_user(server: ScriptedServer) -> None:
     server.models = json_answer({"data": [{"id": name} for name in ("a", "b\x1b[31m", "c")]})
     with pytest.raises(ModelError, match=r"serves a, b\[31m, c; name one with --model"):
         ServerEngine(server.url, None)
-    caption(ServerEngine(server.url, "b"))
-    assert server.asked()[-1].facts()["model"] == "b"
+    caption(ServerEngine(server.url, "c"))
+    assert server.asked()[-1].facts()["model"] == "c"
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ([{"id": "one"}], r"does not list smolvlm; it serves one"),
+        ([], r"lists no model; load one there first"),
+        (None, r"lists no model; load one there first"),  # as Ollama has it
+    ],
+    ids=["another", "none", "null"],
+)
+def test_a_model_that_is_not_listed_is_not_asked_for(
+    server: ScriptedServer, models: list[dict[str, str]] | None, words: str
+) -> None:
+    server.models = json_answer({"data": models})
+    with pytest.raises(ModelError, match=words):
+        ServerEngine(server.url, "smolvlm")
+    assert server.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (json_answer({"data": [{"id": "smolvlm:latest"}, {"id": "other"}]}), "smolvlm:latest"),
+        (status(404), "smolvlm"),
+    ],
+    ids=["its newest version", "no list"],
+)
+def test_the_model_that_was_named_is_asked_for(
+    server: ScriptedServer, models: Answer, expected: str
+) -> None:
+    server.models = models
+    caption(ServerEngine(server.url, "smolvlm"))
+    assert server.asked()[-1].facts()["model"] == expected
 
 
 # -------------------------------------------------------------------------------------- its faults
