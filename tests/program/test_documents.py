@@ -3,8 +3,11 @@ form of KNOWN_ISSUES and CHANGELOG."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import sys
+from importlib.metadata import packages_distributions
 
 import pytest
 
@@ -16,11 +19,14 @@ README, KNOWN_ISSUES, CONTRIBUTING, CHANGELOG = (
     (ROOT / f"{name}.md").read_text("utf-8")
     for name in ("README", "KNOWN_ISSUES", "CONTRIBUTING", "CHANGELOG")
 )
-REQUIREMENTS = (ROOT / "requirements.txt").read_text("utf-8")
-PACKAGES = [
+REQUIREMENTS = re.findall(
+    r"^([\w-]+)(?:\[\w+\])?(.*)$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
+)
+NAMED = {
     "mlx", "mlx-vlm", "opencv-python", "huggingface-hub", "transformers", "torch", "torchvision",
     "num2words", "pyttsx3",
-]  # fmt: skip
+}  # fmt: skip
+ON_A_MAC = {"Foundation": ["pyobjc-framework-cocoa"]}
 
 
 @pytest.fixture
@@ -70,11 +76,24 @@ def test_contributing_draws_the_house_as_it_is() -> None:
     assert drawn == {name for name in modules if not name.endswith("__init__.py")}
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_each_package_is_pinned_to_an_exact_version(package: str) -> None:
-    lines = re.findall(rf"^{package}(?:\[\w+\])?([=<>~!]\S*?)(?:;.*)?$", REQUIREMENTS, re.MULTILINE)
-    assert lines
-    assert all(re.fullmatch(r"==[0-9][0-9.]*", version) for version in lines)
+def test_each_package_is_pinned_to_an_exact_version() -> None:
+    assert {name for name, _ in REQUIREMENTS} >= NAMED
+    for name, pin in REQUIREMENTS:
+        assert re.fullmatch(r"==[0-9][0-9.]*(; .+)?", pin), name
+
+
+def test_each_package_that_is_imported_by_name_is_pinned() -> None:
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "narrator").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    names |= {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    imported = {name.partition(".")[0] for name in names} - {"narrator", *sys.stdlib_module_names}
+    assert {"PIL", "cv2", "numpy"} < imported
+    distributions = {**packages_distributions(), **ON_A_MAC}
+    pinned = {name for name, _ in REQUIREMENTS}
+    for name in imported:
+        spelt = {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
+        assert pinned & spelt, name
 
 
 def test_each_known_issue_has_its_date_and_its_five_parts() -> None:
