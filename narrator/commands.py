@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-import re
 import signal
 import threading
 from collections import deque
@@ -20,7 +19,7 @@ from narrator.errors import StopRequested
 from narrator.narration import Narrator
 from narrator.outputs.saved_frames import SavedFrames
 from narrator.terminal import Terminal
-from narrator.text import printable
+from narrator.text import printable, without_marks
 from narrator.view import View
 
 log = logging.getLogger(__name__)
@@ -40,8 +39,8 @@ class Request:
 
     @property
     def prompt(self) -> str | None:
-        """The question without the brackets that a model's own marks, such as <image>, stand in."""
-        return self.question and re.sub(r"[<>]", " ", self.question)
+        """The question as the model is asked it."""
+        return self.question and without_marks(self.question)
 
 
 def command_of(text: str) -> str:

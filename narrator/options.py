@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from narrator import settings
 from narrator.errors import ExitCode, reason_of
 from narrator.settings import DEFAULT_MODEL, DEFAULT_SOURCE
-from narrator.text import without_password
+from narrator.text import did_you_mean, without_marks, without_password
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,9 @@ class OneLineParser(argparse.ArgumentParser):
     """argparse, but a wrong command line is answered in one line instead of the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        log.error(f"{without_password(message)} (--help lists the options)")
+        wrong = re.match(r"unrecognized arguments: ([^ =]*)", message)
+        meant = did_you_mean(wrong[1], self._option_string_actions) if wrong else ""
+        log.error(f"{without_password(message)}{meant} (--help lists the options)")
         raise SystemExit(int(ExitCode.USAGE))
 
 
@@ -91,10 +93,15 @@ def non_empty(text: str) -> str:
     return text
 
 
+def question(text: str) -> str:
+    """A parser for argparse: what to ask a model."""
+    return non_empty(without_marks(text))
+
+
 def engine_name(text: str) -> str:
     """A parser for argparse: one of settings.ENGINES, or the URL of a server."""
-    if text in settings.ENGINES:
-        return text
+    if text.lower() in settings.ENGINES:
+        return text.lower()
     if not is_server(text):
         raise argparse.ArgumentTypeError(
             f"{without_password(text)!r} is neither {', '.join(settings.ENGINES)} nor a server "
@@ -155,7 +162,7 @@ def add_what_to_say(parser: argparse.ArgumentParser) -> None:
     add("--bits", metavar="N", type=int, choices=settings.BITS,
         help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
              "Apple Silicon, else 16; torch takes 8 or 16)")
-    add("--prompt", metavar="TEXT", type=non_empty,
+    add("--prompt", metavar="TEXT", type=question,
         help=f"what to ask of each frame (default: {settings.DEFAULT_PROMPT})")
     add("--max-tokens", metavar="N", type=number_between(1, 4096),
         default=settings.DEFAULT_MAX_TOKENS,

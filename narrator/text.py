@@ -6,6 +6,7 @@ through here.
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,19 @@ def speakable(text: str) -> str:
     """
     text = re.sub(r"\[\[.*?(\]\]|$)", " ", printable(text))
     return " ".join(re.sub(r"[\[\]<>{}|\\^`~]", " ", text).split())
+
+
+def without_marks(prompt: str) -> str:
+    """What a person asks, without the brackets that a model's own marks, such as <image>, stand
+    in."""
+    return re.sub(r"[<>]", " ", prompt)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What to add to a message that a word is none of those known; nothing where none is like
+    it."""
+    near = difflib.get_close_matches(word.lower(), list(known), 1, 0.7)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def without_password(url: str) -> str:

@@ -14,7 +14,7 @@ from narrator.models.conversion import convert_if_needed, is_whole
 from narrator.models.folder import HALF_A_FASTVLM, folder_key, read_config
 from narrator.models.presets import APPLE_LICENCE, PRESETS, Checkpoint, Weights
 from narrator.settings import CACHE, CONVERTED
-from narrator.text import without_password
+from narrator.text import did_you_mean, without_password
 
 log = logging.getLogger(__name__)
 
@@ -57,19 +57,24 @@ def resolve_model(model: str, library: str) -> Checkpoint | Path:
 
     Raises ModelError, or UsageError where the other library is needed.
     """
-    if model in PRESETS:
-        if library not in PRESETS[model]:
-            raise UsageError(f"--model {model} needs --engine {' or '.join(PRESETS[model])}")
-        return PRESETS[model][library]
+    if preset := PRESETS.get(model.lower()):
+        if library not in preset:
+            raise UsageError(f"--model {model} needs --engine {' or '.join(preset)}")
+        return preset[library]
     folder = Path(os.path.expanduser(model))  # Path.expanduser() raises for an unknown ~user
     if os.path.isdir(folder):  # Path.is_dir() raises for a name that is too long
         read_config(folder)
         return folder
     if re.fullmatch(r"apple/FastVLM-.*-(fp16|int8|int4)", model):
         raise ModelError(f"{model} {HALF_A_FASTVLM}")
+    there = ""
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
-        return Checkpoint(model)
+        if not os.path.isdir(folder.parent):
+            return Checkpoint(model)
+        there = f"; to ask the Hub for it, start where there is no folder {folder.parent}"
+    if "/" in model and "://" not in model:
+        raise ModelError(f"there is no folder {model}{there}")
     raise ModelError(
         f"--model {without_password(model)} is none of --list-models, no folder, and no Hub "
-        "repository (owner/name)"
+        f"repository (owner/name){did_you_mean(model, PRESETS)}"
     )

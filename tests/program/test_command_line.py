@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from narrator.errors import ExitCode
-from support.program import ROOT, Program, copy_program, one_line
+from support.program import ROOT, Program, copy_program, ended_well, one_line
 from support.server import ScriptedServer, status
 
 
@@ -114,6 +114,12 @@ def test_a_server_that_is_not_there_is_told(here: Program) -> None:
     result = here("--source", "picture.png", "--engine", "http://127.0.0.1:9", "--mute")
     assert result.returncode == ExitCode.ENGINE
     assert "does not answer" in result.stderr.splitlines()[-1]
+
+
+def test_a_models_own_mark_in_a_prompt_is_no_mark(program: Program) -> None:
+    result = program("--demo", "--prompt", "an <image>", "--once", "--mute")
+    ended_well(result)
+    assert result.stdout
 
 
 def test_debug_shows_where_an_error_arose_and_without_it_nothing_does(program: Program) -> None:

@@ -40,6 +40,7 @@ WRONG = {
     "bits that do not exist": ["--bits", "5"],
     "an empty source": ["--source", ""],
     "a blank prompt": ["--prompt", " \t "],
+    "a prompt of brackets": ["--prompt", "<>"],
     "an empty model": ["--model", ""],
     "an empty WAV": ["--wav", ""],
     "an empty voice": ["--voice", ""],
@@ -89,6 +90,15 @@ def test_a_wrong_command_line_is_answered_in_one_line(
     assert line.isprintable()
     option = next((word for word in arguments if word.startswith("--")), "camera")
     assert option.split("=")[0] in line
+
+
+@pytest.mark.parametrize("wrong", ["--srouce", "--srouce=0", "-source", "--Source"])
+def test_a_mistyped_option_is_answered_with_the_likeliest(
+    wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"arguments: {wrong} 0; did you mean --source? (" in refused([wrong, "0"], capsys)
+    assert "did you mean" not in refused(["--nosuch"], capsys)
+    assert "did you mean" not in refused(["--limit", "-1"], capsys)
 
 
 def test_a_kept_file_never_overwrites_the_source_or_another_one(
@@ -166,6 +176,14 @@ def test_once_is_a_limit_of_one_and_demo_brings_source_and_model() -> None:
     assert options.limit == 1
     assert Path(options.source).is_file()
     assert (Path(str(options.model)) / "config.json").is_file()
+
+
+def test_an_engines_name_is_known_whatever_its_case() -> None:
+    assert parse_options(["--engine", "MLX"]).engine == "mlx"
+
+
+def test_a_models_own_marks_in_a_prompt_are_words() -> None:
+    assert parse_options(["--prompt", "an <image>?"]).prompt == "an  image ?"
 
 
 def test_a_server_serves_the_model_that_it_has_unless_one_is_named() -> None:

@@ -82,8 +82,31 @@ def test_fastvlms_licence_is_told_when_it_is_chosen(
 
 def test_a_preset_is_another_checkpoint_to_each_library() -> None:
     for library in ("mlx", "torch"):
-        preset = resolve_model("smolvlm2-256m", library)
-        assert preset is PRESETS["smolvlm2-256m"][library]
+        for name in ("smolvlm2-256m", "SmolVLM2-256M"):
+            assert resolve_model(name, library) is PRESETS["smolvlm2-256m"][library]
+
+
+def test_a_mistyped_preset_is_answered_with_the_likeliest() -> None:
+    with pytest.raises(ModelError, match=r"\(owner/name\); did you mean smolvlm2-256m\?$"):
+        resolve_model("SmolVLM2-265M", "mlx")
+
+
+@pytest.mark.parametrize(
+    "name", ["./x", "/nosuch/x", "~/x", "../x", "a/b/c", "models/", "~nobody/x"]
+)
+def test_a_mistyped_folder_is_called_missing(name: str) -> None:
+    with pytest.raises(ModelError, match=f"^there is no folder {name}$"):
+        resolve_model(name, "mlx")
+
+
+def test_a_name_in_a_folder_that_is_there_is_not_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model("models/tiny", "mlx") == Checkpoint("models/tiny")
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ModelError, match=r"models/tiny; to ask the Hub for it, start where"):
+        resolve_model("models/tiny", "mlx")
 
 
 def test_a_folder_goes_before_a_repository_of_that_name(
@@ -95,7 +118,7 @@ def test_a_folder_goes_before_a_repository_of_that_name(
     assert resolve_model("some/repository", "mlx") == Path("some/repository")
 
 
-@pytest.mark.parametrize("name", ["what is this?", "~nobody-here", "a" * 5000, "a/b/c"])
+@pytest.mark.parametrize("name", ["what is this?", "~nobody-here", "a" * 5000, "https://hub/m"])
 def test_a_name_that_can_be_nothing_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="none of --list-models"):
         resolve_model(name, "mlx")
