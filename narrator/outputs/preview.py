@@ -92,15 +92,16 @@ class Preview(Output):
         while self._opened and (key := cv2.waitKeyEx(1)) != -1:
             if 0 < key < 128:
                 keys.append(chr(key).lower())
-        if self._opened and not self._is_visible():
+        if self._opened and self._is_closed():
             keys.append("q")
         return keys
 
-    def _is_visible(self) -> bool:
+    def _is_closed(self) -> bool:
         try:
-            return bool(cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1)
+            visible = cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
         except cv2.error:  # Qt's last window is closed, and all of its own with it.
-            return False
+            return True
+        return not visible and not (sys.platform == "darwin" and is_hidden_on_mac())
 
     def _put(self, picture: np.ndarray) -> None:
         if not self._opened:
@@ -110,6 +111,17 @@ class Preview(Output):
             cv2.resizeWindow(TITLE, round(width * scale), round(height * scale))
             self._opened = True
         cv2.imshow(TITLE, picture)
+
+
+def is_hidden_on_mac() -> bool:
+    """True when the window is in the Dock, or the program hidden (Cmd-H): to OpenCV's Cocoa window
+    that is the same as closed (isVisible in cvGetPropVisible_COCOA). Nobody has run it on a Mac."""
+    from AppKit import NSApplication
+
+    application = NSApplication.sharedApplication()
+    return bool(
+        application.isHidden() or any(one.isMiniaturized() for one in application.windows())
+    )
 
 
 def check_display(timeout: float = 20.0) -> None:

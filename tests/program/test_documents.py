@@ -26,7 +26,8 @@ NAMED = {
     "mlx", "mlx-vlm", "opencv-python", "huggingface-hub", "transformers", "torch", "torchvision",
     "num2words", "pyttsx3",
 }  # fmt: skip
-ON_A_MAC = {"Foundation": ["pyobjc-framework-cocoa"]}
+COCOA = "pyobjc-framework-cocoa"
+ON_A_MAC = {"AppKit": [COCOA], "Foundation": [COCOA]}
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_pieces_become_sentences(pieces: list[str], expected: list[str]) -> None
 def test_a_sentence_is_handed_out_before_the_rest_is_generated() -> None:
     generated = []
 
-    def pieces():
+    def pieces() -> Iterator[str]:
         for piece in ("A cat sits. ", "A ", "dog ", "runs."):
             generated.append(piece)
             yield piece

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, timezone
@@ -105,3 +106,21 @@ def test_what_is_no_pipe_counts_as_read(monkeypatch: pytest.MonkeyPatch) -> None
         assert stdout_is_read()
         stream.close()
         assert stdout_is_read()  # a closed one can't be asked
+
+
+def test_a_closed_pipe_is_noticed_where_only_a_question_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stand-in for macOS's poll(), which tells of a closed pipe only who asks for something."""
+
+    class Poll:
+        def register(self, descriptor: int, events: int) -> None:
+            self.asked = events
+
+        def poll(self, timeout: int) -> list[tuple[int, int]]:
+            return [(1, select.POLLHUP)] if self.asked else []
+
+    reading, writing = os.pipe()
+    monkeypatch.setattr(select, "poll", Poll)
+    with os.fdopen(reading), os.fdopen(writing, "w") as pipe, stdout_to(pipe, monkeypatch):
+        assert not stdout_is_read()

@@ -6,9 +6,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+import types
 from datetime import datetime
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from narrator.errors import UsageError
 from narrator.frames.frame import Frame
 from narrator.outputs.drawing import draw_preview
 from narrator.outputs.output import Caption
-from narrator.outputs.preview import FRAMES_A_SECOND, check_display
+from narrator.outputs.preview import FRAMES_A_SECOND, Preview, check_display
 from support.drawn_scenes import Scene, Shape, draw
 from support.shown import Shown
 
@@ -129,3 +131,29 @@ def test_a_display_is_tried_before_it_is_used(
     monkeypatch.setattr(sys, "executable", str(hanging))
     with pytest.raises(UsageError, match="can't open a window"):
         check_display(timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "in_the_dock", "keys"),
+    [(False, False, ["q"]), (True, False, []), (False, True, [])],
+    ids=["closed", "hidden", "in the Dock"],
+)
+def test_on_a_mac_a_window_that_is_only_hidden_is_not_closed(
+    monkeypatch: pytest.MonkeyPatch, hidden: bool, in_the_dock: bool, keys: list[str]
+) -> None:
+    """A stand-in for AppKit, and for OpenCV's window, which is not visible: nobody has tried it on
+    a Mac."""
+    window = types.SimpleNamespace(isMiniaturized=lambda: in_the_dock)
+    application = types.SimpleNamespace(isHidden=lambda: hidden, windows=lambda: [window])
+    kit = types.SimpleNamespace(
+        NSApplication=types.SimpleNamespace(sharedApplication=lambda: application)
+    )
+    monkeypatch.setitem(sys.modules, "AppKit", kit)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for name, answer in (("waitKeyEx", -1), ("getWindowProperty", 0.0)):
+        monkeypatch.setattr(cv2, name, lambda *_, answer=answer: answer)
+    for name in ("namedWindow", "resizeWindow", "imshow"):
+        monkeypatch.setattr(cv2, name, lambda *_: None)
+    preview = Preview("an engine", lambda: False)
+    preview.show(frame())
+    assert preview.pressed() == keys
