@@ -58,8 +58,7 @@ class LatestFrame:
 
     def clip_to(self, frame: Frame) -> list[Frame]:
         with self._changed:
-            known = frame.taken > self._forgotten
-            earlier = [one for one in self._clip if known and one.at <= frame.at - NEWEST_APART_S]
+            earlier = [one for one in self._clip if one.at <= frame.at - NEWEST_APART_S]
             return [*earlier, frame][-(self._clip.maxlen or 1) :]
 
     def forget_clip(self) -> None:

@@ -25,9 +25,6 @@ from narrator.frames.frame import Frame
 from narrator.frames.latest import LatestFrame
 from narrator.frames.opencv import read_picture
 
-BURST_AFTER_S = 0.5  # without a picture; what comes next may have been held up on its way
-MAX_BURST_S = 2.0
-SETTLE_S = 0.025  # a picture of a burst is followed sooner than that
 CONTRAST = 32  # grey levels of 255; a covered lens has less
 
 
@@ -42,6 +39,9 @@ class LiveLimits:
     steady_s: float = 0.5  # of pictures make a source that was lost one that is back
     failed_reads: int = 10  # in a row: some drivers fail a read now and then
     failed_read_pause_s: float = 0.05
+    burst_after_s: float = 0.5  # without a picture; what comes next may have been held up
+    max_burst_s: float = 2.0
+    settle_s: float = 0.025  # a picture of a burst is followed sooner than that
     noisy_pictures: int = 100  # that differed in a row: such a source can freeze
     hung_readers: int = 3  # threads that may hang at a time; each may hold the camera
 
@@ -138,11 +138,11 @@ class LiveSource(LatestFrame):
         """How long a picture has to stand. After a gap a stream may send all at once what it could
         not send before; only what is not followed at once by the next one shows what is now."""
         gap, self._last_at = now - self._last_at, now
-        if gap >= BURST_AFTER_S:
-            self._burst_until = now + MAX_BURST_S
-        elif gap >= SETTLE_S:
+        if gap >= self.limits.burst_after_s:
+            self._burst_until = now + self.limits.max_burst_s
+        elif gap >= self.limits.settle_s:
             self._burst_until = now
-        return SETTLE_S if now < self._burst_until else 0.0
+        return self.limits.settle_s if now < self._burst_until else 0.0
 
 
 class LiveReader(threading.Thread):

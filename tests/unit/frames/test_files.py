@@ -217,6 +217,13 @@ def test_a_video_that_decodes_too_slowly_still_shows_something(one_second: Path)
     assert number_of(frames[-1]) == 29
 
 
+def test_the_last_frame_stays_on_show_for_a_while(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "slow.avi", brightening(3), 5, "MJPG")
+    with closing(played(path)) as source:
+        frames = list(until_ended(source))
+        assert time.monotonic() - frames[-1].taken > 0.19
+
+
 def test_a_picture_has_ended_once_it_was_taken(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "red.png"), plain(RED))
     with closing(played(tmp_path / "red.png")) as source:

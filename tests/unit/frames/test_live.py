@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,8 +39,8 @@ BACK = "The stream is back."
 # Everything that is waited for takes a tenth of its time, or less.
 QUICK = LiveLimits(
     open_s=0.5,
-    stall_s=0.4,
-    late_s=0.2,
+    stall_s=0.5,
+    late_s=0.3,
     pauses_s=(0.05, 0.1, 0.2),
     steady_s=0.1,
     failed_read_pause_s=0.01,
@@ -157,7 +158,8 @@ def test_a_slow_reader_of_a_stream_gets_fresh_frames(stamped: MjpegCamera) -> No
 
 
 def test_a_backlog_that_comes_at_once_is_not_shown(stamped: MjpegCamera) -> None:
-    with closing(patient(stamped.url)) as source:
+    limits = LiveLimits(settle_s=0.2, max_burst_s=1.0)  # on a busy machine a burst is no quick one
+    with closing(watched(stamped.url, limits)) as source:
         next_frame(source)
         stamped.hold_up()
         while source.newest(0.3) is not None:
@@ -193,7 +195,7 @@ def test_a_stream_that_is_lost_is_told_once_and_watched_again_once_it_is_back(
 ) -> None:
     with closing(watched(mjpeg.url)) as source:
         first = next_frame(source)
-        for colour in (RED, GREEN):
+        for colour in (RED, GREEN) if fault == "drop" else (RED,):
             getattr(mjpeg, fault)()
             assert told(source, "trying") == [message]
             deadline = time.monotonic() + 0.2
@@ -207,7 +209,6 @@ def test_a_stream_that_is_lost_is_told_once_and_watched_again_once_it_is_back(
             assert is_colour(frame, colour)
             assert source.messages() == [BACK]
             assert frame.at > first.at
-            next_frame(source)
         assert len(reading_threads()) == 1
         assert source.messages() == []
 
@@ -234,25 +235,38 @@ def test_a_stream_that_stays_away_is_tried_less_and_less_often(mjpeg: MjpegCamer
 
     def open_capture(open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
         tries.append(time.monotonic())
-        if len(tries) in range(2, 7):
+        if 1 < len(tries) < 6:
             raise SourceError("not yet")
         return open_stream(mjpeg.url, open_s, read_s)
 
-    with closing(LiveSource("stream", open_capture, 1, QUICK)) as source:
+    limits = replace(QUICK, pauses_s=(0.05, 0.1, 0.3))
+    with closing(LiveSource("stream", open_capture, 1, limits)) as source:
         next_frame(source)
         mjpeg.drop()
         told(source, "trying")
         mjpeg.come_back()
-        assert told(source, "is back") == [BACK]
-        pauses = np.diff(tries[1:7])  # the first one is as long as it takes to notice
-        least = (0.1, 0.2, 0.2, 0.2, 0.2)
-        assert all(pause >= due - 0.01 for pause, due in zip(pauses, least)), pauses
-        mjpeg.drop()
-        lost_at = time.monotonic()
-        told(source, "trying")
-        mjpeg.come_back()
-        assert told(source, "is back") == [BACK]
-        assert tries[7] >= lost_at
+        told(source, "is back")
+    assert tries[5] - tries[1] > 0.6  # 0.1 + 3 x 0.3, but a try may begin late; 0.2 without growth
+
+
+def test_a_stream_that_was_back_is_soon_tried_again(mjpeg: MjpegCamera) -> None:
+    tries: list[float] = []
+
+    def open_capture(open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
+        tries.append(time.monotonic())
+        return open_stream(mjpeg.url, open_s, read_s)
+
+    limits = replace(QUICK, pauses_s=(0.05, 0.05, 9.0))
+    with closing(LiveSource("stream", open_capture, 1, limits)) as source:
+        for count in (2, 3):
+            next_frame(source)
+            mjpeg.drop()
+            told(source, "trying")
+            lost_at = time.monotonic()
+            mjpeg.come_back()
+            assert told(source, "is back") == [BACK]
+            assert len(tries) == count
+            assert tries[-1] - lost_at < 6
 
 
 def test_a_pause_shorter_than_a_stall_is_forgiven(mjpeg: MjpegCamera) -> None:
@@ -304,14 +318,16 @@ def test_nothing_of_an_address_is_told_when_a_stream_is_lost(
 
 # ---------------------------------------------------------------------------------- frozen pictures
 
+NOISE = np.random.default_rng(1).integers(0, 255, (50, 64, 64, 3), np.uint8)
+
 
 def test_a_noisy_camera_that_sends_the_same_bytes_over_and_over_is_reopened() -> None:
-    camera = MjpegCamera(fps=30)
-    camera.film(lambda: as_jpeg(stamped_picture()))
+    camera, noise = MjpegCamera(fps=30), itertools.cycle(NOISE)
+    camera.film(lambda: as_jpeg(next(noise)))
     with closing(camera), closing(watched(camera.url)) as source:
         for _ in range(12):
             next_frame(source)
-        camera.show(stamped_picture())
+        camera.show(NOISE[0])
         watched_before = camera.watched
         same = "The stream sends the same picture over and over; trying to get it back."
         assert told(source, "trying") == [same]
@@ -322,11 +338,8 @@ def test_a_noisy_camera_that_sends_the_same_bytes_over_and_over_is_reopened() ->
 
         assert wait_until(is_tried_again, 10)
         assert source.messages() == []
-        camera.film(lambda: as_jpeg(stamped_picture()))
+        camera.film(lambda: as_jpeg(next(noise)))
         assert told(source, "is back") == [BACK]
-
-
-NOISE = np.random.default_rng(1).integers(0, 255, (200, 64, 64, 3), np.uint8)
 
 
 def still_for(pictures: list[np.ndarray], noisy_pictures: int = 10) -> float:
@@ -391,7 +404,8 @@ def test_reads_that_hang_in_the_driver_are_given_up_but_not_without_end(
     mjpeg: MjpegCamera,
 ) -> None:
     driver = Driver(mjpeg.url)
-    with closing(LiveSource("camera", driver.open, 1, QUICK)) as source:
+    limits = replace(QUICK, stall_s=0.3, late_s=0.1)
+    with closing(LiveSource("camera", driver.open, 1, limits)) as source:
         next_frame(source)
         driver.works.clear()
         assert told(source, "does not answer") == [

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import wave
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from narrator.errors import SourceError
 from narrator.frames.files import Film
-from narrator.frames.opencv import open_file, open_stream
+from narrator.frames.opencv import open_file, open_stream, read_picture
 from support.broken_files import answer_to, broken_files
 from support.camera import MjpegCamera
 from support.frames import GREEN, RED, brightening, number_of, plain, until_ended
@@ -295,6 +296,15 @@ def test_a_stream_without_a_picture_is_not_waited_for_long(mjpeg: MjpegCamera, f
     getattr(mjpeg, fault)()
     with pytest.raises(SourceError, match="shows no picture; is it on"):
         open_stream(mjpeg.url, 0.5, 0.5)
+
+
+def test_a_read_of_a_stream_that_stalls_comes_back(mjpeg: MjpegCamera) -> None:
+    capture, _ = open_stream(mjpeg.url, 5, 0.3)
+    mjpeg.stall()
+    started = time.monotonic()
+    while read_picture(capture)[0]:
+        pass
+    assert time.monotonic() - started < 10  # by itself after 30
 
 
 @pytest.mark.parametrize(
