@@ -164,12 +164,12 @@ class Commands:
     def quiet(self) -> None:
         if self._has_voice():
             self._narrator.hush()
-            self._narrator.quiet = True
+            self._narrator.mute(True)
             self._narrator.announce("The voice is off.")
 
     def speak(self) -> None:
         if self._has_voice():
-            self._narrator.quiet = False
+            self._narrator.mute(False)
             self._narrator.announce("The voice is on.")
 
     def recap(self) -> None:

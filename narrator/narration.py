@@ -53,7 +53,6 @@ class Narrator:
         self._begun = self._silenced = False  # some of the caption is spoken; no more of it is
         self.latest = ""  # the last caption or answer as it was printed
         self.count = 0  # captions, answers to questions not among them
-        self.quiet = False  # text alone
 
     # -- captions
 
@@ -168,6 +167,11 @@ class Narrator:
         if self._speaker is not None:
             self._speaker.hush()
 
+    def mute(self, muted: bool) -> None:
+        """Go on as text alone, or speak again."""
+        if self._speaker is not None:
+            self._speaker.mute(muted)
+
     def cut_short(self) -> None:
         """Speak no more of the caption or answer in the making, if any of it was spoken."""
         self._silenced = self._silenced or self._begun
@@ -178,6 +182,6 @@ class Narrator:
             self._speaker.wait_until_quiet()
 
     def _say(self, text: str) -> bool:
-        if self._speaker is None or self.quiet:
+        if self._speaker is None:
             return False
         return self._speaker.say(text, self.count, self._source.at)

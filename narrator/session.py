@@ -33,7 +33,7 @@ from narrator.process import Shutdown
 from narrator.scene.scene import Scene
 from narrator.speaking import open_speaker
 from narrator.terminal import Terminal
-from narrator.text import without_password
+from narrator.text import minutes, without_password
 from narrator.view import View
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Session:
     def __init__(self, options: Options, shutdown: Shutdown, terminal: Terminal) -> None:
         started = time.monotonic()
         self._options, self._shutdown = options, shutdown
+        self._finished = False
         name = resolve_source(options.source)
         is_film = options.vtt is not None and source_kind(name) is SourceKind.FILE
         choice = choose(options)
@@ -59,12 +60,14 @@ class Session:
         with shutdown.opening() as opened:
             self._source = open_source(name, every_frame=is_film, clip_length=options.frames)
             opened.callback(self._source.close)
-            self._speaker = open_speaker(options, self._source, opened)
+            self._speaker, files = open_speaker(options, self._source, opened)
         typed = None if is_film else self._read_terminal(terminal)
         packages.join()
         engine = open_engine(choice, options.model)
         if self._speaker is not None:
             self._speaker.wait_until_ready()
+        for file in files:
+            file.begin()
         self._ready_at = time.monotonic()
         log.info(f"engine: {engine.label} ({choice.why})")
         log.info(f"ready in {self._ready_at - started:.1f} s; Ctrl-C ends it")
@@ -127,10 +130,16 @@ class Session:
             return None
         with self._shutdown.opening() as opened:
             progress = Progress(self._source.length)
-            opened.callback(progress.close)
+            opened.callback(self._close_film, progress)
         return progress
 
     # -- how it ends
+
+    def _close_film(self, progress: Progress) -> None:
+        progress.close()
+        if not self._finished:
+            vtt, at = self._options.vtt, minutes(self._source.at)
+            log.info(f"{vtt} goes as far as {at} of the film")
 
     def finish(self) -> None:
         """Let what is being said come to its end, and complete what is kept. Raises EngineError
@@ -138,21 +147,27 @@ class Session:
         if self.captioner.unavailable:
             raise EngineError("the server did not come back before the source ended")
         self._linger()
-        film = self._source
-        if isinstance(self._speaker, FilmNarrationTrack) and isinstance(film, Film):
-            self._speaker.finish(film.length, film.ended)
+        self._finish_film()
         self.narrator.wait_until_quiet()
-        if self._progress is not None and isinstance(film, Film):
-            self._progress.close()
-            seen = (film.length or 0.0) if film.ended else film.at
-            announced = film.announced if film.ended else None
-            took = time.monotonic() - self._ready_at
-            report(str(self._options.vtt), seen, took, announced)
+
+    def _finish_film(self) -> None:
+        """Write what waits for its place in a film's files, and tell what became of them."""
+        film, speaker = self._source, self._speaker
+        if not isinstance(film, Film) or self._progress is None:
+            return
+        self._finished = True
+        if isinstance(speaker, FilmNarrationTrack):
+            speaker.finish(film.length, film.ended)
+        self._progress.close()
+        seen = (film.length or 0.0) if film.ended else film.at
+        took = time.monotonic() - self._ready_at
+        report(str(self._options.vtt), seen, took, film.announced if film.ended else None)
 
     def fail(self, error: PeteError) -> ExitCode:
         """Say an error, as who can't see the screen must hear why it falls silent."""
         self.narrator.announce(str(error))
         log.debug("", exc_info=error)
+        self._finish_film()
         self.narrator.wait_until_quiet()
         return error.exit_code
 

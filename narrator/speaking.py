@@ -20,8 +20,11 @@ from narrator.speech.voice import Voice, VoiceSettings
 log = logging.getLogger(__name__)
 
 
-def open_speaker(options: Options, source: Source, opened: contextlib.ExitStack) -> Speaker | None:
-    """The speaker that was asked for, or None when nothing is to be spoken or kept.
+def open_speaker(
+    options: Options, source: Source, opened: contextlib.ExitStack
+) -> tuple[Speaker | None, list[VttFile | WavFile]]:
+    """The speaker that was asked for, or None when nothing is to be spoken or kept; and the files
+    that are to begin before anything is said.
 
     opened: where all of it is registered to be closed. Raises UsageError for files that can't be
     written.
@@ -45,9 +48,10 @@ def open_speaker(options: Options, source: Source, opened: contextlib.ExitStack)
     except OSError as error:  # no temporary folder, no process
         log.info(f"no voice: {reason_of(error)}; the captions go on as text")
         wav = None
+    files: list[VttFile | WavFile] = [file for file in (vtt, wav) if file is not None]
     if vtt is not None and film is not None:
         render = voice if isinstance(voice, Renderer) else None
         made = FilmNarrationTrack(vtt, wav, options.rate, film.length, render, options.always)
         opened.callback(made.close)
-        return made
-    return voice if isinstance(voice, Voice) else track
+        return made, files
+    return voice if isinstance(voice, Voice) else track, files

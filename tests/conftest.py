@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Workers that each take every core for one sum wait for each other more than they reckon: 40 s
-    # instead of 5 for one test of the engine. Read when torch is imported, so set before.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Who takes every core for one sum waits for whoever else runs: 40 s instead of 5 for one test of the
+# engine. Read when torch is imported, so set before.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
+import stat
 import threading
+from errno import ESPIPE
 
 from narrator.errors import UsageError, reason_of
 
@@ -17,12 +20,25 @@ class GrowingFile:
     and devices stay what they are. Trouble is told once: a write that finds no room is undone, and
     the last; a file that was moved or deleted is written on. Raises UsageError."""
 
-    def __init__(self, option: str, path: str) -> None:
+    def __init__(self, option: str, path: str, ending: str, beginning: bytes) -> None:
+        """ending: of the name, such as ".wav". beginning: a pattern that our own files match; no
+        other file is overwritten. What is there stays so until the first write."""
         self._name, self._path = f"{option} {path}", path
+        root, found = os.path.splitext(path)
+        if found.lower() not in ("", ending):
+            raise UsageError(f"{self._name}: no {found} file is made; name it {root}{ending}")
         try:
-            self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed in close()
+            self._is_new = not os.path.lexists(path)
+            # A pipe without a reader must not be waited for.
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
+            mode = os.fstat(self._file).st_mode
+            if stat.S_ISFIFO(mode):
+                raise OSError(ESPIPE, "it is a pipe; give a file")
         except (OSError, ValueError) as error:  # ValueError: a zero byte
             raise UsageError(f"{self._name} can't be written: {reason_of(error)}") from error
+        start = os.pread(self._file, 64, 0) if stat.S_ISREG(mode) else b""
+        if start and not re.match(beginning, start, re.DOTALL):
+            raise UsageError(f"{self._name} is there and holds something else; give another name")
         self._lock = threading.Lock()  # for an end that comes from another thread
         self._writes = self._is_there = True
 
@@ -32,11 +48,12 @@ class GrowingFile:
         with self._lock:
             if not self._writes:
                 return False
+            self._is_new = False
             self._cut(whole)
             try:
                 for offset, data in parts:
                     while data:
-                        written = os.pwrite(self._file.fileno(), data, offset)
+                        written = os.pwrite(self._file, data, offset)
                         offset, data = offset + written, data[written:]
             except OSError as error:
                 self._cut(whole)
@@ -50,8 +67,10 @@ class GrowingFile:
     def close(self) -> None:
         with self._lock:
             self._writes = False
-            self._file.close()
+            os.close(self._file)
+            if self._is_new:  # and nothing was ever written
+                os.unlink(self._path)
 
     def _cut(self, size: int) -> None:
         with contextlib.suppress(OSError):  # a device
-            os.ftruncate(self._file.fileno(), size)
+            os.ftruncate(self._file, size)

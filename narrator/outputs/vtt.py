@@ -18,12 +18,16 @@ class VttFile:
     """
 
     def __init__(self, path: str, language: str | None) -> None:
-        self._file = GrowingFile("--vtt", path)
+        self._file = GrowingFile("--vtt", path, ".vtt", b"WEBVTT Kind: descriptions")
+        self._language = f"; Language: {language}" if language else ""
         self._size = 0
         # Offset in the file; start and end in milliseconds; text.
         self._cues: deque[tuple[int, int, int, str]] = deque(maxlen=10)
         self.close = self._file.close
-        self._append(f"WEBVTT Kind: descriptions{f'; Language: {language}' if language else ''}\n")
+
+    def begin(self) -> None:
+        """From now on the file is ours: a narration without a word."""
+        self._append(f"WEBVTT Kind: descriptions{self._language}\n")
 
     def add(self, start: float, end: float, text: str) -> None:
         """Write a cue. start, end: seconds. text: printable, one line."""

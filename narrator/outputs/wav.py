@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import numpy as np
@@ -16,10 +17,13 @@ class WavFile:
     """A WAV that is valid at any moment. Where there are no cues beside it, it is an AudioSink."""
 
     def __init__(self, path: str) -> None:
-        self._file = GrowingFile("--wav", path)
+        self._file = GrowingFile("--wav", path, ".wav", b"RIFF.{4}" + re.escape(header(0)[8:36]))
         self._length = 0  # in samples
-        self._write(0, b"")
         self.close = self._file.close
+
+    def begin(self) -> None:
+        """From now on the file is ours: a narration without a word."""
+        self._write(0, b"")
 
     def expect(self, sentence: str, text: str, at: float) -> None: ...
     def unspoken(self, sentence: str, caption: int, at: float) -> None: ...

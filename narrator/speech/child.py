@@ -4,8 +4,8 @@
 
 Each line is a JSON object. First comes what _serve() in voice.py sends. The answer has "trouble":
 null, or why nothing is heard; where there is no speech at all it has "usage" as well, true when an
-option is to blame. From then on {"text"} is answered with "trouble" once it was said, and the WAV
-file in "folder" holds it. To {"list"} the answer is "voices".
+option is to blame. From then on {"text", "aloud"} is answered with "trouble" once it was said, and
+the WAV file in "folder" holds it. To {"list"} the answer is "voices".
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
         if "list" in order:
             answer(None, voices=voices_of(open_speech(VoiceSettings(), False).engine))
             return
-        texts = listen_to_parent(order["folder"])
+        utterances = listen_to_parent(order["folder"])
         settings = VoiceSettings(**order["settings"])
         speech = open_speech(settings, order["keep"])
         set_voice(speech.engine, settings)
@@ -49,10 +49,10 @@ def main() -> None:
     path = Path(order["folder"]) / SPOKEN
     answer(speech.silent(path))
     while True:
-        text = texts.get()
+        asked = utterances.get()
         path.unlink(missing_ok=True)
         try:
-            answer(speech.speak(text, path))
+            answer(speech.speak(asked["text"], path, asked["aloud"]))
         except Exception as error:
             answer(reason_of(error))
 
@@ -66,18 +66,18 @@ def open_speech(settings: VoiceSettings, keep: bool) -> Any:
     return SystemSpeech(settings, keep)
 
 
-def listen_to_parent(folder: str) -> queue.SimpleQueue[str]:
+def listen_to_parent(folder: str) -> queue.SimpleQueue[dict[str, Any]]:
     """Queue what the parent sends; when it is gone, for whatever reason, go too, at once."""
-    texts: queue.SimpleQueue[str] = queue.SimpleQueue()
+    utterances: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def listen() -> None:
         for line in sys.stdin:
-            texts.put(json.loads(line)["text"])
+            utterances.put(json.loads(line))
         shutil.rmtree(folder, ignore_errors=True)
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=listen, daemon=True).start()
-    return texts
+    return utterances
 
 
 if __name__ == "__main__":

@@ -41,13 +41,13 @@ class EspeakSpeech:
             silence.writeframes(bytes(2))
         return play(["aplay", "-q", str(path)])
 
-    def speak(self, text: str, path: Path) -> str | None:
+    def speak(self, text: str, path: Path, aloud: bool) -> str | None:
         """Say a sentence to its end, its WAV file at `path`. Returns what went wrong, or None."""
         if trouble := no_room(path.parent):
             return trouble
         if not self._render(text, path) and not self._render(text, path):
             return "espeak-ng gave no sound"
-        return play(["aplay", "-q", str(path)]) if self._settings.aloud else None
+        return play(["aplay", "-q", str(path)]) if aloud else None
 
     def _render(self, text: str, path: Path) -> bool:
         """False when there is nothing in the WAV file."""

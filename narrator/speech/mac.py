@@ -25,7 +25,7 @@ CONVERT = ("afconvert", "-f", "WAVE", "-d", f"LEI16@{SAMPLE_RATE}", "-c", "1")
 class MacSpeech:
     def __init__(self, settings: VoiceSettings, keep: bool) -> None:
         self.engine = pyttsx3.init("nsss")
-        self._aloud, self._keep = settings.aloud, keep
+        self._keep = keep
         self._finished = False
         self.engine.connect("finished-utterance", self._on_finished)
         self.engine.startLoop(False)
@@ -34,7 +34,7 @@ class MacSpeech:
     def silent(self, path: Path) -> str | None:
         return None  # A Mac always has a sound device.
 
-    def speak(self, text: str, path: Path) -> str | None:
+    def speak(self, text: str, path: Path, aloud: bool) -> str | None:
         """Say a sentence to its end; to keep it, with its WAV file at `path`. Returns what went
         wrong, or None."""
         self._finished = False
@@ -47,7 +47,7 @@ class MacSpeech:
         self._wait()
         trouble = play([*CONVERT, str(aiff), str(path)])
         aiff.unlink(missing_ok=True)
-        if trouble is None and self._aloud:
+        if trouble is None and aloud:
             trouble = play(["afplay", str(path)])
         return trouble
 

@@ -17,6 +17,9 @@ class Speaker(Protocol):
         captions that wait are dropped. False when there is no voice. Raises UsageError for a
         --voice that does not exist."""
 
+    def mute(self, muted: bool) -> None:
+        """Be heard no more, or again; what is kept of the narration goes on."""
+
     def quiet_in(self, at: float) -> float:
         """Seconds from `at`, which is now, until all is said."""
 

@@ -116,6 +116,7 @@ class Voice:
         self._gone = False  # Nothing is ever said again.
         self._refused: UsageError | None = None
         self._silent: str | None = None  # why nothing is heard
+        self._muted = False
         self._failures = Backoff(limits.pauses_s)
         self._given_up = False  # That is told.
         self._folder = tempfile.mkdtemp(prefix="pete_sounds-")
@@ -126,7 +127,7 @@ class Voice:
         with self._changed:
             if self._refused:
                 raise self._refused
-            if not (text := speakable(sentence)):
+            if not (text := speakable(sentence)) or (self._muted and self._sink is None):
                 return False
             if self._gone or self._failures.wait_s():
                 if self._sink is not None:
@@ -137,7 +138,7 @@ class Voice:
             self._waiting = [entry for entry in self._waiting if entry[0] == caption]
             self._waiting.append((caption, text))
             self._begin_next()
-            return self._silent is None or self._sink is not None
+            return not self._muted and (self._silent is None or self._sink is not None)
 
     def quiet_in(self, at: float) -> float:
         """Seconds until all is said, at the pace of what was said before; 0 when nothing is."""
@@ -151,6 +152,9 @@ class Voice:
     @property
     def audible(self) -> bool:
         return self._settings.aloud and not self._gone
+
+    def mute(self, muted: bool) -> None:
+        self._muted = muted
 
     def hush(self) -> None:
         with self._changed:
@@ -203,9 +207,9 @@ class Voice:
             if self._gone:
                 return
             self._process = SpeechProcess(self._limits.command)
-        order = {"settings": asdict(self._settings), "keep": self._sink is not None}
+        first = {"settings": asdict(self._settings), "keep": self._sink is not None}
         with self._process as process:
-            answer = process.ask({**order, "folder": self._folder}, self._limits.start_timeout_s)
+            answer = process.ask({**first, "folder": self._folder}, self._limits.start_timeout_s)
             with self._changed:
                 if "usage" in answer:
                     self._refuse(answer["trouble"], answer["usage"])
@@ -214,7 +218,8 @@ class Voice:
                 self._note_silence(answer["trouble"])
             while (text := self._next(process)) is not None:
                 needed = 60 * count_words(text) / self._settings.rate
-                answer = process.ask({"text": text}, self._limits.wake_timeout_s + 3 * needed)
+                order = {"text": text, "aloud": self._settings.aloud and not self._muted}
+                answer = process.ask(order, self._limits.wake_timeout_s + 3 * needed)
                 with self._changed:
                     if self._hushed:
                         raise ChildProcessError("hushed")

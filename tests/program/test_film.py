@@ -28,12 +28,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from narrator.errors import ExitCode
 from narrator.scene.picture_check import CLEAR_AGAIN, PictureProblem
 from support.camera import MjpegCamera
 from support.captions import SCENES, caption_of_sent, is_wav
 from support.cues import cues_of
 from support.drawn_scenes import Scene, Shape, caption_of, draw
-from support.program import Program, ended_well, wait_until
+from support.program import TINY, Program, ended_well, wait_until
 from support.server import ScriptedServer, describe
 from support.sound import heard
 from support.video import write_video
@@ -175,6 +176,21 @@ def test_ctrl_c_leaves_what_was_described(program: Program, speech: None) -> Non
     cues = cues_of(program.here / "out.vtt")
     assert len(cues) >= 2
     assert len(heard(program.here / "out.wav")) == len(cues)
+    assert re.search(
+        r"^pete_sounds: out.vtt goes as far as 0:\d\d of the film$", result.stderr, re.M
+    )
+
+
+def test_files_that_are_there_stay_so_until_the_model_is_found(program: Program) -> None:
+    kept = ("--vtt", "out.vtt", "--wav", "out.wav", "--mute")
+    ended_well(program("--demo", "--limit", "2", *kept))
+    before = {path: path.read_bytes() for path in program.here.glob("out.*")}
+    assert len(before) == 2
+    result = program("--source", str(TINY / "demo.mp4"), "--model", "no/such", *kept)
+    assert result.returncode == ExitCode.MODEL
+    assert {path: path.read_bytes() for path in before} == before
+    program("--source", str(TINY / "demo.mp4"), "--model", "no/such", "--vtt", "new.vtt", "--mute")
+    assert not (program.here / "new.vtt").exists()
 
 
 # ------------------------------------------------------------------------------------- live sources

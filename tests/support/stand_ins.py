@@ -40,10 +40,15 @@ class SpeakerLog:
     def __init__(self, log: list[str] | None = None, busy_for: int = 0) -> None:
         self.said = [] if log is None else log
         self.busy_for = busy_for
+        self.muted = False
 
     def say(self, sentence: str, caption: int, at: float) -> bool:
-        self.said.append(sentence)
-        return True
+        if not self.muted:
+            self.said.append(sentence)
+        return not self.muted
+
+    def mute(self, muted: bool) -> None:
+        self.muted = muted
 
     def quiet_in(self, at: float) -> float:
         self.busy_for -= 1

@@ -17,7 +17,9 @@ from support.cues import Cue, cues_of
 
 @pytest.fixture
 def vtt(tmp_path: Path) -> VttFile:
-    return VttFile(str(tmp_path / "out.vtt"), None)
+    vtt = VttFile(str(tmp_path / "out.vtt"), None)
+    vtt.begin()
+    return vtt
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +34,7 @@ def placed(tmp_path: Path, said: Said, length: float | None = 60.0) -> list[Cue]
     """The cues of a film's sentences (second, caption, text)."""
     path = tmp_path / "out.vtt"
     with closing(VttFile(str(path), None)) as vtt:
+        vtt.begin()
         track = FilmNarrationTrack(vtt, None, rate=60, length=length)
         for at, caption, text in said:
             assert track.say(text, caption, at) is False

@@ -19,7 +19,9 @@ SECOND = np.full(22050, 9000, "<i2").tobytes()  # of sound
 
 @pytest.fixture
 def vtt(tmp_path: Path) -> VttFile:
-    return VttFile(str(tmp_path / "out.vtt"), None)
+    vtt = VttFile(str(tmp_path / "out.vtt"), None)
+    vtt.begin()
+    return vtt
 
 
 def test_what_was_said_is_written_with_its_true_length_at_its_frame(

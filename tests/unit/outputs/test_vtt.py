@@ -23,6 +23,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def vtt(path: Path) -> Iterator[VttFile]:
     with closing(VttFile(str(path), "en")) as vtt:
+        vtt.begin()
         yield vtt
 
 
@@ -61,6 +62,7 @@ def test_at_any_moment_a_reader_finds_a_valid_file(path: Path) -> None:
     code = (
         "import itertools, sys; from narrator.outputs.vtt import VttFile\n"
         "vtt = VttFile(sys.argv[1], None)\n"
+        "vtt.begin()\n"
         "for n in itertools.count():\n"
         "    vtt.add(n, n + 2, f'Sentence {n}. ' * (1 + n % 3))\n"
         "    if n % 5 == 0: vtt.add(n - 0.5, n + 1.5, 'Corrected.')\n"

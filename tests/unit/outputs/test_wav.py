@@ -23,6 +23,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def wav(path: Path) -> Iterator[WavFile]:
     with closing(WavFile(str(path))) as wav:
+        wav.begin()
         yield wav
 
 

@@ -47,7 +47,7 @@ def test_it_goes_with_its_parent_and_removes_the_folder_that_they_shared(
 ) -> None:
     folder = tmp_path / "shared"
     assert ask(child, order(folder)) == {"trouble": None}
-    assert ask(child, {"text": "A red star."}) == {"trouble": None}
+    assert ask(child, {"text": "A red star.", "aloud": False}) == {"trouble": None}
     assert [path.name for path in folder.iterdir()] == ["spoken.wav"]
     assert child.stdin is not None
     child.stdin.close()
@@ -67,4 +67,7 @@ def test_a_folder_that_is_gone_is_told_instead_of_said(child: Child, tmp_path: P
     folder = tmp_path / "shared"
     ask(child, order(folder))
     folder.rmdir()
-    assert "No such file or directory" in ask(child, {"text": "A red star."})["trouble"]
+    assert (
+        "No such file or directory"
+        in ask(child, {"text": "A red star.", "aloud": False})["trouble"]
+    )

@@ -25,7 +25,7 @@ def wait():
         open(f"{sys.argv[1]}/1.wav", "w").close()
 speech._wait_for_espeak = wait
 for number in range(3):
-    trouble = speech.speak("A red star.", pathlib.Path(f"{sys.argv[1]}/{number}.wav"))
+    trouble = speech.speak("A red star.", pathlib.Path(f"{sys.argv[1]}/{number}.wav"), False)
     print(trouble, len(calls), file=sys.stderr)
 os._exit(0)
 """

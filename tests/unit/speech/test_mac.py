@@ -106,7 +106,7 @@ speech = MacSpeech(settings, keep)
 voices = voices_of(speech.engine)
 set_voice(speech.engine, settings)
 troubles = [
-    speech.speak(text, pathlib.Path(folder) / f"{text[:3]}.wav")
+    speech.speak(text, pathlib.Path(folder) / f"{text[:3]}.wav", aloud)
     for text in ("One red star.", "Two blue stars.")
 ]
 print(json.dumps({"voices": voices, "troubles": troubles, "log": AppKit.log}))

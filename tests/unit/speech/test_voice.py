@@ -95,6 +95,24 @@ def test_commands_for_the_speech_engine_are_not_obeyed_nor_said(
     assert sink.texts == [SHORT, SHORT]
 
 
+def test_who_takes_the_sound_gets_it_while_the_voice_is_muted(
+    open_voice: OpenVoice, sink: Sink, sound_card: SoundCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sound_card.environment.items():
+        monkeypatch.setenv(name, value)
+    voice = open_voice(aloud=True)
+    voice.wait_until_ready()
+    before = len(sound_card.recordings())  # It tried whether anything can be heard.
+    voice.mute(True)
+    assert not voice.say("A red star.", 1, 0.0)
+    voice.wait_until_quiet()
+    assert (sink.texts, len(sound_card.recordings())) == (["A red star."], before)
+    voice.mute(False)
+    assert voice.say("A blue star.", 2, 0.0)
+    voice.wait_until_quiet()
+    assert len(sound_card.recordings()) == before + 1
+
+
 def test_rate_and_volume_are_obeyed(open_voice: OpenVoice, sink: Sink) -> None:
     for rate, volume in ((120, 1.0), (360, 1.0), (360, 0.2)):
         say(open_voice(rate=rate, volume=volume), LONG)
