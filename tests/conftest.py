@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Who takes every core for one sum waits for whoever else runs: 40 s instead of 5 for one test of the
+# Who takes every core for one sum waits for whoever else runs: 40 s instead of 5 for a test of the
 # engine. Read when torch is imported, so set before.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

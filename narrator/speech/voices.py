@@ -44,23 +44,30 @@ def set_voice(engine: Any, settings: VoiceSettings) -> None:
     engine.setProperty("volume", settings.volume)
 
 
+# Languages of which some systems name the members alone (ISO 639-3's macrolanguages).
+MEMBERS = {"zh": "cmn", "no": "nb", "ms": "zsm", "fa": "pes"}
+
+
 def find_voice(wanted: str, voices: Sequence[VoiceEntry], usual: str) -> str:
     """The ID of the voice with this ID, else name, else language (en-GB), else one whose language
-    begins so (en). Of several for a language it is the system's own, `usual`, else the one of the
-    language's home (fr-FR), else the first. Raises UsageError."""
+    or name begins so (en, English). Of several for a language it is the system's own, `usual`, else
+    the one of the language's home (fr-FR), else the one with the shortest tag. Raises UsageError.
+    """
     word, tag = wanted.casefold(), language_tag(wanted)
     for part in (0, 1):
         for voice in voices:
             if voice[part].casefold() == word:
                 return voice[0]
     spoken = [(voice, language) for voice in voices for language in voice[2].split()]
-    for_language = [voice for voice, language in spoken if language == tag] or [
-        voice for voice, language in spoken if language.startswith(f"{tag}-")
-    ]
-    if not for_language:
+    found: list[VoiceEntry] = []
+    for name in (tag, MEMBERS.get(tag, tag)):
+        found = found or [voice for voice, language in spoken if language == name]
+        found = found or [voice for voice, language in spoken if language.startswith(f"{name}-")]
+    found = found or [voice for voice in voices if voice[1].casefold().startswith(f"{word} ")]
+    if not found:
         raise UsageError(f"there is no voice {wanted!r}; --list-voices shows them")
     home = f"{tag}-{tag.upper()}"
-    return min(for_language, key=lambda voice: (voice[0] != usual, voice[2] != home))[0]
+    return min(found, key=lambda voice: (voice[0] != usual, voice[2] != home, len(voice[2])))[0]
 
 
 def list_voices(

@@ -59,6 +59,29 @@ def test_an_id_goes_before_a_name_before_a_language(wanted: str, voice: str) -> 
     assert find_voice(wanted, VOICES, "com.apple.Samantha") == voice
 
 
+ESPEAK = [
+    ("gmw/en-029", "English (Caribbean)", "en-029"),
+    ("gmw/en", "English (Great Britain)", "en-GB"),
+    ("gmw/en-us", "English (America)", "en-US"),
+    ("sit/cmn", "Chinese (Mandarin, latin as English)", "cmn"),
+    ("sit/yue", "Chinese (Cantonese)", "yue"),
+    ("gmq/nb", "Norwegian Bokm\u00e5l", "nb"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "voice"),
+    [
+        ("English", "gmw/en"), ("en", "gmw/en"), ("zh", "sit/cmn"), ("no", "gmq/nb"),
+        ("english (america)", "gmw/en-us"), ("Norwegian", "gmq/nb"), ("Chinese", "sit/cmn"),
+    ],
+)  # fmt: skip
+def test_a_language_is_found_by_its_english_name_and_by_what_it_is_a_part_of(
+    wanted: str, voice: str
+) -> None:
+    assert find_voice(wanted, ESPEAK, "none of these") == voice
+
+
 @pytest.mark.parametrize("wanted", ["e", "en-", "en-AU", "Ann", "-", "german"])
 def test_what_no_voice_has_is_refused(wanted: str) -> None:
     with pytest.raises(UsageError, match="--list-voices shows them"):
