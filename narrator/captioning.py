@@ -79,6 +79,8 @@ class Captioner:
         elif self._view.problem is not None:
             self._narrator.announce(self._view.problem)
         else:
+            if request.question and not request.detail:
+                log.info(f"> {request.question}")  # or nobody could tell an answer from a caption
             self._answering = True
             self.describe(frame, request)
             self._answering = False

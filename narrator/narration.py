@@ -120,8 +120,6 @@ class Narrator:
             self._told[words] = self._clock(), caption.text
             if len(self._told) > RECAP_LENGTH:
                 del self._told[next(iter(self._told))]
-        else:
-            log.info(f"> {caption.question}")
         for output in self._outputs:
             output.write(caption)
 

@@ -120,6 +120,12 @@ def test_questions_are_answered_in_turn_from_what_is_in_view() -> None:
     ]  # fmt: skip
 
 
+def test_an_answer_is_marked_as_one_on_the_screen(logged: pytest.LogCaptureFixture) -> None:
+    Loop(echo, FrameSource(6), Typed("Who is it", "", "more")).run()
+    told = [record.getMessage() for record in logged.records]
+    assert [line for line in told if line.startswith(">")] == ["> Who is it"]
+
+
 def test_a_question_interrupts_the_caption_in_the_making_but_no_answer() -> None:
     later = ["Who is it", "Where is it"]
     typed = Typed()

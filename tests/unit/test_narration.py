@@ -237,12 +237,3 @@ def test_what_was_said_last_can_be_said_again() -> None:
     assert told.again()
     assert speaker.said == ["A cat.", "A cat."]
     assert told.latest == "A cat."
-
-
-def test_an_answer_is_marked_as_one_on_the_screen(caplog: pytest.LogCaptureFixture) -> None:
-    printed: list[int] = []
-    with caplog.at_level("INFO", "narrator"):
-        told = a_narrator(None, OutputLog(lambda: printed.append(len(caplog.records))))
-        told.narrate(a_frame(), iter(["Red."]), question="What colour is it", asked=True)
-    assert [record.getMessage() for record in caplog.records] == ["> What colour is it"]
-    assert printed == [1]  # before the answer
