@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from narrator.errors import ModelError, UsageError
 
 # Weights as safetensors and the processor's settings; never pickles, never code.
 WANTED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+COUNTED = re.compile(r"(layers?|depth|heads?)$")
+MAX_LAYERS = 1000  # and heads
 USE_PRESET = "use --model fastvlm-0.5b with --engine mlx"
 HALF_A_FASTVLM = f"holds FastVLM's language model without its vision tower; {USE_PRESET}"
 
@@ -20,7 +23,12 @@ HALF_A_FASTVLM = f"holds FastVLM's language model without its vision tower; {USE
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a model folder that has weights too. Raises ModelError."""
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        for file in folder.iterdir():  # Any may be read, and a library would wait at a pipe.
+            if not (file.is_file() or file.is_dir()):
+                raise ModelError(f"{file} is a pipe, a device or a link to nowhere, and no file")
+        config = json.loads(
+            (folder / "config.json").read_text("utf-8"), object_pairs_hook=object_in_range
+        )
         model_type = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
@@ -32,6 +40,15 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} holds a {model_type} model without weights; it needs *.safetensors files"
         )
     return dict(config)
+
+
+def object_in_range(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of config.json. Raises ModelError where it tells of so many layers or heads that
+    a library would make them until the memory is full."""
+    for name, number in pairs:
+        if isinstance(number, int) and number > MAX_LAYERS and COUNTED.search(name):
+            raise ModelError(f"config.json is wrong: {name} is {number}")
+    return dict(pairs)
 
 
 def tensors_in(folder: Path) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from num2words import num2words
 from PIL import Image
 from tokenizers import Tokenizer
@@ -21,6 +20,10 @@ from tokenizers.decoders import DecodeStream
 from narrator.errors import ModelError, UsageError, reason_of
 from narrator.frames.frame import Frame
 from narrator.models.folder import read_config
+from narrator.models.template import chat_template, render
+
+MAX_SIDE = 4096  # pixels of a tile
+MAX_TILES = 8  # in a row, and in a column
 
 
 def is_smolvlm(folder: Path) -> bool:
@@ -44,14 +47,31 @@ class SmolVlmInputs:
         config = settings("config.json")
         self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
         self._longest: int = picture["size"]["longest_edge"]
-        self._mean, self._deviation = picture["image_mean"], picture["image_std"]
+        self._mean, self._deviation = (
+            np.broadcast_to(np.float32(picture[name]), 3) for name in ("image_mean", "image_std")
+        )
         self._image_tokens: int = processor["image_seq_len"]
         self._template = chat_template(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._encoded = lru_cache(maxsize=32)(self._encode)
         self.image_token: int = config["image_token_id"]
+        if not self._fits(config):
+            raise ModelError(f"what {folder} says of pictures is out of range, or does not fit")
+        self._encode("What is that?", (0, 0), (0,))  # What can't be worded is told at once.
         ends = settings("generation_config.json").get("eos_token_id", config.get("eos_token_id"))
         self.ends = set(ends if isinstance(ends, list) else [ends])
+
+    def _fits(self, config: dict[str, Any]) -> bool:
+        """Whether the model that config.json tells of can have pictures of these sizes."""
+        vision = config["vision_config"]
+        side = vision["image_size"] // vision["patch_size"] // config.get("scale_factor", 2)
+        return (
+            0 < self._tile == vision["image_size"] <= MAX_SIDE
+            and self._tile <= self._longest <= MAX_TILES * self._tile
+            and 0 < self._image_tokens == side**2
+            and self.image_token == self._tokenizer.token_to_id("<image>")
+            and bool((self._deviation > 0).all() and np.isfinite(self._mean).all())
+        )
 
     def prepare(
         self, clip: Sequence[Frame], prompt: str, detail: bool = False
@@ -81,8 +101,8 @@ class SmolVlmInputs:
             split = np.asarray(large).reshape(rows, side, columns, side, 3).swapaxes(1, 2)
             tiles = [*split.reshape(-1, side, side, 3), *tiles]
         pixels = np.stack(tiles).astype(np.float32)
-        pixels *= np.float32(1 / 255) / np.float32(self._deviation)  # in place: 13 tiles are 41 MB
-        pixels -= np.float32(self._mean) / np.float32(self._deviation)
+        pixels *= np.float32(1 / 255) / self._deviation  # in place: 13 tiles are 41 MB
+        pixels -= self._mean / self._deviation
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
     def text_of(self, tokens: Iterable[int]) -> Iterator[str]:
@@ -107,7 +127,9 @@ class SmolVlmInputs:
                 f"{timedelta(seconds=seconds[-1])} [H:MM:SS] video.\n{frames}\n\n"
             )}  # fmt: skip
         messages = [{"role": "user", "content": content}]
-        text = self._template.render(messages=messages, add_generation_prompt=True)
+        text = render(self._template, messages=messages, add_generation_prompt=True)
+        if text.count("<image>") != len(seconds):
+            raise ModelError("the model's chat template has not one place for each picture")
         text = text.replace("<image>", self._image_text(*grid))
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
@@ -119,18 +141,6 @@ class SmolVlmInputs:
             for column in range(1, columns + 1)
         ]
         return "".join([*tiles, "\n" if tiles else "", f"{fake}<global-img>{images}{fake}"])
-
-
-def chat_template(folder: Path) -> Any:
-    """The checkpoint's own wording around a prompt, as a template of jinja2. Raises ModelError."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
-        source = file.read_text("utf-8") if (file := folder / name).is_file() else ""
-        if source and file.suffix == ".json":
-            source = json.loads(source).get("chat_template", "")
-        if source:
-            return environment.from_string(source)
-    raise ModelError(f"{folder} has no chat template")
 
 
 def split_into_tiles(processor: Any, detail: bool) -> None:

@@ -7,6 +7,7 @@ torch imports it. Stand-ins for modules, found before the real ones, hang where 
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import time
@@ -203,6 +204,31 @@ def test_an_end_does_not_depend_on_what_the_main_thread_does(
     assert wait_until(reached.exists, 20)
     assert wait_until(reached.read_text, 20) == "MainThread"
     end_soon(running, signal.SIGTERM)
+
+
+def test_a_signal_ends_it_while_a_chat_template_computes(program: Program, tiny: Path) -> None:
+    model = program.here / "model"
+    shutil.copytree(tiny, model, ignore=shutil.ignore_patterns("demo.*"))
+    loops = "".join(f"{{% for {name} in 'aaaaaaaaaa' %}}" for name in "abcdefghijklmno")
+    (model / "chat_template.jinja").write_text(loops + "{% endfor %}" * 15)
+    computes = program.here / "computes"
+    put_module(program, "num2words", f"""
+import sys, time
+def watch():
+    names, main = [], threading.main_thread().ident
+    while "<template>" not in names:
+        time.sleep(0.05)
+        frame, names = sys._current_frames()[main], []
+        while frame is not None:
+            names.append(frame.f_code.co_filename)
+            frame = frame.f_back
+    open({str(computes)!r}, "w")
+threading.Thread(target=watch, daemon=True).start()
+def num2words(number): return str(number)
+""")  # fmt: skip
+    running = program.start("--source", tiny / "demo.mp4", "--model", model, "--mute")
+    assert wait_until(computes.exists, 60)
+    end_soon(running, signal.SIGINT)
 
 
 # ---------------------------------------------------------------------------------- other ways out

@@ -31,14 +31,26 @@ def test_a_folder_without_weights_is_refused(model: Path) -> None:
     assert "without weights" in refusal(model)
 
 
-@pytest.mark.parametrize("link", [False, True])
-def test_a_folder_with_empty_or_missing_weights_is_refused(model: Path, link: bool) -> None:
-    (model / "model.safetensors").unlink()
-    if link:
-        (model / "model.safetensors").symlink_to("nowhere")
-    else:
-        (model / "model.safetensors").write_bytes(b"")
+def test_a_folder_with_empty_weights_is_refused(model: Path) -> None:
+    (model / "model.safetensors").write_bytes(b"")
     assert "without weights" in refusal(model)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "more.safetensors", "added.txt"])
+@pytest.mark.parametrize("what", ["/dev/zero", "nowhere", "itself", "a pipe"])
+def test_what_is_no_file_is_refused_unread(model: Path, name: str, what: str) -> None:
+    (model / name).unlink(missing_ok=True)
+    if what == "a pipe":
+        os.mkfifo(model / name)
+    else:
+        (model / name).symlink_to(name if what == "itself" else what)
+    assert f"/{name} is a pipe, a device or a link to nowhere" in refusal(model)
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "depth", "n_layer", "num_key_value_heads"])
+def test_layers_without_end_are_refused(model: Path, name: str) -> None:
+    change_json(model / "config.json", vision_config={name: 1_000_000_000})
+    assert f"{name} is 1000000000" in refusal(model)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', "null", "[" * 100_000])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,35 +177,30 @@ def test_a_prompt_is_encoded_once_while_it_is_asked_again(tiny: Path) -> None:
 # ---------------------------------------------------------------------------------------- settings
 
 
-def in_jinja(model: Path, template: str) -> None:
-    (model / "chat_template.json").unlink()
-    (model / "chat_template.jinja").write_text(template)
-
-
-def in_the_tokenizers_settings(model: Path, template: str) -> None:
-    (model / "chat_template.json").unlink()
-    made_models.change_json(model / "tokenizer_config.json", chat_template=template)
-
-
-@pytest.mark.parametrize("put", [in_jinja, in_the_tokenizers_settings])
-def test_the_chat_template_is_found_wherever_it_is(
-    tiny: Path, model: Path, put: Callable[[Path, str], None]
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        *(("processor_config.json", {"image_seq_len": number}) for number in (-1, 0, 17, 10**9)),
+        *(("config.json", {"image_token_id": number}) for number in (0, 10**9)),
+        *(("config.json", {"scale_factor": number}) for number in (-1, 1, 10**9)),
+        *(("preprocessor_config.json", {name: {"longest_edge": number}})
+          for name in ("max_image_size", "size") for number in (-1, 0, 17, 10**9)),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.5, 0]}),
+        ("preprocessor_config.json", {"image_mean": [0.5, 0.5, float("nan")]}),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_model_is_refused(
+    model: Path, file: str, changes: dict[str, Any]
 ) -> None:
-    put(model, json.loads((model / "chat_template.json").read_text())["chat_template"])
-    expected = SmolVlmInputs(tiny).numbers(clip_of(grey()), PROMPT)
-    assert SmolVlmInputs(model).numbers(clip_of(grey()), PROMPT) == expected
-
-
-def test_a_model_without_a_chat_template_is_refused(model: Path) -> None:
-    in_the_tokenizers_settings(model, "")
-    with pytest.raises(ModelError, match="has no chat template"):
+    made_models.change_json(model / file, **changes)
+    with pytest.raises(ModelError, match="is out of range, or does not fit"):
         SmolVlmInputs(model)
 
 
-def test_a_chat_template_can_do_no_harm(model: Path, tmp_path: Path) -> None:
-    in_jinja(model, "{{ ''.__class__.__mro__[1].__subclasses__() }}")
-    with pytest.raises(Exception, match="unsafe"):
-        SmolVlmInputs(model).numbers(clip_of(grey()), PROMPT)
+def test_a_chat_template_without_a_place_for_the_picture_is_refused(model: Path) -> None:
+    (model / "chat_template.jinja").write_text("{{ messages[0].content[1].text }}")
+    with pytest.raises(ModelError, match="not one place for each picture"):
+        SmolVlmInputs(model)
 
 
 def test_only_its_own_family_is_smolvlm(tiny: Path, model: Path) -> None:
