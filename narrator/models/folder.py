@@ -30,6 +30,8 @@ def read_config(folder: Path) -> dict[str, Any]:
             (folder / "config.json").read_text("utf-8"), object_pairs_hook=object_in_range
         )
         model_type = config["model_type"]
+        if model_type == "smolvlm":
+            config = with_omitted(config)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"{folder} is no model folder: it needs a config.json that names its model_type"
@@ -40,6 +42,15 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} holds a {model_type} model without weights; it needs *.safetensors files"
         )
     return dict(config)
+
+
+def with_omitted(config: dict[str, Any]) -> dict[str, Any]:
+    """A SmolVLM's config with what transformers, when it saves one, leaves out as its default."""
+    text = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32}
+    text.update(config.get("text_config", {}))
+    text.setdefault("num_key_value_heads", text["num_attention_heads"])
+    vision = {"num_hidden_layers": 12, "num_attention_heads": 16, **config.get("vision_config", {})}
+    return {"scale_factor": 2, **config, "text_config": text, "vision_config": vision}
 
 
 def object_in_range(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

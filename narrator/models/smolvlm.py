@@ -44,7 +44,7 @@ class SmolVlmInputs:
 
         processor = settings("processor_config.json")
         picture = processor.get("image_processor") or settings("preprocessor_config.json")
-        config = settings("config.json")
+        config = read_config(folder)
         self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
         self._longest: int = picture["size"]["longest_edge"]
         self._mean, self._deviation = (
@@ -64,7 +64,7 @@ class SmolVlmInputs:
     def _fits(self, config: dict[str, Any]) -> bool:
         """Whether the model that config.json tells of can have pictures of these sizes."""
         vision = config["vision_config"]
-        side = vision["image_size"] // vision["patch_size"] // config.get("scale_factor", 2)
+        side = vision["image_size"] // vision["patch_size"] // config["scale_factor"]
         return (
             0 < self._tile == vision["image_size"] <= MAX_SIDE
             and self._tile <= self._longest <= MAX_TILES * self._tile

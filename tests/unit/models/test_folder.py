@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from transformers import SmolVLMConfig
 
 from narrator.errors import ModelError, PeteError, UsageError
 from narrator.models.folder import folder_key, read_config, refuse_unloadable
 from support.made_models import change_json
 
+TEXT = ["hidden_size", "num_hidden_layers", "num_attention_heads"]
+VISION = ["num_hidden_layers", "num_attention_heads"]
 Refused = Callable[[Path], str]
 
 
@@ -63,6 +66,47 @@ def test_a_folder_whose_config_names_no_model_type_is_refused(model: Path, conte
 def test_the_small_checkpoint_is_not_refused(model: Path, library: str) -> None:
     refuse_unloadable(model, library, "mine")
     assert read_config(model)["model_type"] == "smolvlm"
+
+
+# As published: transformers leaves out what is its default.
+OF_500M = {
+    "model_type": "smolvlm",
+    "scale_factor": 4,
+    "text_config": {
+        "model_type": "llama", "head_dim": 64, "hidden_size": 960, "num_attention_heads": 15,
+        "num_hidden_layers": 32, "num_key_value_heads": 5,
+    },
+    "vision_config": {
+        "model_type": "smolvlm_vision", "hidden_size": 768, "image_size": 512,
+        "num_attention_heads": 12, "patch_size": 16,
+    },
+}  # fmt: skip
+OF_2_2B = {
+    "model_type": "smolvlm",
+    "scale_factor": 3,
+    "text_config": {
+        "model_type": "llama", "head_dim": 64, "hidden_size": 2048, "num_hidden_layers": 24,
+    },
+    "vision_config": {
+        "model_type": "smolvlm_vision", "hidden_size": 1152, "image_size": 384,
+        "num_hidden_layers": 27, "patch_size": 14,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("published", [OF_500M, OF_2_2B, {"model_type": "smolvlm"}])
+def test_what_a_published_config_leaves_out_is_what_transformers_takes(
+    model: Path, published: dict[str, Any]
+) -> None:
+    (model / "config.json").write_text(json.dumps(published))
+    found, theirs = read_config(model), SmolVLMConfig(**json.loads(json.dumps(published)))
+    assert found["scale_factor"] == theirs.scale_factor
+    for part, names in {
+        "text_config": [*TEXT, "num_key_value_heads"],
+        "vision_config": VISION,
+    }.items():
+        for name in names:
+            assert found[part][name] == getattr(getattr(theirs, part), name), (part, name)
 
 
 def test_the_newer_layout_of_the_rotary_base_is_refused_with_the_cure(model: Path) -> None:
