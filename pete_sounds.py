@@ -30,12 +30,21 @@ if __name__ == "__main__":  # An end that is asked for while the imports below r
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from narrator import libraries
-from narrator.errors import ExitCode, PeteError, StopRequested, reason_of
+from narrator.errors import (
+    EngineError,
+    ExitCode,
+    ModelError,
+    PeteError,
+    SourceError,
+    StopRequested,
+    lacks_memory,
+    reason_of,
+)
 from narrator.options import Options, parse_options
 from narrator.process import (
     Shutdown,
@@ -84,21 +93,31 @@ def do(options: Options, shutdown: Shutdown, terminal: Terminal) -> ExitCode:
     if options.list_models:
         from narrator.models.listing import list_models
 
-        list_models()
-    elif options.list_cameras:
+        return print_list(list_models, ModelError)
+    if options.list_cameras:
         from narrator.frames.cameras import list_cameras
 
-        list_cameras()
-    elif options.list_voices:
+        return print_list(list_cameras, SourceError)
+    if options.list_voices:
         from narrator.speech.voices import list_voices
 
-        list_voices(shutdown.opening)
-    elif options.bench:
+        return print_list(lambda: list_voices(shutdown.opening), EngineError)
+    if options.bench:
         from narrator.bench import bench
 
-        bench(options)
-    else:
-        return run(options, shutdown, terminal)
+        return print_list(lambda: bench(options), EngineError)
+    return run(options, shutdown, terminal)
+
+
+def print_list(print_it: Callable[[], None], kind: type[PeteError]) -> ExitCode:
+    """Have a list or a table printed. Raises `kind` where that fails."""
+    try:
+        print_it()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise kind(f"the list is not whole: {reason_of(error)}") from error
     return ExitCode.OK
 
 
@@ -132,6 +151,8 @@ def report_error(error: Exception) -> ExitCode:
     """Tell what went wrong, in one line, and what exit code it has: the one place for that."""
     if isinstance(error, PeteError):
         message, code = str(error), error.exit_code
+    elif lacks_memory(error):
+        message, code = reason_of(error), ExitCode.ENGINE
     elif isinstance(error, ImportError):
         message = f"a package can't be used ({reason_of(error)}); run ./install.sh again"
         code = ExitCode.ENGINE

@@ -13,6 +13,7 @@ StopRequested           the normal end, from within
 from __future__ import annotations
 
 import enum
+import re
 
 from narrator.text import printable
 
@@ -69,8 +70,23 @@ class StopRequested(BaseException):
     """Nobody reads stdout any more, or the preview was closed."""
 
 
+# In the words of the system, Python, numpy, torch and mlx. Static TLS is a matter of libraries.
+NO_MEMORY = re.compile(
+    "(can't|cannot|unable to|attempting to) allocate (?!memory in static TLS)"
+    "|(out of|insufficient) memory|failed to map segment|can't start new thread",
+    re.IGNORECASE,
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """True for what failed for want of memory."""
+    return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
+
+
 def reason_of(error: BaseException) -> str:
     """Why something failed, in one short printable line: the system's own words where there are
     any, else the exception's, else its name."""
+    if lacks_memory(error):
+        return "too little memory; close other programs, or take a smaller --model"
     words = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return printable(str(words).splitlines()[0])[:200]

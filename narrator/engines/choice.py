@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import importlib
 import platform
 import sys
@@ -51,12 +51,17 @@ def choose_engine(name: str, bits: int | None) -> EngineChoice:
     return EngineChoice(name, bits or (4 if name == "mlx" and apple else 16), why)
 
 
-def import_packages(name: str) -> None:
-    """Import what an engine needs, which takes seconds; open_engine() raises what fails here."""
-    with contextlib.suppress(Exception):
-        if name == "mlx":
-            hide_torch()
+@functools.cache
+def import_packages(name: str) -> Exception | None:
+    """Import what an engine needs, which takes seconds. Returns what failed, which open_engine()
+    raises: imported again, half a library fails for another reason."""
+    if name == "mlx":
+        hide_torch()
+    try:
         importlib.import_module(f"narrator.engines.{name}")
+    except Exception as error:
+        return error
+    return None
 
 
 def open_engine(
@@ -75,7 +80,8 @@ def open_engine(
         from narrator.engines.server import ServerEngine
 
         return ServerEngine(choice.url, model)
-    import_packages(choice.name)
+    if error := import_packages(choice.name):
+        raise error
     folder = find_weights(str(model), choice.weights(), cache, may_download)
     try:
         if choice.name == "mlx":
@@ -91,7 +97,7 @@ def open_engine(
         if choice.bits == 8:
             raise UsageError("--bits 8 with torch is for SmolVLM2 on a CPU; leave it out")
         return TorchEngine(folder, torch_device(), torch_dtype())
-    except (PeteError, ImportError):
+    except (PeteError, ImportError, MemoryError):
         raise
     except Exception as error:
         raise ModelError(f"the model in {folder} can't be loaded: {reason_of(error)}") from error

@@ -122,6 +122,30 @@ def test_a_models_own_mark_in_a_prompt_is_no_mark(program: Program) -> None:
     assert result.stdout
 
 
+@pytest.mark.parametrize(
+    ("option", "code"), [("--list-models", ExitCode.MODEL), ("--list-voices", ExitCode.ENGINE)]
+)
+def test_a_list_that_can_not_be_printed_is_told(
+    program: Program, speech: None, option: str, code: ExitCode
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no disk that is full")
+    result = program.start(option, shell='exec "$@" >/dev/full').finished()
+    assert "the list is not whole: No space left on device" in one_line(result, code)
+
+
+def test_too_little_memory_is_told_as_such(program: Program) -> None:
+    """Though a library that failed half-way fails the next time for another reason."""
+    (program.here / "torch.py").write_text(
+        "import sys\n"
+        "first = sys.__dict__.setdefault('failed', __spec__) is __spec__\n"
+        "raise ImportError('failed to map segment' if first else 'can be imported once')"
+    )
+    program.environment["PYTHONPATH"] = str(program.here)
+    result = program("--demo", "--engine", "torch", "--mute")
+    assert "too little memory; close other programs" in one_line(result, ExitCode.ENGINE)
+
+
 def test_debug_shows_where_an_error_arose_and_without_it_nothing_does(program: Program) -> None:
     result = program("--source", "nosuch.mp4", "--debug")
     assert result.returncode == ExitCode.SOURCE

@@ -23,11 +23,33 @@ from narrator.errors import (
         (ValueError(), "ValueError"),
         (RuntimeError("\x1b[2Jred"), "[2Jred"),
         (RuntimeError("x" * 1000), "x" * 200),
+        (
+            ImportError("cannot allocate memory in static TLS block"),
+            "cannot allocate memory in static TLS block",
+        ),
     ],
-    ids=["the system's words", "one line", "its name", "printable", "short"],
+    ids=["the system's words", "one line", "its name", "printable", "short", "libraries"],
 )
 def test_a_reason_is_one_short_line_without_names_of_classes(error: Exception, reason: str) -> None:
     assert reason_of(error) == reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 3.00 GiB for an array"),
+        OSError(12, "Cannot allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[metal::malloc] Attempting to allocate 9000000000 bytes"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_too_little_memory_is_told_as_such_with_what_to_do(error: Exception) -> None:
+    told = "too little memory; close other programs, or take a smaller --model"
+    assert reason_of(error) == told
 
 
 def test_each_kind_of_error_has_an_exit_code_of_its_own() -> None:
