@@ -88,20 +88,25 @@ class Shutdown:
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in stop_signals():
             signal.signal(number, lambda *_: None)
+        # Both now: when memory is short, no thread can be started any more.
+        threading.Thread(target=self._give_up, name="patience", daemon=True).start()
         threading.Thread(target=self._end, args=[reading], name="shutdown", daemon=True).start()
 
     def _end(self, reading: int) -> None:
         while os.read(reading, 1)[0] not in STOP_SIGNALS:
             pass  # Any other that Python handles writes its number here, too.
         self._asked.set()
-        patience = threading.Timer(self._timeout_s, os._exit, [int(ExitCode.OK)])
-        patience.daemon = True  # for a lock or a driver that does not let go
-        patience.start()
         self.close()
         with contextlib.suppress(OSError, ValueError):
             if sys.stderr.isatty():
                 print(file=sys.stderr)  # the shell's prompt would stand behind the terminal's ^C
         leave(ExitCode.OK)
+
+    def _give_up(self) -> None:
+        """End while a lock or a driver does not let go."""
+        self._asked.wait()
+        time.sleep(self._timeout_s)
+        os._exit(ExitCode.OK)
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[contextlib.ExitStack]:

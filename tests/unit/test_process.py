@@ -91,6 +91,19 @@ time.sleep(60)
     assert end(start(children, code)) == ["first"]
 
 
+def test_it_ends_though_no_thread_can_be_started(
+    children: list[subprocess.Popen[str]],
+) -> None:
+    """As when memory is short."""
+    code = """
+def fails(*_): raise RuntimeError("can't start new thread")
+threading._start_new_thread = threading._start_joinable_thread = fails
+tell("ready")
+time.sleep(60)
+"""
+    assert end(start(children, code)) == ["first"]
+
+
 def test_who_fails_because_of_the_end_does_not_go_on(
     children: list[subprocess.Popen[str]],
 ) -> None:
