@@ -57,7 +57,8 @@ def object_in_range(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of config.json. Raises ModelError where it tells of so many layers or heads that
     a library would make them until the memory is full."""
     for name, number in pairs:
-        if isinstance(number, int) and number > MAX_LAYERS and COUNTED.search(name):
+        least = 1 if name.endswith("heads") else -MAX_LAYERS  # of layers -1 may be the last one
+        if COUNTED.search(name) and isinstance(number, int) and not least <= number <= MAX_LAYERS:
             raise ModelError(f"config.json is wrong: {name} is {number}")
     return dict(pairs)
 

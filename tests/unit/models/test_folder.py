@@ -50,10 +50,17 @@ def test_what_is_no_file_is_refused_unread(model: Path, name: str, what: str) ->
     assert f"/{name} is a pipe, a device or a link to nowhere" in refusal(model)
 
 
-@pytest.mark.parametrize("name", ["num_hidden_layers", "depth", "n_layer", "num_key_value_heads"])
-def test_layers_without_end_are_refused(model: Path, name: str) -> None:
-    change_json(model / "config.json", vision_config={name: 1_000_000_000})
-    assert f"{name} is 1000000000" in refusal(model)
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        *((name, 10**9) for name in ("num_hidden_layers", "depth", "n_layer", "num_heads")),
+        ("num_attention_heads", 0),
+        ("num_key_value_heads", -1),
+    ],
+)
+def test_layers_without_end_and_no_heads_are_refused(model: Path, name: str, number: int) -> None:
+    change_json(model / "config.json", vision_config={name: number})
+    assert f"{name} is {number}" in refusal(model)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', "null", "[" * 100_000])
