@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from transformers import SmolVLMConfig
 
 from narrator.errors import ModelError, PeteError, UsageError
 from narrator.models.folder import folder_key, read_config, refuse_unloadable
@@ -105,6 +104,8 @@ OF_2_2B = {
 def test_what_a_published_config_leaves_out_is_what_transformers_takes(
     model: Path, published: dict[str, Any]
 ) -> None:
+    from transformers import SmolVLMConfig  # Not before other tests have torch hidden from it.
+
     (model / "config.json").write_text(json.dumps(published))
     found, theirs = read_config(model), SmolVLMConfig(**json.loads(json.dumps(published)))
     assert found["scale_factor"] == theirs.scale_factor
