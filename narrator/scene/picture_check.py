@@ -53,13 +53,16 @@ class PictureCheck:
         """True when the frame just looked at can be described."""
         return self.problem is None and self._announced is None
 
-    def look(self, seen: Thumbnail) -> str | None:
-        """Look at a frame, at every one; a sentence once when it is time to say it, else None."""
+    def look(self, seen: Thumbnail, last: bool = False) -> str | None:
+        """Look at a frame, at every one; a sentence once when it is time to say it, else None.
+        last: no frame follows, so its problem can't be seen to last and is told at once."""
         before, self.problem = self.problem, self._problem_of(seen)
         problem = self.problem
         if problem is not before and not {problem, before} <= NO_LIGHT:
             self._since = seen.taken
         patience = self.BLUR_LASTS_S if problem is PictureProblem.BLURRED else self.LASTS_S
+        if problem and last:
+            patience = 0.0
         if problem is self._announced or seen.taken - self._since < patience:
             return None
         announced, self._announced = self._announced, problem
@@ -131,7 +134,9 @@ def edge_width(picture: np.ndarray) -> float | None:
     whatever there is to see. It is taken where a slope is the steepest around, as the range of
     levels there over that slope. A step blurred by a Gaussian of s pixels comes out 2.5 s wide.
     """
-    size = (160, max(1, round(160 * picture.shape[0] / picture.shape[1])))
+    height, width = picture.shape[:2]
+    scale = min(160 / width, 640 / height)  # a strip of 1x4000 would become one of 160x640000
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
     grey = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
     soft = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     across, down = (cv2.Sobel(soft, -1, x, 1 - x, scale=1 / 8) for x in (1, 0))

@@ -24,13 +24,13 @@ class Scene:
 
     def look(self, frame: Frame, last: bool = False) -> str | None:
         """Look at a frame, at every one. Returns the sentence to announce, if there is one.
-        last: no frame follows, so its problem can't be seen to last and is told at once."""
+        last: no frame follows."""
         self._frame, self._seen = frame, Thumbnail.of(frame)
-        sentence = self._check.look(self._seen)
+        sentence = self._check.look(self._seen, last)
         self.readable, self.problem = self._check.readable, self._check.problem
         if self._gate is not None:  # It looks at unreadable frames too, or it misses what moves.
             self.changed = self._gate.has_changed(self._seen)
-        return self.problem.value if last and self.problem and not sentence else sentence
+        return sentence
 
     def set_reference(self, frame: Frame) -> None:
         """From now on, compare with this frame: it was described."""

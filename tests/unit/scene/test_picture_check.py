@@ -163,3 +163,17 @@ def test_a_picture_badly_out_of_focus_is_told() -> None:
 def test_a_lens_that_searches_for_its_focus_is_not_told() -> None:
     blurred = cv2.GaussianBlur(furnished(), (0, 0), 18)
     assert said(film(between(1, 1.7, furnished(), blurred), 4)) == []
+
+
+def test_a_strip_is_looked_at_as_fast_as_any_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    resize, made = cv2.resize, []
+
+    def measured(picture: np.ndarray, size: tuple[int, int], **how: int) -> np.ndarray:
+        made.append(size[0] * size[1])
+        return resize(picture, size, **how)
+
+    monkeypatch.setattr(cv2, "resize", measured)
+    for shape in ((20_000, 1, 3), (1, 20_000, 3), (4000, 3, 3)):
+        strip = np.full(shape, 128, np.uint8)
+        assert PictureCheck().look(Thumbnail.of(Frame(strip, 0.0, 0.0)), last=True) is None
+    assert max(made) < 500_000

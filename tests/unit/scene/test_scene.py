@@ -64,6 +64,13 @@ def test_the_dark_is_announced_when_it_lasts_and_what_comes_after_it_is_compared
     assert not scene.changed  # the same room as before
 
 
+def test_a_film_that_ends_in_the_dark_says_so_once() -> None:
+    scene = Scene()
+    looks(scene, ROOM, 0.0)
+    assert PictureProblem.DARK.value in looks(scene, DARK, 1.0)
+    assert scene.look(Frame(DARK, 2.0, 2.0), last=True) is None
+
+
 def test_of_the_last_frame_a_problem_is_told_at_once() -> None:
     scene = Scene()
     assert scene.look(Frame(DARK, 0.0, 0.0), last=True) == PictureProblem.DARK.value
