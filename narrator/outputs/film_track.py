@@ -147,6 +147,8 @@ class FilmNarrationTrack:
             log.info(f"said {start - earlier:.1f} s early, as the film ends: {cue.text}")
             start = earlier
         end = start + max(cue.seconds, CUE_S)
-        self._vtt.add(start, min(end, self._length or end), cue.text)
+        if fit and self._length is not None:
+            end = min(end, self._length)
+        self._vtt.add(start, end, cue.text)
         if self._wav is not None:
             self._wav.put(start, cue.samples)

@@ -30,6 +30,8 @@ class Progress:
 
     def show(self, at: float) -> None:
         """at: the second of the film that has been seen."""
+        if self._bar.total is not None:  # A film may be longer than its file says.
+            self._bar.total = max(self._bar.total, at)
         self._bar.update(at - self._bar.n)
         if self._bar.disable and time.monotonic() - self._told_at >= self._line_every_s:
             self._told_at = time.monotonic()

@@ -57,6 +57,16 @@ def test_a_second_sentence_gives_way_to_what_is_new(tmp_path: Path) -> None:
     assert [cue.start for cue in placed(tmp_path, said)] == [1.0, 3.25, 5.5]
 
 
+def test_a_film_may_be_longer_than_its_file_says(tmp_path: Path, vtt: VttFile) -> None:
+    track = FilmNarrationTrack(vtt, None, rate=60, length=2.0)
+    for at in (1.0, 5.0):
+        track.say("One two.", int(at), at)
+    track.finish(9.0, ended=True)
+    vtt.close()
+    ends = [(cue.start, cue.end) for cue in cues_of(tmp_path / "out.vtt")]
+    assert ends == [(1.0, 3.0), (5.0, 7.0)]
+
+
 @pytest.mark.parametrize(("whole", "free"), [(False, 3.25), (True, 5.5)])
 def test_no_caption_is_wanted_before_the_first_sentence_is_over(
     vtt: VttFile, whole: bool, free: float

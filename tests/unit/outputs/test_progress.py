@@ -34,7 +34,8 @@ def test_without_a_terminal_a_line_is_told_now_and_then(
 
 
 @pytest.mark.parametrize(
-    ("length", "shown"), [("68.0", r"50 %\|.*\| 34 of 68 s"), ("None", "34 s")]
+    ("length", "shown"),
+    [("68.0", r"50 %\|.*\| 34 of 68 s"), ("None", "34 s"), ("20.0", r"100 %\|.*\| 34 of 34 s")],
 )
 def test_on_a_terminal_there_is_a_bar_that_is_wiped_in_the_end(length: str, shown: str) -> None:
     code = (
