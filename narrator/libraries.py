@@ -10,8 +10,11 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from narrator.settings import CACHE
+
+MAX_PIXELS = 100_000_000  # of a picture: more would take gigabytes to decode
 
 
 def set_environment() -> None:
@@ -32,6 +35,7 @@ def set_environment() -> None:
         HF_HUB_VERBOSITY="error",  # or it logs what a server's headers tell it to
         TOKENIZERS_PARALLELISM="false",
         TRANSFORMERS_VERBOSITY="error",
+        OPENCV_IO_MAX_IMAGE_PIXELS=str(MAX_PIXELS),
         QT_QPA_PLATFORM="xcb",  # the one platform of Qt that OpenCV's Linux wheel brings along
     )
     if not sys.stderr.isatty():
@@ -54,6 +58,17 @@ def forbid_network() -> None:
         from huggingface_hub import constants
 
         constants.HF_HUB_OFFLINE = True
+
+
+def limit_ffmpeg() -> None:
+    """Let the FFmpeg that OpenCV's wheel brings along take no more memory at a time than a picture
+    of MAX_PIXELS has, four bytes each: of what a stream sends, it would take up to 2 GB."""
+    import cv2
+
+    folder = Path(cv2.__file__).parent
+    for found in (*folder.glob(".dylibs/libavutil*"), *folder.parent.glob("*.libs/libavutil*")):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(str(found)).av_max_alloc(ctypes.c_size_t(4 * MAX_PIXELS))
 
 
 def keep_freed_memory() -> None:

@@ -1,0 +1,119 @@
+"""How much memory OpenCV and FFmpeg may take, each time in a process of its own."""
+
+from __future__ import annotations
+
+import io
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from support.program import ROOT
+
+WATCH = """
+import resource, sys
+from narrator import libraries
+libraries.set_environment()
+from narrator.errors import SourceError
+from narrator.frames.opening import open_source
+try:
+    source = open_source(sys.argv[1])
+    while not source.ended and not (told := source.messages()):
+        source.newest(0.1)
+    print(told)
+except SourceError as error:
+    print(error)
+unit = 1 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+"""
+
+
+def watched(source: str | Path) -> str:
+    """What is told of this source until it is lost, which must not take much memory."""
+    result = subprocess.run(
+        [sys.executable, "-c", WATCH, str(source)],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    *told, peak = result.stdout.splitlines()
+    assert int(peak) < 1.2e9
+    return " ".join(told)
+
+
+def grey_jpeg(width: int, height: int) -> bytes:
+    """A valid JPEG, of 6 bits for each square of 8x8 pixels."""
+    content = io.BytesIO()
+    Image.new("L", (8, 8), 128).save(content, "JPEG")
+    data = content.getvalue()
+    size, scan = data.index(b"\xff\xc0") + 5, data.index(b"\xff\xda") + 2
+    scan += int.from_bytes(data[scan : scan + 2], "big")
+    head = data[:size] + struct.pack(">HH", height, width) + data[size + 4 : scan]
+    squares = -(-width // 8) * -(-height // 8)
+    return head + b"\x28\xa2\x8a" * -(-squares // 4) + b"\xff\xd9"
+
+
+@pytest.fixture
+def stream() -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
+    """The address of a stream, and its parts: the length that is announced, and what is sent again
+    and again in its place."""
+    parts: list[tuple[int, bytes]] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection = listener.accept()[0]
+                with suppress(OSError), connection:
+                    connection.recv(4096)
+                    kind = b"multipart/x-mixed-replace; boundary=part"
+                    connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n")
+                    for length, data in parts:
+                        head = b"--part\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+                        connection.sendall(head % length)
+                        for _ in range(length // len(data)):
+                            connection.sendall(data)
+                        connection.sendall(b"\r\n")
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/video", parts
+    listener.close()
+
+
+@pytest.mark.parametrize("side", [12_000, 30_000])
+def test_a_picture_that_is_too_large_is_refused(tmp_path: Path, side: int) -> None:
+    for name in ("a.jpg", "a.mp4"):
+        (tmp_path / name).write_bytes(grey_jpeg(side, side))
+        assert watched(tmp_path / name) == "a picture of more than 100 megapixels is not read"
+
+
+def test_a_large_picture_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(grey_jpeg(9990, 9990))
+    assert watched(tmp_path / "a.jpg") == "[]"
+
+
+@pytest.mark.parametrize("before", [0, 30])
+@pytest.mark.parametrize("side", [12_000, 30_000])
+def test_a_stream_of_pictures_that_are_too_large_is_refused(
+    stream: tuple[str, list[tuple[int, bytes]]], before: int, side: int
+) -> None:
+    url, parts = stream
+    small, large = grey_jpeg(320, 240), grey_jpeg(side, side)
+    parts += [(len(small), small)] * before + [(len(large), large)] * 20
+    assert "a picture of more than 100 megapixels is not read" in watched(url)
+
+
+def test_a_part_of_gigabytes_is_not_kept(stream: tuple[str, list[tuple[int, bytes]]]) -> None:
+    url, parts = stream
+    small = grey_jpeg(320, 240)
+    parts += [(len(small), small)] * 30 + [(2 << 30, bytes(1 << 20))]
+    assert "trying to get it back" in watched(url)
