@@ -177,7 +177,8 @@ class Commands:
 
     def pause(self, paused: bool = True) -> None:
         if paused != self._view.paused:
-            self._view.paused, self._told_to_wait = paused, False
+            self._view.pause(paused)
+            self._told_to_wait = False
             self._narrator.announce("Paused." if paused else "Going on.", shown=False)
 
     def resume(self) -> None:

@@ -45,6 +45,11 @@ class View:
         """True when no frame will follow; never while it is paused."""
         return self.source.ended and not self.paused
 
+    def pause(self, paused: bool) -> None:
+        """Look no more, or go on, and a video from where it stood."""
+        self.paused = paused
+        self.source.pause(paused)
+
     def newest(self) -> Frame | None:
         """Wait a moment for a new frame, and look at it; None if there is none, or in a pause."""
         if self.paused:

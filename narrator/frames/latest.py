@@ -43,7 +43,7 @@ class LatestFrame:
         with self._changed:
             while (wait_s := min(self._wait_s(), deadline - time.monotonic())) > 0:
                 self._changed.wait(wait_s)
-            frame = self.peek()
+            frame = LatestFrame.peek(self)
             if frame is not None:
                 self._frame, self.at = None, frame.at
                 self._keep(frame)
@@ -65,6 +65,9 @@ class LatestFrame:
         with self._changed:
             self._clip.clear()
             self._clip_due, self._forgotten = -math.inf, self.now()
+
+    def pause(self, paused: bool) -> None:
+        """What is live goes on meanwhile."""
 
     def put(self, frame: Frame, settle_s: float = 0.0) -> None:
         """Replace the frame. It can be taken once none has followed it for `settle_s` seconds."""

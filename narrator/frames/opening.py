@@ -11,9 +11,9 @@ import cv2
 
 from narrator.errors import SourceError, reason_of
 from narrator.frames.cameras import NAMED, known_cameras
-from narrator.frames.files import Film, PlayedFile
+from narrator.frames.files import PlayedFile, open_film
 from narrator.frames.live import LiveSource
-from narrator.frames.opencv import open_camera, open_file, open_stream
+from narrator.frames.opencv import open_camera, open_stream
 from narrator.frames.source import Source
 from narrator.text import without_password
 
@@ -65,7 +65,7 @@ def open_source(source: str, every_frame: bool = False, clip_length: int = 1) ->
     kind = source_kind(source)
     try:
         if kind is SourceKind.FILE:
-            film = Film(*open_file(source), clip_length)
+            film = open_film(source, clip_length)
             return film if every_frame else PlayedFile(film, clip_length)
         opener = open_camera if kind is SourceKind.CAMERA else open_stream
         return LiveSource(kind.value, functools.partial(opener, source), clip_length)

@@ -44,5 +44,8 @@ class Source(Protocol):
     def forget_clip(self) -> None:
         """Begin the clip anew: what was taken until now is another scene."""
 
+    def pause(self, paused: bool) -> None:
+        """Where a file is played: stop its clock, or let it go on from there."""
+
     def close(self) -> None:
         """Stop reading and release the source, within a second."""

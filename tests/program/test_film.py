@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from narrator.errors import ExitCode
 from narrator.scene.picture_check import CLEAR_AGAIN, PictureProblem
@@ -224,6 +225,28 @@ def test_a_live_narration_that_is_killed_leaves_files_that_can_be_read(
     assert len(parts) >= 2  # the last one's cue is written before its sound
     for cue, (start, _) in zip(cues_of(program.here / "loud.vtt"), parts):
         assert abs(start - cue.start) < 0.05
+
+
+# ------------------------------------------------------------------------------------------ slides
+
+
+@pytest.mark.parametrize("name", ["slides.mp4", "slides.webp"])
+@pytest.mark.parametrize("played", [False, True], ids=["described", "played"])
+def test_each_slide_is_described(program: Program, tiny: Path, name: str, played: bool) -> None:
+    """However few frames a second there are; and played they are seen all the same."""
+    scenes, path = [CIRCLE, SQUARE, STAR, TRIANGLE], program.here / name
+    if name.endswith(".mp4"):
+        write_video(path, map(draw, scenes), 1 / 3)
+    else:
+        first, *rest = [Image.fromarray(draw(scene)[:, :, ::-1]) for scene in scenes]
+        first.save(path, save_all=True, append_images=rest, duration=3000, lossless=True)
+    keep = () if played else ("--vtt", "out.vtt")
+    result = program("--source", path, "--model", tiny, "--mute", "--json", *keep)
+    ended_well(result)
+    captions = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [caption["caption"] for caption in captions] == [caption_of(scene) for scene in scenes]
+    for number, caption in enumerate(captions):
+        assert 0 <= caption["at"] - 3 * number < (2.9 if played else 0.5)
 
 
 # ----------------------------------------------------------------------------------- on a terminal

@@ -127,6 +127,9 @@ class FrameSource:
     def forget_clip(self) -> None:
         """There is none."""
 
+    def pause(self, paused: bool) -> None:
+        self.paused = paused
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from support.camera import as_jpeg
+
 
 @dataclass(frozen=True)
 class DemoClip:
@@ -40,6 +42,24 @@ def write_video(
             )
             assert writer.isOpened(), f"this OpenCV can't write {codec} to {path.name}"
         writer.write(image)
+    assert writer is not None, "a video needs an image"
+    writer.release()
+    return path
+
+
+def write_timed(path: Path, images: Iterable[np.ndarray], times: Iterable[float]) -> Path:
+    """Film BGR images of one size, each from a time of its own on, in seconds; returns the path."""
+    writer: cv2.VideoWriter | None = None
+    for image, at in zip(images, times):
+        if writer is None:
+            height, width = image.shape[:2]
+            writer = cv2.VideoWriter(
+                str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 100.0, (width, height),
+                [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1],
+            )  # fmt: skip
+            assert writer.isOpened(), f"this OpenCV can't write JPEGs to {path.name}"
+        writer.set(cv2.VIDEOWRITER_PROP_PTS, round(100 * at))
+        writer.write(np.frombuffer(as_jpeg(image), np.uint8))
     assert writer is not None, "a video needs an image"
     writer.release()
     return path

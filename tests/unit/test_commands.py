@@ -87,12 +87,14 @@ def test_a_pause_lets_questions_wait_and_go_on_answers_them() -> None:
         "Paused.", "It is paused. What was asked is answered when it goes on.",
     ]  # fmt: skip
     assert loop.view.paused
+    assert loop.view.source.paused  # type: ignore[attr-defined]
     assert not loop.commands.asked
     left = loop.view.source.left  # type: ignore[attr-defined]
     assert loop.view.newest() is None
     assert loop.view.source.left == left  # type: ignore[attr-defined]
     said_after("go on", loop=loop)
     assert loop.speaker.said[-1] == "Going on."
+    assert not loop.view.source.paused  # type: ignore[attr-defined]
     assert list(loop.commands.requests()) == [Request("Who is it")]
 
 
