@@ -10,11 +10,15 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from narrator.settings import CACHE
 
-MAX_PIXELS = 100_000_000  # of a picture: more would take gigabytes to decode
+# Of Debian and its kin, of Fedora and its kin, of macOS and others.
+CA_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
 
 
 def set_environment() -> None:
@@ -35,11 +39,39 @@ def set_environment() -> None:
         HF_HUB_VERBOSITY="error",  # or it logs what a server's headers tell it to
         TOKENIZERS_PARALLELISM="false",
         TRANSFORMERS_VERBOSITY="error",
-        OPENCV_IO_MAX_IMAGE_PIXELS=str(MAX_PIXELS),
+        OPENCV_FFMPEG_CAPTURE_OPTIONS=ffmpeg_options(),
         QT_QPA_PLATFORM="xcb",  # the one platform of Qt that OpenCV's Linux wheel brings along
     )
     if not sys.stderr.isatty():
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+def ffmpeg_options() -> str:
+    """How FFmpeg opens streams: certificates are checked, and no proxy of the environment is asked
+    (only a value that begins with http:// is one). The user's own options come last and so win."""
+    options = {
+        "rtsp_transport": "tcp",  # OpenCV's own, where there are none
+        "http_proxy": "none",
+        "tls_verify": "1",
+        "ca_file": ca_file() or "",
+    }
+    given = os.environ.get("OPENCV_FFMPEG_CAPTURE_OPTIONS")
+    ours = "|".join(f"{name};{value}" for name, value in options.items() if value)
+    return f"{ours}|{given}" if given else ours
+
+
+def ca_file() -> str | None:
+    """The file of those who may vouch for a server: what SSL_CERT_FILE names, or the system's."""
+    import ssl
+
+    named = ssl.get_default_verify_paths().cafile
+    return named or next(filter(os.path.exists, CA_FILES), None)
+
+
+def ask_for_no_camera() -> None:
+    """From now on OpenCV does not ask a Mac's user for the camera, which it can on the main thread
+    alone; it reads this whenever it opens one."""
+    os.environ["OPENCV_AVFOUNDATION_SKIP_AUTH"] = "1"
 
 
 def hide_torch() -> None:
@@ -58,17 +90,6 @@ def forbid_network() -> None:
         from huggingface_hub import constants
 
         constants.HF_HUB_OFFLINE = True
-
-
-def limit_ffmpeg() -> None:
-    """Let the FFmpeg that OpenCV's wheel brings along take no more memory at a time than a picture
-    of MAX_PIXELS has, four bytes each: of what a stream sends, it would take up to 2 GB."""
-    import cv2
-
-    folder = Path(cv2.__file__).parent
-    for found in (*folder.glob(".dylibs/libavutil*"), *folder.parent.glob("*.libs/libavutil*")):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(str(found)).av_max_alloc(ctypes.c_size_t(4 * MAX_PIXELS))
 
 
 def keep_freed_memory() -> None:

@@ -58,7 +58,8 @@ class Session:
             check_display()
         outputs = self._open_outputs(terminal)
         with shutdown.opening() as opened:
-            self._source = open_source(name, every_frame=is_film, clip_length=options.frames)
+            waits = options.limit != 1  # One caption is asked for by who will not wait.
+            self._source = open_source(name, is_film, options.frames, waits)
             opened.callback(self._source.close)
             self._speaker, files = open_speaker(options, self._source, opened)
         typed = None if is_film else self._read_terminal(terminal)

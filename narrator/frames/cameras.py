@@ -1,4 +1,4 @@
-"""Cameras: which the system tells of, their names and OpenCV numbers, and why one shows nothing."""
+"""Cameras: which the system tells of, how one is opened, and why it shows nothing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import os
 import struct
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 
+from narrator import libraries
 from narrator.errors import SourceError
+from narrator.frames.opencv import first_picture
 from narrator.text import printable
 
 log = logging.getLogger(__name__)
@@ -22,6 +28,7 @@ log = logging.getLogger(__name__)
 NAMED = "camera:"  # before the whole name of a camera that is looked up whenever it is opened
 DEVICES = Path("/dev")
 VIDEO4LINUX = Path("/sys/class/video4linux")  # a folder for each video device of Linux
+ANSWER_S = 5.0  # for the question whether the camera may be used
 
 
 def known_cameras() -> dict[int, str]:
@@ -82,16 +89,43 @@ def camera_number(source: str) -> int:
     raise SourceError(f"camera {name} is not there; --list-cameras shows what there is")
 
 
-def camera_problem(number: int, devices: Path = DEVICES) -> str:
+def open_camera(
+    source: str, open_s: float, read_s: float, answer_s: float = ANSWER_S
+) -> tuple[Any, np.ndarray]:
+    """Open a camera, by number or name, and wait up to open_s seconds for its first picture; how
+    long a read may wait is up to its driver (but see libraries.py). Raises SourceError.
+
+    On a Mac OpenCV asks on the main thread whether it may be used, and does not wait for the
+    answer; answer_s seconds later it is tried once more. On other threads it can't ask.
+    """
+    number = camera_number(source)
+    asks = sys.platform == "darwin" and threading.current_thread() is threading.main_thread()
+    if not asks:
+        libraries.ask_for_no_camera()
+    capture = cv2.VideoCapture(number)
+    if asks and not capture.isOpened() and number in known_cameras():
+        time.sleep(answer_s)
+        capture = cv2.VideoCapture(number)
+    opened = capture.isOpened()
+    return capture, first_picture(capture, open_s, lambda: camera_problem(number, opened))
+
+
+def camera_problem(number: int, opened: bool = False, devices: Path = DEVICES) -> str:
     """Why a camera shows nothing, as far as the system tells."""
     device = devices / f"video{number}"
     hint = "--list-cameras shows what there is, --source takes a video too"
-    if sys.platform == "darwin":
+    asking = "Terminal, iTerm2 and Warp are terminals that can ask for it"
+    if sys.platform == "darwin" and opened:
         problem = (
-            "is not there, in use, or not allowed; allow it for your terminal in System Settings "
-            f"> Privacy & Security > Camera, then start again; {hint}"
+            "was opened and shows no picture; another program may be using it, or macOS keeps it "
+            f"from this terminal ({asking})"
         )
-    elif not device.exists():
+    elif sys.platform == "darwin" and number in known_cameras():
+        problem = (
+            "is not allowed; allow it for your terminal in System Settings > Privacy & Security > "
+            f"Camera, then start again ({asking})"
+        )
+    elif sys.platform == "darwin" or not device.exists():
         problem = f"is not there; {hint}"
     elif not os.access(device, os.R_OK | os.W_OK):
         group = "on most systems those in the group video may"

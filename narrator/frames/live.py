@@ -6,7 +6,9 @@ to. OpenCV may hang in a camera's driver: a thread that does not come back is le
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import math
 import threading
 import time
@@ -24,6 +26,8 @@ from narrator.frames.frame import Frame
 from narrator.frames.latest import LatestFrame
 from narrator.frames.opencv import read_picture
 
+log = logging.getLogger(__name__)
+
 CONTRAST = 32  # grey levels of 255; a covered lens has less
 
 
@@ -40,7 +44,7 @@ class LiveLimits:
     failed_read_pause_s: float = 0.05
     burst_after_s: float = 0.5  # without a picture; what comes next may have been held up
     max_burst_s: float = 2.0
-    settle_s: float = 0.015  # a picture of a burst is followed sooner, one of 60 a second later
+    settle_s: float = 0.025  # a picture of a burst is followed sooner than that
     noisy_pictures: int = 100  # that differed in a row: such a source can freeze
     hung_readers: int = 3  # threads that may hang at a time; each may hold the camera
 
@@ -51,7 +55,8 @@ class LiveSource(LatestFrame):
     An outage begins with a loss and lasts until pictures have come steadily again, so that a source
     that flaps is told once. kind: what messages call it. open_capture: takes open_s and stall_s,
     and returns a capture and its first picture, or raises SourceError; it is called here, on the
-    caller's thread, and whenever the source was lost.
+    caller's thread, and whenever the source was lost. waits: one that is not there is lost, too,
+    from the start; else SourceError is raised.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class LiveSource(LatestFrame):
         open_capture: Callable[[float, float], tuple[Any, np.ndarray]],
         clip_length: int = 1,
         limits: LiveLimits = LiveLimits(),
+        waits: bool = False,
     ) -> None:
         super().__init__(clip_length)
         self._kind, self.limits = kind, limits
@@ -70,10 +76,19 @@ class LiveSource(LatestFrame):
         self._lost = self._told_hung = False
         self._steady_since: float | None = None
         self._hung: list[LiveReader] = []
-        capture, image = self.open_capture()
-        self._first_at = time.monotonic()
-        self._last_at, self._burst_until = math.inf, -math.inf  # The first picture ends no gap.
-        self.show(image)
+        self._first_at: float | None = None
+        self._last_at = self._burst_until = -math.inf
+        capture = None
+        try:
+            capture, image = self.open_capture()
+            self.show(image)
+        except SourceError as error:
+            if not waits:
+                raise
+            log.info(f"{error}; trying again")
+            self._lost = True
+            self._backoff.failed()
+            self._tell("is not there yet; trying again.")
         self._reader = LiveReader(self, capture)
 
     def newest(self, timeout: float) -> Frame | None:
@@ -128,8 +143,12 @@ class LiveSource(LatestFrame):
             if now - self._steady_since >= self.limits.steady_s:
                 self._lost = self._told_hung = False
                 self._backoff.reset()
-                self._tell("is back.")
+                if self._messages:
+                    self._messages.clear()  # An outage that nobody was told of is over.
+                else:
+                    self._tell("is there." if self._first_at is None else "is back.")
         if not self._lost:
+            self._first_at = self._first_at or now
             self.put(Frame(image, now, now - self._first_at), settle_s)
         return True
 
@@ -164,14 +183,10 @@ class LiveReader(threading.Thread):
         return self.stop.is_set() or (self.is_alive() and time.monotonic() < self._due)
 
     def run(self) -> None:
-        try:
+        with contextlib.suppress(SourceError, cv2.error):
             capture = self._capture or self._live.open_capture()[0]
             self._read(capture)
             capture.release()
-        except SourceError as error:
-            self.problem = f"is lost, as {error}"
-        except cv2.error:
-            pass
 
     def _read(self, capture: Any) -> None:
         stall_s = self._limits.stall_s

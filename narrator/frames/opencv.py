@@ -1,11 +1,10 @@
-"""OpenCV's captures of files, cameras and streams: how they are opened, and one picture read.
+"""OpenCV's captures: how those of files are opened, and one picture is read.
 
 A capture is a cv2.VideoCapture; a picture has shape (height, width, 3), dtype uint8, order BGR.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import stat
 import time
@@ -17,30 +16,17 @@ import cv2
 import numpy as np
 
 from narrator.errors import SourceError, reason_of
-from narrator.frames.cameras import camera_number, camera_problem
-from narrator.frames.pictures import Animation, open_picture
-from narrator.libraries import MAX_PIXELS, limit_ffmpeg
 from narrator.text import without_password
-
-TOO_LARGE = f"a picture of more than {MAX_PIXELS // 1_000_000} megapixels is not read"
-
-limit_ffmpeg()
 
 
 def open_file(source: str) -> tuple[Any, np.ndarray]:
     """Open a file and read its first picture; no capture where it is the only one. Raises
     SourceError, and cv2.error."""
     path = readable_file(source)
-    picture = open_picture(path)
-    if isinstance(picture, Animation):
-        return picture, picture.read()[1]
-    if picture is not None:
-        return None, picture
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
-    refuse_large(capture)
-    # To FFmpeg, JPEGs one after the other (.mjpeg) are a video.
+    # To FFmpeg, animated GIFs and PNGs, and JPEGs one after the other (.mjpeg), are videos.
     if cv2.haveImageReader(path) and not (capture.grab() and capture.grab()):
-        picture = decode(cv2.imread, path)
+        picture = cv2.imread(path, cv2.IMREAD_COLOR)
         if picture is not None:
             return None, picture
     capture.open(path, cv2.CAP_FFMPEG)
@@ -68,36 +54,6 @@ def readable_file(source: str) -> str:
         raise SourceError(f"{shown} can't be opened: {reason_of(error)}") from error
 
 
-def open_camera(source: str, open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
-    """Open a camera, by number or name, and wait up to open_s seconds for its first picture; how
-    long a read may wait is up to its driver (but see libraries.py). Raises SourceError."""
-    number = camera_number(source)
-    capture = cv2.VideoCapture(number)
-    return capture, first_picture(capture, open_s, lambda: camera_problem(number))
-
-
-def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
-    """Open a stream and read its first picture. open_s, read_s: seconds that opening it, and each
-    read from then on, may take. Raises SourceError."""
-    shown = without_password(url)
-    if not url.lower().startswith(("http://", "https://", "rtsp://", "rtsps://")):
-        raise SourceError(f"{shown}: only http, https and rtsp streams can be watched")
-    properties = {
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: int(open_s * 1000),
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC: int(read_s * 1000),
-        # Each further thread decodes a picture of its own, which makes all of them one later: with
-        # 16 a stream of H.264 at 30 a second came half a second late.
-        cv2.CAP_PROP_N_THREADS: 1,
-    }
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, list(itertools.chain(*properties.items())))
-    refuse_large(capture)
-    # JPEGs are decoded here: OpenCV would squeeze each into the size of the first.
-    if int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
-        capture.set(cv2.CAP_PROP_FORMAT, -1)
-    problem = f"stream {shown} shows no picture; is it on, and is the address right?"
-    return capture, first_picture(capture, 1.0, lambda: problem)  # it may begin with broken ones
-
-
 def first_picture(capture: Any, timeout: float, problem: Callable[[], str]) -> np.ndarray:
     """Try for `timeout` seconds, and at least once. Raises SourceError with what problem() says."""
     deadline = time.monotonic() + timeout
@@ -113,30 +69,11 @@ def first_picture(capture: Any, timeout: float, problem: Callable[[], str]) -> n
 
 
 def read_picture(capture: Any) -> tuple[bool, np.ndarray | None]:
-    """Read once: whether anything came, and the picture, or None where that was none. Raises
-    SourceError when a stream sent a JPEG that is too large."""
+    """Read once: whether anything came, and the picture, or None where that was none."""
     try:
         good, image = capture.read()
         if good and image.ndim == 2:  # the bytes of a JPEG
-            image = decode(cv2.imdecode, image)
+            image = cv2.imdecode(image, cv2.IMREAD_COLOR)
     except cv2.error:
         return False, None
     return good, image if good else None
-
-
-def decode(read: Callable[[Any, int], Any], coded: Any) -> np.ndarray | None:
-    """A picture as cv2.imread or imdecode reads it. Raises SourceError, and cv2.error."""
-    try:
-        picture: np.ndarray | None = read(coded, cv2.IMREAD_COLOR)
-        return picture
-    except cv2.error as error:
-        if "CV_IO_MAX_IMAGE" in error.err:  # see set_environment()
-            raise SourceError(TOO_LARGE) from error
-        raise
-
-
-def refuse_large(capture: Any) -> None:
-    """Raise SourceError where the first picture has more pixels than are read."""
-    size = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-    if size > MAX_PIXELS:
-        raise SourceError(TOO_LARGE)

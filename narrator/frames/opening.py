@@ -6,15 +6,17 @@ import enum
 import functools
 import os
 import re
+from urllib.parse import unquote, urlsplit
 
 import cv2
 
 from narrator.errors import SourceError, reason_of
-from narrator.frames.cameras import NAMED, known_cameras
-from narrator.frames.files import PlayedFile, open_film
+from narrator.frames.cameras import NAMED, known_cameras, open_camera
+from narrator.frames.files import Film, PlayedFile
 from narrator.frames.live import LiveSource
-from narrator.frames.opencv import open_camera, open_stream
+from narrator.frames.opencv import open_file
 from narrator.frames.source import Source
+from narrator.frames.streams import check_address, open_stream
 from narrator.text import without_password
 
 
@@ -34,7 +36,10 @@ def source_kind(source: str) -> SourceKind:
 
 def resolve_source(source: str) -> str:
     """--source as open_source() takes it: a part of a camera's name becomes NAMED and the whole
-    name; a number, a URL and an existing file stay what they are. Raises SourceError."""
+    name; a number, a URL and an existing file stay what they are, and file:// is a file. Raises
+    SourceError."""
+    if source.lower().startswith("file://"):
+        source = unquote(urlsplit(source).path)
     try:
         os.lstat(os.path.expanduser(source))
         return f"./{source}" if source.startswith(NAMED) else source
@@ -56,18 +61,24 @@ def resolve_source(source: str) -> str:
     return NAMED + found[0][1]
 
 
-def open_source(source: str, every_frame: bool = False, clip_length: int = 1) -> Source:
+def open_source(
+    source: str, every_frame: bool = False, clip_length: int = 1, waits: bool = False
+) -> Source:
     """Open what resolve_source() returned, on the main thread: macOS asks for permission to use a
     camera there alone. Raises SourceError.
 
-    every_frame: a file is not played, but gives each frame in turn. clip_length: in frames.
+    every_frame: a file is not played, but gives each frame in turn. clip_length: in frames. waits:
+    a camera or stream that is not there yet is waited for.
     """
     kind = source_kind(source)
     try:
         if kind is SourceKind.FILE:
-            film = open_film(source, clip_length)
+            film = Film(*open_file(source), clip_length)
             return film if every_frame else PlayedFile(film, clip_length)
+        if kind is SourceKind.STREAM:
+            check_address(source)
         opener = open_camera if kind is SourceKind.CAMERA else open_stream
-        return LiveSource(kind.value, functools.partial(opener, source), clip_length)
+        opened = functools.partial(opener, source)
+        return LiveSource(kind.value, opened, clip_length, waits=waits)
     except cv2.error as error:
         raise SourceError(f"{without_password(source)} can't be read: {error.err}") from error

@@ -14,11 +14,13 @@ import logging
 import os
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import cv2
+import numpy as np
 import pytest
 
 from narrator.errors import SourceError
@@ -30,6 +32,7 @@ from narrator.frames.cameras import (
     known_cameras,
     linux_cameras,
     list_cameras,
+    open_camera,
 )
 
 CAPTURES, METADATA, OUTPUT, MULTIPLANAR = 0x1, 0x00800000, 0x2, 0x1000
@@ -112,7 +115,7 @@ def test_why_a_camera_shows_nothing_is_told_as_far_as_linux_knows(
         (tmp_path / "video0").touch()
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(os, "access", lambda *_: allowed)
-    assert problem in camera_problem(0, tmp_path)
+    assert problem in camera_problem(0, devices=tmp_path)
 
 
 # --------------------------------------------------------------------------------------- on a Mac
@@ -176,9 +179,18 @@ def test_without_system_profiler_there_are_no_known_cameras(
     assert known_cameras() == {}
 
 
-def test_on_a_mac_it_is_told_where_to_allow_the_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert "System Settings > Privacy & Security > Camera" in camera_problem(0)
+def test_on_a_mac_not_there_not_allowed_and_no_picture_are_told_apart(
+    mac: Callable[[str], None],
+) -> None:
+    mac(json.dumps(ON_A_MAC))
+    assert "is not there; --list-cameras" in camera_problem(7)
+    asking = "Terminal, iTerm2 and Warp are terminals that can ask for it"
+    for opened, problem in (
+        (False, "camera 0 is not allowed; allow it for your terminal in System Settings > Privacy"),
+        (True, "camera 0 was opened and shows no picture; another program may be using it"),
+    ):
+        assert camera_problem(0, opened).startswith(problem)
+        assert asking in camera_problem(0, opened)
 
 
 # ------------------------------------------------------------------------------- names and listing
@@ -199,6 +211,9 @@ class FakeCapture:
 
     def get(self, _: int) -> float:
         return float(self.shows[self.number])
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return True, np.zeros((4, 4, 3), np.uint8)
 
     def release(self) -> None:
         pass
@@ -265,3 +280,46 @@ def test_a_camera_that_comes_back_under_another_number_is_found_by_its_name(
         camera_number(source)
     known[10] = "HD Pro Webcam C920"
     assert camera_number(source) == 10
+
+
+# ---------------------------------------------------------- a Mac's question whether it is allowed
+
+
+@pytest.fixture
+def mac_that_asks(known: dict[int, str], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """FAKE: a Mac on which camera 0 is shown once its question was answered; those pauses."""
+    del FakeCapture.shows[0]
+    pauses: list[float] = []
+
+    def answer(seconds: float) -> None:
+        pauses.append(seconds)
+        FakeCapture.shows[0] = 640
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(cameras.time, "sleep", answer)
+    monkeypatch.delenv("OPENCV_AVFOUNDATION_SKIP_AUTH", raising=False)
+    return pauses
+
+
+def test_on_a_mac_a_camera_is_tried_once_more_while_the_question_is_up(
+    mac_that_asks: list[float],
+) -> None:
+    open_camera("0", 1, 1, answer_s=3.0)
+    assert mac_that_asks == [3.0]
+    assert FakeCapture.opened == [0, 0]
+    assert "OPENCV_AVFOUNDATION_SKIP_AUTH" not in os.environ
+    with pytest.raises(SourceError, match="camera 7 is not there"):
+        open_camera("7", 1, 1)
+    assert mac_that_asks == [3.0]
+
+
+def test_on_a_mac_another_thread_asks_for_no_camera(
+    mac_that_asks: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENCV_AVFOUNDATION_SKIP_AUTH", "0")  # put back after the test
+    FakeCapture.shows[0] = 640
+    thread = threading.Thread(target=open_camera, args=("0", 1, 1))
+    thread.start()
+    thread.join()
+    assert FakeCapture.opened == [0]
+    assert os.environ["OPENCV_AVFOUNDATION_SKIP_AUTH"] == "1"

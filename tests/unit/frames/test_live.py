@@ -17,7 +17,7 @@ import pytest
 from narrator.errors import SourceError
 from narrator.frames.frame import Frame
 from narrator.frames.live import FreezeDetector, LiveLimits, LiveSource
-from narrator.frames.opencv import open_stream
+from narrator.frames.streams import open_stream
 from support.camera import MjpegCamera, as_jpeg, made_at, stamped_picture
 from support.frames import (
     BLUE,
@@ -169,13 +169,6 @@ def test_a_backlog_that_comes_at_once_is_not_shown(stamped: MjpegCamera) -> None
         stamped.come_back()
         assert made_at(next_frame(source).image) > held_up_until - 0.1
         assert source.messages() == []
-
-
-def test_a_stream_that_is_fast_by_itself_is_shown_from_the_start(mjpeg: MjpegCamera) -> None:
-    limits = LiveLimits(settle_s=1.0, max_burst_s=60.0)
-    with closing(watched(mjpeg.url, limits)) as source:
-        for _ in range(3):
-            next_frame(source)
 
 
 def test_a_stream_that_is_slow_by_itself_is_shown_at_once() -> None:

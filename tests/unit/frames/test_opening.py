@@ -96,6 +96,17 @@ def test_numbers_urls_paths_and_existing_files_are_never_taken_for_names(
     assert source_kind(resolve_source(f"{NAMED}C920")) is SourceKind.FILE
 
 
+def test_a_file_may_be_named_by_its_address(plugged: dict[int, str], tmp_path: Path) -> None:
+    path = tmp_path / "a red picture#1.png"
+    cv2.imwrite(str(path), plain(RED))
+    for source in (path.as_uri(), f"FILE://localhost{path.as_uri().removeprefix('file://')}"):
+        found = resolve_source(source)
+        assert found == str(path)
+        open_source(found).close()
+    with pytest.raises(SourceError, match=r"/no/such\.mp4 can't be opened"):
+        open_source(resolve_source("file:///no/such.mp4"))
+
+
 def test_what_is_neither_file_nor_camera_is_told_as_both(plugged: dict[int, str]) -> None:
     with pytest.raises(SourceError) as caught:
         resolve_source("Brio")
@@ -121,9 +132,17 @@ def test_each_kind_has_its_source(tmp_path: Path, mjpeg: MjpegCamera) -> None:
             assert type(opened) is kind
 
 
-def test_a_camera_that_is_not_there_is_named() -> None:
+def test_a_camera_that_is_not_there_is_named_or_waited_for() -> None:
     with pytest.raises(SourceError, match="camera 99 is not there"):
         open_source("99")
+    with closing(open_source("99", waits=True)) as source:
+        assert source.messages() == ["The camera is not there yet; trying again."]
+
+
+@pytest.mark.parametrize("url", ["gopher://hole", "http://:80/", "http://host:port/"])
+def test_an_address_that_can_never_show_anything_is_not_waited_for(url: str) -> None:
+    with pytest.raises(SourceError):
+        open_source(url, waits=True)
 
 
 def test_what_opencv_refuses_is_a_source_error(

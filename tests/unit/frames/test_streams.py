@@ -1,0 +1,353 @@
+"""Streams: opened, or told apart by what is wrong; certificates, proxies, one picture at a time."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from narrator.errors import SourceError
+from narrator.frames.live import LiveSource
+from narrator.frames.opencv import read_picture
+from narrator.frames.streams import (
+    MAX_BYTES,
+    answer_of,
+    check_address,
+    open_stream,
+    reason_for_none,
+    single_picture,
+    stream_problem,
+)
+from narrator.libraries import ffmpeg_options
+from support.camera import MjpegCamera, as_jpeg
+from support.frames import GREEN, RED, brightening, is_colour, next_frame, number_of, plain
+from support.program import wait_until
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def page(status: int, kind: str = "text/plain", body: bytes = b"", **headers: str) -> Answer:
+    """The same answer to every request."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in {**headers, "Content-Type": kind, "Connection": "close"}.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+@contextmanager
+def served(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Host and port of a server on loopback, with TLS where there is a context."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who is not trusted
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def complaint(url: str) -> str:
+    with pytest.raises(SourceError) as caught:
+        open_stream(url, 2, 1)
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------------------- what is wrong
+
+WRONG = {
+    "none": (page(404), "is not there, says its server (404)"),
+    "refused": (page(401), "wants the right user and password (401)"),
+    "forbidden": (page(403), "wants the right user and password (403)"),
+    "failed": (page(503), "is not there, says its server (503)"),
+    "page": (page(200, "text/html", b"<html>hello</html>"), "is a page to be read, not a stream"),
+    "elsewhere": (page(302, Location="/?token=s3cret"), "shows no picture; is it on"),
+    "nonsense": (page(200, "video/mp4", b"nonsense"), "shows no picture; is it on"),
+}
+
+
+@pytest.mark.parametrize(("answer", "told"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_stream_is_told_apart(answer: Answer, told: str) -> None:
+    with served(answer) as address:
+        line = complaint(f"http://{address}/video")
+    assert line.startswith(f"stream http://{address}/video {told}")
+    assert "s3cret" not in line
+
+
+def test_that_nothing_listens_and_that_a_host_is_unknown_is_told() -> None:
+    for url in ("http://127.0.0.1:9/video", "rtsp://127.0.0.1:9/video"):
+        assert f"stream {url} is not there: its machine refuses the connection" in complaint(url)
+    # FAKE: which hosts are not known depends on the network here.
+    assert "a name that is not known here" in reason_for_none(socket.gaierror(-2, "unknown"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "wants the right user and password (401)"),
+        (b"RTSP/1.0 404 Not Found\r\n\r\n", "is not there, says its server (404)"),
+        (b"RTSP/1.0 200 OK\r\n\r\n", "shows no picture"),
+        (b"SSH-2.0-OpenSSH\r\n", "shows no picture"),
+        (b"", "shows no picture"),
+    ],
+)
+def test_what_an_rtsp_server_answers_is_told(answer: bytes, told: str) -> None:
+    asked: list[bytes] = []
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            asked.append(connection.recv(1024))
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"rtsp://me:s3cret@127.0.0.1:{listening.getsockname()[1]}/video"
+        assert told in answer_of(url, 5)
+    assert b"s3cret" not in asked[0]
+
+
+def test_a_server_that_drips_its_header_is_not_waited_for() -> None:
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        for count in range(100):
+            request.wfile.write(b"HTTP/1.1 200 OK\r\n" if count == 0 else b"X")
+            time.sleep(0.05)
+
+    with served(drip) as address:
+        assert "does not answer" in stream_problem(f"http://{address}/", 0.3)
+
+
+@pytest.mark.parametrize("fault", ["stall", "send_garbage"])
+def test_a_stream_without_a_picture_is_not_waited_for_long(mjpeg: MjpegCamera, fault: str) -> None:
+    getattr(mjpeg, fault)()
+    with pytest.raises(SourceError, match="shows no picture; is it on"):
+        open_stream(mjpeg.url, 0.5, 0.5)
+
+
+def test_a_read_of_a_stream_that_stalls_comes_back(mjpeg: MjpegCamera) -> None:
+    capture, _ = open_stream(mjpeg.url, 5, 0.3)
+    mjpeg.stall()
+    started = time.monotonic()
+    while read_picture(capture)[0]:
+        pass
+    assert time.monotonic() - started < 10  # by itself after 30
+
+
+# ------------------------------------------------------------------------------------- addresses
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://host/video", "file:///etc/hostname", "concat://a|b", "pipe://0"]
+)
+def test_streams_of_other_kinds_are_refused(url: str) -> None:
+    with pytest.raises(SourceError, match="only http, https and rtsp streams"):
+        check_address(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http:///video",
+        "http://a..b/",
+        "http://h:port/",
+        "http://h:0/",
+        "http://me:s3/c@h",
+    ],
+)
+def test_what_can_be_no_address_is_refused(url: str) -> None:
+    with pytest.raises(SourceError, match="is no address"):
+        check_address(url)
+
+
+def test_addresses_of_all_forms_pass() -> None:
+    for place in ("camera.local", "10.0.0.7:8080", "me:s3cret@[::1]:554", "Küche.local", "H"):
+        check_address(f"RTSP://{place}/video?channel=1")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "http://{user}:{password}@{address}/video",
+        "http://{address}/video?user={user}&pwd={password}",
+        "http://{user}:{password}@{address}/video?token={password}#{password}",
+        "rtsp://{user}:{password}@{address}/video?{password}",
+    ],
+)
+def test_passwords_are_masked_when_a_stream_can_not_be_opened(form: str) -> None:
+    line = complaint(form.format(user="me", password="s3cret", address="127.0.0.1:9"))
+    assert "s3cret" not in line
+    assert "127.0.0.1" in line
+
+
+# ------------------------------------------------------------------------- one picture at a time
+
+
+def test_an_address_of_one_picture_is_asked_again_every_second() -> None:
+    pictures, asked = brightening(30), []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append(time.monotonic())
+        page(200, "image/jpeg", as_jpeg(next(pictures)))(request)
+
+    with served(answer) as address:
+        source = LiveSource(
+            "stream", lambda *limits: open_stream(f"http://{address}/snapshot.jpg", *limits)
+        )
+        with closing(source):
+            numbers = [number_of(next_frame(source)) for _ in range(3)]
+            assert source.messages() == []
+    assert numbers == [0, 1, 2]
+    assert all(after - before > 0.9 for before, after in itertools.pairwise(asked))
+
+
+def test_user_and_password_are_told_to_the_server_that_was_named_alone() -> None:
+    heard: list[str | None] = []
+
+    def elsewhere(request: BaseHTTPRequestHandler) -> None:
+        heard.append(request.headers["Authorization"])
+        page(200, "image/jpeg", as_jpeg(plain(RED)))(request)
+
+    with served(elsewhere) as other:
+
+        def guarded(request: BaseHTTPRequestHandler) -> None:
+            if request.headers["Authorization"] == "Basic bWU6czNjcmV0":
+                page(302, Location=f"http://{other}/")(request)
+            else:
+                page(401, WWW_Authenticate='Basic realm="camera"')(request)
+
+        with served(guarded) as address:
+            assert single_picture(f"http://me:s3cret@{address}/", 5) is not None
+    assert heard == [None]
+
+
+def test_what_is_no_picture_or_too_large_is_none() -> None:
+    with served(page(200, "text/html", b"hello")) as address:
+        assert single_picture(f"http://{address}/", 5) is None
+    assert single_picture("http://127.0.0.1:9/", 5) is None
+    assert MAX_BYTES < 2**31
+
+
+# --------------------------------------------------------------------- certificates and proxies
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody vouches for, and its key in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    file = tmp_path_factory.mktemp("a certificate") / "camera.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]
+    command += ["/CN=camera", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file, "-out"]
+    subprocess.run([*command, file.with_suffix(".crt")], check=True, capture_output=True)
+    file.write_bytes(file.read_bytes() + file.with_suffix(".crt").read_bytes())
+    return file
+
+
+def test_an_https_stream_is_watched_only_where_its_certificate_is_trusted(
+    certificate: Path, mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    mjpeg.show(plain(GREEN))
+
+    def watch(trusted: Path | None, host: str = "127.0.0.1") -> str:
+        if trusted is not None:
+            monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", ffmpeg_options())
+        return f"https://{host}:{address.rpartition(':')[2]}/video"
+
+    with served(mjpeg._serve, context) as address:
+        assert "is not trusted: self-signed certificate; a certificate of your own" in complaint(
+            watch(None)
+        )
+        monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS")
+        capture, _ = open_stream(watch(certificate), 5, 5)
+        capture.release()
+        monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS")
+        assert "is not trusted: Hostname mismatch" in complaint(watch(certificate, "localhost"))
+
+
+def test_no_proxy_of_the_environment_is_asked(
+    mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def proxy(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        page(502)(request)
+
+    with served(proxy) as address:
+        monkeypatch.setenv("http_proxy", f"http://{address}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", ffmpeg_options())
+        open_stream(mjpeg.url, 5, 5)[0].release()
+        assert "refuses the connection" in complaint("http://127.0.0.1:9/video")
+    assert asked == []
+
+
+def test_the_users_own_options_of_ffmpeg_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp")
+    assert ffmpeg_options().startswith("rtsp_transport;tcp|http_proxy;none|tls_verify;1|ca_file;")
+    assert ffmpeg_options().endswith("|rtsp_transport;udp")
+
+
+# --------------------------------------------------------------------- streams that come later
+
+
+def test_a_stream_that_is_not_there_yet_is_waited_for(
+    mjpeg: MjpegCamera, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    mjpeg.kill()
+    mjpeg.show(plain(GREEN))
+
+    def opened(open_s: float, read_s: float) -> Any:
+        return open_stream(mjpeg.url, open_s, read_s)
+
+    with closing(LiveSource("stream", opened, waits=True)) as source:
+        assert "refuses the connection; is it on, on that port?; trying again" in caplog.text
+        assert source.newest(0.7) is None
+        assert source.messages() == ["The stream is not there yet; trying again."]
+        mjpeg.restart()
+        frame = wait_until(lambda: source.newest(0.1), 20)
+        assert is_colour(frame, GREEN)
+        assert frame.at == 0.0
+        assert source.messages() == ["The stream is there."]
+    assert caplog.text.count("trying again") == 1
+
+
+def test_of_a_stream_that_came_while_nobody_looked_nothing_more_is_told(mjpeg: MjpegCamera) -> None:
+    tries = itertools.count()
+
+    def opened(open_s: float, read_s: float) -> Any:
+        if next(tries) == 0:
+            raise SourceError("not yet")
+        return open_stream(mjpeg.url, open_s, read_s)
+
+    with closing(LiveSource("stream", opened, waits=True)) as source:
+        assert wait_until(lambda: source.peek(), 20)
+        assert source.messages() == []
