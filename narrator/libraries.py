@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 
 from narrator.settings import CACHE
@@ -31,6 +32,7 @@ def set_environment() -> None:
         "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "5",
         "QT_LOGGING_RULES": "*=false",  # its remarks on fonts and on Wayland
     }
+    warnings.simplefilter("ignore")  # Pillow's, of damaged and of large pictures
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     os.environ.update(
