@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 from narrator.settings import CACHE
 
@@ -20,6 +22,7 @@ CA_FILES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
+MAX_PIXELS = 100_000_000  # of a picture: more would take gigabytes to decode
 
 
 def set_environment() -> None:
@@ -41,6 +44,7 @@ def set_environment() -> None:
         HF_HUB_VERBOSITY="error",  # or it logs what a server's headers tell it to
         TOKENIZERS_PARALLELISM="false",
         TRANSFORMERS_VERBOSITY="error",
+        OPENCV_IO_MAX_IMAGE_PIXELS=str(MAX_PIXELS),
         OPENCV_FFMPEG_CAPTURE_OPTIONS=ffmpeg_options(),
         QT_QPA_PLATFORM="xcb",  # the one platform of Qt that OpenCV's Linux wheel brings along
     )
@@ -92,6 +96,16 @@ def forbid_network() -> None:
         from huggingface_hub import constants
 
         constants.HF_HUB_OFFLINE = True
+
+
+def limit_ffmpeg() -> None:
+    """Let the FFmpeg that OpenCV's wheel brings along take no more memory at a time than a picture
+    of MAX_PIXELS has, four bytes each: of what a stream sends, it would take up to 2 GB."""
+    opencv = importlib.util.find_spec("cv2")
+    folder = Path(str(opencv and opencv.origin)).parent
+    for found in (*folder.glob(".dylibs/libavutil*"), *folder.parent.glob("*.libs/libavutil*")):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(str(found)).av_max_alloc(ctypes.c_size_t(4 * MAX_PIXELS))
 
 
 def keep_freed_memory() -> None:

@@ -66,6 +66,9 @@ class LatestFrame:
             self._clip.clear()
             self._clip_due, self._forgotten = -math.inf, self.now()
 
+    def pause(self, paused: bool) -> None:
+        """What is live goes on meanwhile."""
+
     def put(self, frame: Frame, settle_s: float = 0.0) -> None:
         """Replace the frame. It can be taken once none has followed it for `settle_s` seconds."""
         with self._changed:

@@ -6,7 +6,6 @@ to. OpenCV may hang in a camera's driver: a thread that does not come back is le
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import math
@@ -44,7 +43,7 @@ class LiveLimits:
     failed_read_pause_s: float = 0.05
     burst_after_s: float = 0.5  # without a picture; what comes next may have been held up
     max_burst_s: float = 2.0
-    settle_s: float = 0.025  # a picture of a burst is followed sooner than that
+    settle_s: float = 0.015  # a picture of a burst is followed sooner, one of 60 a second later
     noisy_pictures: int = 100  # that differed in a row: such a source can freeze
     hung_readers: int = 3  # threads that may hang at a time; each may hold the camera
 
@@ -77,7 +76,7 @@ class LiveSource(LatestFrame):
         self._steady_since: float | None = None
         self._hung: list[LiveReader] = []
         self._first_at: float | None = None
-        self._last_at = self._burst_until = -math.inf
+        self._last_at, self._burst_until = math.inf, -math.inf  # The first picture ends no gap.
         capture = None
         try:
             capture, image = self.open_capture()
@@ -183,10 +182,14 @@ class LiveReader(threading.Thread):
         return self.stop.is_set() or (self.is_alive() and time.monotonic() < self._due)
 
     def run(self) -> None:
-        with contextlib.suppress(SourceError, cv2.error):
+        try:
             capture = self._capture or self._live.open_capture()[0]
             self._read(capture)
             capture.release()
+        except SourceError as error:
+            self.problem = f"is lost, as {error}"
+        except cv2.error:
+            pass
 
     def _read(self, capture: Any) -> None:
         stall_s = self._limits.stall_s

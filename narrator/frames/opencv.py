@@ -16,17 +16,29 @@ import cv2
 import numpy as np
 
 from narrator.errors import SourceError, reason_of
+from narrator.frames.pictures import Animation, open_picture
+from narrator.libraries import MAX_PIXELS, limit_ffmpeg
 from narrator.text import without_password
+
+TOO_LARGE = f"a picture of more than {MAX_PIXELS // 1_000_000} megapixels is not read"
+
+limit_ffmpeg(Path(cv2.__file__).parent)
 
 
 def open_file(source: str) -> tuple[Any, np.ndarray]:
     """Open a file and read its first picture; no capture where it is the only one. Raises
     SourceError, and cv2.error."""
     path = readable_file(source)
+    picture = open_picture(path)
+    if isinstance(picture, Animation):
+        return picture, picture.read()[1]
+    if picture is not None:
+        return None, picture
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
-    # To FFmpeg, animated GIFs and PNGs, and JPEGs one after the other (.mjpeg), are videos.
+    refuse_large(capture)
+    # To FFmpeg, JPEGs one after the other (.mjpeg) are a video.
     if cv2.haveImageReader(path) and not (capture.grab() and capture.grab()):
-        picture = cv2.imread(path, cv2.IMREAD_COLOR)
+        picture = decode(cv2.imread, path)
         if picture is not None:
             return None, picture
     capture.open(path, cv2.CAP_FFMPEG)
@@ -69,11 +81,30 @@ def first_picture(capture: Any, timeout: float, problem: Callable[[], str]) -> n
 
 
 def read_picture(capture: Any) -> tuple[bool, np.ndarray | None]:
-    """Read once: whether anything came, and the picture, or None where that was none."""
+    """Read once: whether anything came, and the picture, or None where that was none. Raises
+    SourceError when a stream sent a JPEG that is too large."""
     try:
         good, image = capture.read()
         if good and image.ndim == 2:  # the bytes of a JPEG
-            image = cv2.imdecode(image, cv2.IMREAD_COLOR)
+            image = decode(cv2.imdecode, image)
     except cv2.error:
         return False, None
     return good, image if good else None
+
+
+def decode(read: Callable[[Any, int], Any], coded: Any) -> np.ndarray | None:
+    """A picture as cv2.imread or imdecode reads it. Raises SourceError, and cv2.error."""
+    try:
+        picture: np.ndarray | None = read(coded, cv2.IMREAD_COLOR)
+        return picture
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in error.err:  # see set_environment()
+            raise SourceError(TOO_LARGE) from error
+        raise
+
+
+def refuse_large(capture: Any) -> None:
+    """Raise SourceError where the first picture has more pixels than are read."""
+    size = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    if size > MAX_PIXELS:
+        raise SourceError(TOO_LARGE)

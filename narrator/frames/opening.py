@@ -12,9 +12,8 @@ import cv2
 
 from narrator.errors import SourceError, reason_of
 from narrator.frames.cameras import NAMED, known_cameras, open_camera
-from narrator.frames.files import Film, PlayedFile
+from narrator.frames.files import PlayedFile, open_film
 from narrator.frames.live import LiveSource
-from narrator.frames.opencv import open_file
 from narrator.frames.source import Source
 from narrator.frames.streams import check_address, open_stream
 from narrator.text import without_password
@@ -73,7 +72,7 @@ def open_source(
     kind = source_kind(source)
     try:
         if kind is SourceKind.FILE:
-            film = Film(*open_file(source), clip_length)
+            film = open_film(source, clip_length)
             return film if every_frame else PlayedFile(film, clip_length)
         if kind is SourceKind.STREAM:
             check_address(source)

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from narrator.errors import SourceError, reason_of
-from narrator.frames.opencv import first_picture
+from narrator.frames.opencv import first_picture, refuse_large
 from narrator.libraries import ca_file
 from narrator.text import without_password
 
@@ -57,6 +57,7 @@ def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, np.ndarray
         cv2.CAP_PROP_N_THREADS: 1,
     }
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, list(itertools.chain(*properties.items())))
+    refuse_large(capture)
     # JPEGs are decoded here: OpenCV would squeeze each into the size of the first.
     if int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
         capture.set(cv2.CAP_PROP_FORMAT, -1)

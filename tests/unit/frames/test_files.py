@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from narrator.frames.files import Film, PlayedFile
+from narrator.frames.files import Film, PlayedFile, open_film
 from narrator.frames.frame import Frame
 from narrator.frames.opencv import open_file
 from support.camera import as_jpeg
@@ -26,7 +27,7 @@ from support.frames import (
     until_ended,
 )
 from support.program import wait_until
-from support.video import write_video
+from support.video import write_timed, write_video
 
 FPS = 30
 
@@ -136,16 +137,65 @@ def test_videos_of_other_formats_are_shown_in_order(tmp_path: Path, name: str, c
     assert 0.4 < frames[-1].at < 1.5
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".png"])
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".avif"])
 def test_a_picture_that_moves_is_a_video(tmp_path: Path, suffix: str) -> None:
-    from PIL import Image
-
     first, *rest = [Image.fromarray(picture) for picture in brightening(8)]
     path = tmp_path / f"moving{suffix}"
-    first.save(path, save_all=True, append_images=rest, duration=100, loop=0)
+    durations = [100, 200, 100, 100, 100, 100, 100, 200]
+    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
     frames = shown_in_turn(path)
-    assert len(frames) >= 7
-    assert 0.5 < frames[-1].at < 0.9
+    begins = [0.0, 0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+    assert [frame.at for frame in frames] == pytest.approx(begins)
+    with closing(film_of(path)) as film:
+        list(until_ended(film))
+        assert film.length == pytest.approx(1.0)
+
+
+# ----------------------------------------------------------------------------------- films' clocks
+
+
+@pytest.mark.parametrize("name", ["slides.avi", "slides.mp4", "slides.gif"])
+def test_a_picture_that_stands_is_given_again_and_again(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith(".gif"):
+        first, *rest = [Image.fromarray(picture) for picture in brightening(3)]
+        first.save(path, save_all=True, append_images=rest, duration=5000)
+    else:
+        write_video(path, brightening(3), 0.2, "MJPG" if name.endswith(".avi") else "mp4v")
+    with closing(film_of(path)) as film:
+        frames = list(until_ended(film))
+        assert film.length == pytest.approx(15.0)
+    assert [frame.at for frame in frames] == pytest.approx([n / 4 for n in range(60)])
+    assert [number_of(frame) for frame in frames] == [int(frame.at / 5) for frame in frames]
+
+
+def test_a_film_that_starts_late_is_as_long_as_its_pictures(tmp_path: Path) -> None:
+    times = [100 + n / 10 for n in range(30)]
+    with closing(open_film(str(write_timed(tmp_path / "a.mkv", brightening(30), times)))) as film:
+        assert film.announced == pytest.approx(2.91, abs=0.02)
+        assert len(list(until_ended(film))) == 30
+        assert film.length == pytest.approx(2.91, abs=0.02)
+
+
+def test_the_last_frame_stands_as_long_as_the_file_says(tmp_path: Path) -> None:
+    """Not for the average of a film whose pictures stood for a second at first."""
+    times = [*range(10), *(10 + n / 10 for n in range(20))]
+    capture, first = open_file(str(write_timed(tmp_path / "a.mkv", brightening(30), times)))
+    told = {cv2.CAP_PROP_FPS: 2.5, cv2.CAP_PROP_FRAME_COUNT: 30.0}  # as FFmpeg counts for H.264
+    film = Film(Altered(capture, get=lambda what: told.get(what) or capture.get(what)), first)
+    with closing(film):
+        list(until_ended(film))
+        assert film.length == pytest.approx(12.0)
+
+
+def test_a_clock_that_jumps_is_not_waited_for(tmp_path: Path) -> None:
+    data = write_video(path := tmp_path / "cut.ts", brightening(36), 1).read_bytes()
+    part = len(data) // 188 // 3 * 188
+    path.write_bytes(data[:part] + data[2 * part :])
+    with closing(open_film(str(path))) as film:
+        frames = list(until_ended(film))
+        assert 18 < (film.length or 0) < 28
+    assert all(0 < b.at - a.at <= 1.01 for a, b in zip(frames, frames[1:]))
 
 
 @pytest.mark.parametrize("name", ["clip.mjpeg", "clip"])
@@ -239,6 +289,24 @@ def test_a_picture_has_ended_once_it_was_taken(tmp_path: Path) -> None:
         assert source.newest(0) is not None
         assert source.ended
         assert not reading_threads()
+
+
+def test_a_film_that_was_paused_goes_on_where_it_stood(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "slow.avi", brightening(10), 5, "MJPG")
+    with closing(played(path)) as source:
+        next_frame(source)
+        source.pause(True)
+        time.sleep(0.5)
+        shown = source.newest(0)  # which was on its way already
+        assert shown is None or shown.at < 0.3
+        assert source.newest(0.5) is None
+        source.pause(False)
+        frames = list(until_ended(source))
+    assert number_of(frames[0]) <= 3
+    assert number_of(frames[-1]) == 9
+    for frame in frames:
+        assert abs(number_of(frame) - frame.at * 5) <= 1
+        assert frame.taken > frame.at
 
 
 def test_closing_ends_the_thread_of_a_video(tmp_path: Path) -> None:

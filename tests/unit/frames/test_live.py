@@ -171,6 +171,13 @@ def test_a_backlog_that_comes_at_once_is_not_shown(stamped: MjpegCamera) -> None
         assert source.messages() == []
 
 
+def test_a_stream_that_is_fast_by_itself_is_shown_from_the_start(mjpeg: MjpegCamera) -> None:
+    limits = LiveLimits(settle_s=1.0, max_burst_s=60.0)
+    with closing(watched(mjpeg.url, limits)) as source:
+        for _ in range(3):
+            next_frame(source)
+
+
 def test_a_stream_that_is_slow_by_itself_is_shown_at_once() -> None:
     camera = MjpegCamera(fps=1.8)
     camera.film(lambda: as_jpeg(stamped_picture()))

@@ -150,9 +150,9 @@ def test_what_opencv_refuses_is_a_source_error(
 ) -> None:
     """A picture beyond OpenCV's limit of a gigapixel, for instance."""
 
-    def refuse(source: str) -> None:
+    def refuse(source: str, clip_length: int) -> None:
         raise cv2.error("too large")
 
-    monkeypatch.setattr(opening, "open_file", refuse)
+    monkeypatch.setattr(opening, "open_film", refuse)
     with pytest.raises(SourceError, match="that picture can't be read"):
         open_source("that picture")
