@@ -296,7 +296,7 @@ def mac_that_asks(known: dict[int, str], monkeypatch: pytest.MonkeyPatch) -> lis
         FakeCapture.shows[0] = 640
 
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(cameras.time, "sleep", answer)
+    monkeypatch.setattr("time.sleep", answer)
     monkeypatch.delenv("OPENCV_AVFOUNDATION_SKIP_AUTH", raising=False)
     return pauses
 

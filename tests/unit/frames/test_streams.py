@@ -261,8 +261,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("there is no openssl to make a certificate with")
     file = tmp_path_factory.mktemp("a certificate") / "camera.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]
-    command += ["/CN=camera", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file, "-out"]
-    subprocess.run([*command, file.with_suffix(".crt")], check=True, capture_output=True)
+    command += [
+        "/CN=camera",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(file),
+        "-out",
+    ]
+    subprocess.run([*command, str(file.with_suffix(".crt"))], check=True, capture_output=True)
     file.write_bytes(file.read_bytes() + file.with_suffix(".crt").read_bytes())
     return file
 
