@@ -95,6 +95,23 @@ def test_a_stream_is_described_and_again_when_it_was_lost(
     assert result.stderr.count("The stream") == 2
 
 
+def test_a_stream_that_is_not_there_yet_is_waited_for_while_the_model_is_loaded(
+    program: Program, server: ScriptedServer, mjpeg: MjpegCamera
+) -> None:
+    mjpeg.show(draw(SCENES[0]))
+    mjpeg.kill()
+    running = program.start("--source", mjpeg.url, "--engine", server.url, "--mute")
+    running.stderr.wait_for("is not there: its machine refuses the connection")
+    running.stderr.wait_for("ready in ")
+    running.stderr.wait_for("pete_sounds: The stream is not there yet; trying again.")
+    mjpeg.restart()
+    assert running.stdout.wait_for("") == caption_of(SCENES[0])
+    result = running.end()
+    ended_well(result)
+    assert result.stderr.splitlines()[-1] == "pete_sounds: The stream is there."
+    assert result.stderr.count("trying again") == 2
+
+
 def test_a_still_scene_is_described_once_or_always_where_asked(
     program: Program, server: ScriptedServer
 ) -> None:

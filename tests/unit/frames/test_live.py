@@ -220,6 +220,20 @@ def test_a_stream_that_is_lost_is_told_once_and_watched_again_once_it_is_back(
         assert source.messages() == []
 
 
+def test_of_a_stream_that_is_lost_while_nobody_looks_nothing_old_is_shown(
+    mjpeg: MjpegCamera,
+) -> None:
+    """As while a long caption is made, or a question answered: the loss is noticed after it."""
+    with closing(watched(mjpeg.url, clip_length=4)) as source:
+        first = next_frame(source)
+        mjpeg.kill()
+        assert wait_until(lambda: not reading_threads(), 10)
+        assert source.clip_to(first)[-1] is first  # The caption in the making has what it needs.
+        assert source.newest(0.05) is None
+        assert source.messages() == [GONE]
+        assert source.peek() is None
+
+
 def test_a_stream_that_flaps_is_told_once(mjpeg: MjpegCamera) -> None:
     with closing(watched(mjpeg.url)) as source:
         next_frame(source)
