@@ -98,11 +98,10 @@ def forbid_network() -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def limit_ffmpeg() -> None:
+def limit_ffmpeg(folder: Path) -> None:
     """Let the FFmpeg that OpenCV's wheel brings along take no more memory at a time than a picture
-    of MAX_PIXELS has, four bytes each: of what a stream sends, it would take up to 2 GB."""
-    opencv = importlib.util.find_spec("cv2")
-    folder = Path(str(opencv and opencv.origin)).parent
+    of MAX_PIXELS has, four bytes each: of what a stream sends, it would take up to 2 GB. folder: of
+    the package cv2."""
     for found in (*folder.glob(".dylibs/libavutil*"), *folder.parent.glob("*.libs/libavutil*")):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(str(found)).av_max_alloc(ctypes.c_size_t(4 * MAX_PIXELS))

@@ -22,7 +22,7 @@ from narrator.text import without_password
 
 TOO_LARGE = f"a picture of more than {MAX_PIXELS // 1_000_000} megapixels is not read"
 
-limit_ffmpeg()
+limit_ffmpeg(Path(cv2.__file__).parent)
 
 
 def open_file(source: str) -> tuple[Any, np.ndarray]:
