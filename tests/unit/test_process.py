@@ -15,9 +15,9 @@ import pytest
 from support.program import ROOT
 
 SET_UP = """
-import signal, sys, threading, time
+import os, signal, sys, threading, time
 from narrator.process import Shutdown, leave
-def tell(what): print(what, flush=True)
+def tell(what): os.write(1, f"{what}\\n".encode())  # print() must not be interrupted by itself
 shutdown = Shutdown(lambda: tell("first"), timeout_s=0.5)
 shutdown.on_signals()
 """
