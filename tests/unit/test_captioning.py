@@ -11,7 +11,7 @@ import pytest
 from narrator.backoff import Backoff
 from narrator.captioning import MORE_TOKENS
 from narrator.commands import MORE_PROMPT
-from narrator.errors import EngineError, EngineUnavailable
+from narrator.errors import EngineError, EngineUnavailable, StopRequested
 from narrator.frames.frame import Frame
 from support.stand_ins import Describe, FrameSource, Loop, SpeakerLog, Typed
 
@@ -106,6 +106,19 @@ def test_while_the_server_is_away_a_question_is_not_met_with_silence() -> None:
     loop = Loop(away, FrameSource(9), Typed("Who is it", "Where is it")).run()
     assert loop.speaker.said.count("That can't be answered: the server does not answer.") == 2
     assert loop.captioner.unavailable
+
+
+def test_a_film_whose_server_went_away_notices_that_nobody_reads_stdout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        monkeypatch.setattr("narrator.view.stdout_is_read", lambda: False)
+        raise EngineUnavailable("does not answer", "it is down")
+
+    source = FrameSource(9)
+    source.is_film = True
+    with pytest.raises(StopRequested):
+        Loop(away, source, backoff=Backoff([30.0])).run()
 
 
 # -- what is asked

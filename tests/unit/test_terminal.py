@@ -4,6 +4,7 @@ program on a pseudo-terminal."""
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -74,3 +75,8 @@ def test_a_secret_is_masked_in_messages_and_tracebacks(capsys: pytest.CaptureFix
     printed = capsys.readouterr().err
     assert "your key *** is bad" in printed
     assert "s3cret" not in printed
+
+
+def test_a_terminal_that_tells_no_width_shows_a_whole_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
+    assert Terminal()._end_of("what is that") == "what is that"
