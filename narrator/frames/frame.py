@@ -24,7 +24,9 @@ class Frame:
 
     def rgb(self) -> Any:
         """The picture in RGB as a PIL.Image.Image."""
-        import cv2
+        import numpy as np
         from PIL import Image
 
-        return Image.fromarray(cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB))
+        height, width = self.image.shape[:2]
+        pixels = np.ascontiguousarray(self.image)
+        return Image.frombuffer("RGB", (width, height), pixels, "raw", "BGR", 0, 1)
