@@ -6,7 +6,6 @@ Request, for captioning.py; all else is done at once.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import signal
@@ -19,7 +18,7 @@ from narrator.errors import StopRequested
 from narrator.narration import Narrator
 from narrator.outputs.saved_frames import SavedFrames
 from narrator.terminal import Terminal
-from narrator.text import printable, without_marks
+from narrator.text import nearest, printable, without_marks
 from narrator.view import View
 
 log = logging.getLogger(__name__)
@@ -129,11 +128,11 @@ class Commands:
         if command is not None:
             command.run(self)
             return
-        near = difflib.get_close_matches(name, [name for name in BY_NAME if len(name) > 2], 1, 0.7)
-        if near and text != self._asked_back and not text.endswith("?"):
+        near = nearest(name, [known for known in BY_NAME if len(known) > 2])
+        if near is not None and text != self._asked_back and not text.endswith("?"):
             self._asked_back = text
             self._narrator.announce(
-                f"Did you mean {near[0]}? To ask it as a question, type it once more."
+                f"Did you mean {near}? To ask it as a question, type it once more."
             )
             return
         self._ask(Request(text))
@@ -151,7 +150,7 @@ class Commands:
         self._ask(Request(MORE_PROMPT, detail=True))
 
     def again(self) -> None:
-        """Say the last caption once more, and show it where no preview does."""
+        """Say the last caption once more, and log it."""
         if not self._narrator.again() and self._preview is not None:
             self._preview.note("nothing can be said again")
         log.info(self._narrator.latest or "nothing was said yet")

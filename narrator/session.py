@@ -62,7 +62,7 @@ class Session:
             self._source = open_source(name, is_film, options.frames, waits)
             opened.callback(self._source.close)
             self._speaker, files = open_speaker(options, self._source, opened)
-        typed = None if is_film else self._read_terminal(terminal)
+        typed = self._read_terminal(terminal, is_film)
         packages.join()
         engine = open_engine(choice, options.model)
         if self._speaker is not None:
@@ -72,7 +72,7 @@ class Session:
         self._ready_at = time.monotonic()
         log.info(f"engine: {engine.label} ({choice.why})")
         log.info(f"ready in {self._ready_at - started:.1f} s; Ctrl-C ends it")
-        if typed is not None:
+        if typed is not None and not is_film:
             log.info("type a question and Enter, or ? to hear what else you can type")
         self._preview = self._open_preview(engine.label, outputs)
         self._progress = self._open_progress()
@@ -81,7 +81,7 @@ class Session:
         scene = Scene(options.always)
         self.view = View(self._source, scene, self.narrator, self._preview, on_frame)
         saved = next((one for one in outputs if isinstance(one, SavedFrames)), SavedFrames("."))
-        self.commands = Commands(self.narrator, self.view, saved, typed)
+        self.commands = Commands(self.narrator, self.view, saved, None if is_film else typed)
         self.captioner = Captioner(engine, options, self.view, self.narrator, self.commands)
 
     @property
@@ -105,11 +105,11 @@ class Session:
                 outputs[-1].prepare()
         return outputs
 
-    def _read_terminal(self, terminal: Terminal) -> TypedLines | None:
-        """What is typed, where stdin is a terminal."""
+    def _read_terminal(self, terminal: Terminal, is_film: bool) -> TypedLines | None:
+        """What is typed, where stdin is a terminal; of a film's, q alone is heeded."""
         if not sys.stdin or not sys.stdin.isatty():
             return None
-        terminal.take()
+        terminal.take(plain=is_film)
         return TypedLines(terminal, self._hush)
 
     def _hush(self) -> None:

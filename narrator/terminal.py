@@ -32,7 +32,11 @@ class LogHandler(logging.Handler):
 
     def __init__(self, terminal: Terminal, secrets: Sequence[str]) -> None:
         super().__init__()
-        self._terminal, self._secrets = terminal, secrets
+        self._terminal = terminal
+        # A short one only where it stands alone, or what is printed could not be read any more.
+        bare, alone = r"{}", r"(?<!\w){}(?!\w)"
+        forms = [(bare if len(each) > 3 else alone).format(re.escape(each)) for each in secrets]
+        self._secrets = re.compile("|".join(forms)) if forms else None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print it; a closed stderr is nobody's trouble."""
@@ -42,8 +46,8 @@ class LogHandler(logging.Handler):
         if record.exc_info:
             lines.append(logging.Formatter().formatException(record.exc_info))
         text = "\n".join(lines)
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        if self._secrets is not None:
+            text = self._secrets.sub("***", text)
         with contextlib.suppress(OSError, ValueError), self._terminal.printing():
             print(text, file=sys.stderr, flush=True)
 

@@ -46,11 +46,15 @@ def without_marks(prompt: str) -> str:
     return re.sub(r"[<>]", " ", prompt)
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of those known that a word may have been meant to be; None where none is like it."""
+    return next(iter(difflib.get_close_matches(word.lower(), list(known), 1, 0.7)), None)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """What to add to a message that a word is none of those known; nothing where none is like
-    it."""
-    near = difflib.get_close_matches(word.lower(), list(known), 1, 0.7)
-    return f"; did you mean {near[0]}?" if near else ""
+    """What to add to a message that a word is none of those known."""
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def without_password(url: str) -> str:
@@ -87,8 +91,8 @@ def sentences(pieces: Iterable[str]) -> Iterator[str]:
     """
     buffer, whole = "", False
     for piece in pieces:
-        buffer += piece
-        loop_at = loop_in(buffer, ended=False)
+        known, buffer = len(buffer), buffer + piece
+        loop_at = loop_in(buffer, known, ended=False)
         *done, buffer = SENTENCE_END.split(buffer[:loop_at])
         for sentence in done:
             if sentence.strip():
@@ -96,21 +100,27 @@ def sentences(pieces: Iterable[str]) -> Iterator[str]:
                 yield sentence.strip()
         if loop_at is not None:
             break
-    rest = buffer[: loop_in(buffer, ended=True)].strip()
+    rest = buffer[: loop_in(buffer, len(buffer), ended=True)].strip()
     if rest and (not whole or rest[-1] in ENDING):
         yield rest
 
 
-def loop_in(text: str, ended: bool) -> int | None:
+def loop_in(text: str, known: int, ended: bool) -> int | None:
     """Where a phrase that stands there three times in a row ends for the first time; None if there
-    is none. ended: the last word is whole, whatever follows."""
+    is none. known: up to there the words before the last one were looked at already. ended: the
+    last word is whole, whatever follows."""
     words = [word for word in re.finditer(r"\w+", text) if ended or word.end() < len(text)]
     said = [word[0].casefold() for word in words]
-    for start in range(len(said)):
-        for length in range(1, (len(said) - start) // 3 + 1):
-            end = start + length
-            if said[start:end] * 2 == said[end : end + 2 * length]:
-                return words[end - 1].end()
+    for end, word in enumerate(words, 1):
+        for length in range(1, end // 3 + 1 if word.end() >= known else 1):
+            first, second = end - 2 * length, end - length
+            if (
+                said[first - 1] == said[second - 1] == said[end - 1]
+                and (  # else no slice is needed
+                    said[first - length : first] == said[first:second] == said[second:end]
+                )
+            ):
+                return words[first - 1].end()
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -15,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from narrator.terminal import Terminal, log_to
 from support.camera import MjpegCamera
 from support.program import TINY, Program
 from support.server import ScriptedServer
@@ -81,3 +83,14 @@ def speech() -> None:
     """Skips where there is nothing to speak with."""
     if sys.platform != "darwin" and shutil.which("espeak-ng") is None:
         pytest.skip("espeak-ng is not installed (./install.sh says how)")
+
+
+@pytest.fixture
+def logged_to_stderr() -> Iterator[None]:
+    """What is logged is printed, as in the program."""
+    ours = logging.getLogger("narrator")
+    before = ours.handlers[:], ours.propagate, ours.level
+    log_to(Terminal())
+    yield
+    ours.handlers[:], ours.propagate = before[:2]
+    ours.setLevel(before[2])

@@ -69,7 +69,8 @@ class GrowingFile:
             self._writes = False
             os.close(self._file)
             if self._is_new:  # and nothing was ever written
-                os.unlink(self._path)
+                with contextlib.suppress(OSError):  # Somebody was quicker.
+                    os.unlink(self._path)
 
     def _cut(self, size: int) -> None:
         with contextlib.suppress(OSError):  # a device

@@ -23,7 +23,7 @@ import pytest
 from narrator.settings import DEFAULT_PROMPT
 from support.camera import MjpegCamera
 from support.drawn_scenes import Scene, Shape, draw
-from support.program import Program, children, left_over, wait_until
+from support.program import TINY, Program, children, left_over, wait_until
 from support.server import Request, ScriptedServer, describe, silent
 from support.sound import SoundCard
 from support.terminal import Terminal, count, ends_with
@@ -126,6 +126,21 @@ def test_it_ends_when_it_is_told_to(terminal: Terminal, word: str) -> None:
     terminal.type(f"{word}\r")
     assert terminal.process.wait(10) == 0
     assert terminal.mode() == terminal.settings
+
+
+def test_of_what_is_typed_while_a_film_is_described_q_is_heeded(
+    program: Program, server: ScriptedServer
+) -> None:
+    server.answer = silent(b"")
+    film = ("--source", str(TINY / "demo.mp4"), "--vtt", "out.vtt", "--mute")
+    terminal = Terminal(program, *film, "--engine", server.url)
+    try:
+        terminal.wait_for("ready in")
+        terminal.type("more\rq\r")
+        assert terminal.process.wait(10) == 0
+        assert terminal.mode() == terminal.settings
+    finally:
+        terminal.close()
 
 
 def test_a_pause_lasts_until_it_is_told_to_go_on(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +13,8 @@ from hypothesis import strategies as st
 
 from narrator.errors import ExitCode
 from narrator.options import Options, argument_parser, parse_options
-from narrator.terminal import Terminal, log_to
+
+pytestmark = pytest.mark.usefixtures("logged_to_stderr")
 
 WRONG = {
     "an unknown option": ["--nosuch"],
@@ -57,17 +56,6 @@ WRONG = {
     "control characters": ["--limit", "\x1b[31m\n1"],
 }
 NAMES = [name for action in argument_parser()._actions for name in action.option_strings]
-
-
-@pytest.fixture(autouse=True)
-def logged() -> Iterator[None]:
-    """Errors are printed on stderr, as in the program."""
-    log = logging.getLogger("narrator")
-    before = log.handlers[:], log.propagate, log.level
-    log_to(Terminal())
-    yield
-    log.handlers[:], log.propagate = before[:2]
-    log.setLevel(before[2])
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

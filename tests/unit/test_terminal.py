@@ -7,24 +7,13 @@ import logging
 import os
 import sys
 import types
-from collections.abc import Iterator
 
 import pytest
 
 from narrator.terminal import Terminal, log_to
 
 log = logging.getLogger("narrator.test")
-
-
-@pytest.fixture(autouse=True)
-def logged() -> Iterator[None]:
-    """What is logged is printed, as in the program."""
-    ours = logging.getLogger("narrator")
-    before = ours.handlers[:], ours.propagate, ours.level
-    log_to(Terminal())
-    yield
-    ours.handlers[:], ours.propagate = before[:2]
-    ours.setLevel(before[2])
+pytestmark = pytest.mark.usefixtures("logged_to_stderr")
 
 
 def test_a_message_is_one_line_that_cannot_steer_the_terminal(
@@ -75,6 +64,12 @@ def test_a_secret_is_masked_in_messages_and_tracebacks(capsys: pytest.CaptureFix
     printed = capsys.readouterr().err
     assert "your key *** is bad" in printed
     assert "s3cret" not in printed
+
+
+def test_a_short_secret_is_masked_where_it_stands_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to(Terminal(), ["x"])
+    log.info("your key x is bad; next: 'x'")
+    assert capsys.readouterr().err == "pete_sounds: your key *** is bad; next: '***'\n"
 
 
 def test_a_terminal_that_tells_no_width_shows_a_whole_line(monkeypatch: pytest.MonkeyPatch) -> None:

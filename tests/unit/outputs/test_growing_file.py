@@ -86,6 +86,9 @@ def test_what_is_there_stays_until_the_first_write(tmp_path: Path) -> None:
     assert path.read_text() == "what was there before"
     a_file(tmp_path / "new.wav").close()
     assert not (tmp_path / "new.wav").exists()
+    gone = a_file(tmp_path / "gone.wav")
+    (tmp_path / "gone.wav").unlink()
+    gone.close()
 
 
 def test_a_file_that_is_none_of_ours_is_not_overwritten(tmp_path: Path) -> None:
