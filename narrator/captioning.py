@@ -22,6 +22,7 @@ from narrator.errors import (
 from narrator.frames.frame import Frame
 from narrator.narration import Narrator
 from narrator.options import Options
+from narrator.speech.sounds import Sound
 from narrator.view import View
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ class Captioner:
         else:
             if request.question and not request.detail:
                 log.info(f"> {request.question}")  # or nobody could tell an answer from a caption
+            if not request.detail:  # That is told in words.
+                self._narrator.sound(Sound.ANSWER)
             self._answering = True
             self.describe(frame, request)
             self._answering = False
@@ -89,6 +92,7 @@ class Captioner:
         question = None if request is None else request.question
         pieces = self._attended(self._pieces(frame, request or Request()))
         preview = self._view.preview
+        self._narrator.looking(True)  # until the view takes the next frame
         try:
             with contextlib.nullcontext() if preview is None else preview.looking():
                 self._narrator.narrate(frame, pieces, question, asked=request is not None)
@@ -106,6 +110,7 @@ class Captioner:
                 self._view.scene.set_reference(frame)
             if self.unavailable:
                 self._backoff.reset()
+                self._view.engine_lost = False
                 self._narrator.announce("The server is back.")
 
     def _pieces(self, frame: Frame, request: Request) -> Iterator[str]:
@@ -137,8 +142,10 @@ class Captioner:
         if self._view.source.ended:
             raise EngineError(str(error))
         self._backoff.failed()
+        self._view.engine_lost = True
         if self._backoff.tries == 1:
             log.info(str(error))
+            self._narrator.sound(Sound.TROUBLE)
             self._narrator.announce(f"The server {error.trouble}; trying again.")
         else:
             log.debug(str(error))
@@ -149,6 +156,7 @@ class Captioner:
         log.debug("", exc_info=error)
         if question is not None:
             # The question may be the cause; if it is the engine, captions will show it.
+            self._narrator.sound(Sound.TROUBLE)
             self._narrator.announce(f"That can't be answered: {reason_of(error)}")
             return
         self._faults += 1

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from narrator.frames.frame import Frame
 from narrator.frames.source import Source
 from narrator.outputs.output import Caption, Output
+from narrator.speech.sounds import Sound
 from narrator.speech.speaker import Speaker
 from narrator.text import ago, printable, sentences, words_of
 
@@ -139,6 +140,16 @@ class Narrator:
             output.announce(sentence)
         self._last = set()  # After this, what is in view is worth a word again.
         self._say(sentence)
+
+    def sound(self, sound: Sound) -> None:
+        """Play a sound before what is said next, where there is a voice."""
+        if self._speaker is not None:
+            self._speaker.play(sound)
+
+    def looking(self, on: bool) -> None:
+        """on: something to say is being waited for, and it is heard when that takes long."""
+        if self._speaker is not None:
+            self._speaker.looking(on)
 
     def again(self) -> bool:
         """Say the last caption once more; False when there is none, or nothing to say it with."""

@@ -46,6 +46,7 @@ class Options:
     rate: int
     volume: float
     list_voices: bool
+    no_sounds: bool
     bench: bool
     json: bool
     wav: str | None
@@ -192,6 +193,8 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
     add("--volume", metavar="V", type=number_between(0.0, 1.0), default=settings.DEFAULT_VOLUME,
         help="0 to 1 (default: %(default)s)")
     add("--list-voices", action="store_true", help="list the voices and exit")
+    add("--no-sounds", action="store_true",
+        help="no short sounds for ready, still looking, answer, trouble and alert")
 
     add = parser.add_argument_group("how fast").add_argument
     add("--bench", action="store_true", help="measure this machine and print the table")

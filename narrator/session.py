@@ -32,6 +32,7 @@ from narrator.outputs.saved_frames import SavedFrames
 from narrator.process import Shutdown
 from narrator.scene.scene import Scene
 from narrator.speaking import open_speaker
+from narrator.speech.sounds import Sound
 from narrator.terminal import Terminal
 from narrator.text import minutes, without_password
 from narrator.view import View
@@ -62,11 +63,15 @@ class Session:
             self._source = open_source(name, is_film, options.frames, waits)
             opened.callback(self._source.close)
             self._speaker, files = open_speaker(options, self._source, opened)
+        if self._speaker is not None:
+            self._speaker.looking(True)  # The engine may take long, or have to be downloaded.
         typed = self._read_terminal(terminal, is_film)
         packages.join()
         engine = open_engine(choice, options.model)
         if self._speaker is not None:
             self._speaker.wait_until_ready()
+            self._speaker.looking(False)
+            self._speaker.play(Sound.READY)
         for file in files:
             file.begin()
         self._ready_at = time.monotonic()
@@ -147,6 +152,7 @@ class Session:
         when the engine was still waited for, and StopRequested."""
         if self.captioner.unavailable:
             raise EngineError("the server did not come back before the source ended")
+        self.narrator.looking(False)
         self._linger()
         self._finish_film()
         self.narrator.wait_until_quiet()
@@ -166,6 +172,8 @@ class Session:
 
     def fail(self, error: PeteError) -> ExitCode:
         """Say an error, as who can't see the screen must hear why it falls silent."""
+        self.narrator.looking(False)
+        self.narrator.sound(Sound.TROUBLE)
         self.narrator.announce(str(error))
         log.debug("", exc_info=error)
         self._finish_film()

@@ -36,7 +36,9 @@ def open_speaker(
     if options.wav is not None:
         wav = WavFile(options.wav)
         opened.callback(wav.close)
-    settings = VoiceSettings(options.voice, options.rate, options.volume, aloud=not options.mute)
+    settings = VoiceSettings(
+        options.voice, options.rate, options.volume, not options.mute, not options.no_sounds
+    )
     speaks = wav is not None or not options.mute
     film = source if isinstance(source, Film) else None
     track = LiveTrack(vtt, wav, options.rate) if vtt is not None else None

@@ -15,6 +15,7 @@ from narrator.narration import Narrator
 from narrator.outputs.lines import stdout_is_read
 from narrator.outputs.preview import Preview
 from narrator.scene.scene import Scene
+from narrator.speech.sounds import Sound
 
 FRESH_S = 1.0  # a question is answered from no older frame, where there can be a newer one
 
@@ -39,6 +40,7 @@ class View:
         self._wait_s = 0.1 if preview is None else 0.03
         self.frame: Frame | None = None  # the newest; None when the source is lost
         self.paused = False
+        self.engine_lost = False
 
     @property
     def ended(self) -> bool:
@@ -53,6 +55,7 @@ class View:
     def newest(self) -> Frame | None:
         """Wait a moment for a new frame, and look at it; None if there is none, or in a pause."""
         if self.paused:
+            self._narrator.looking(False)
             self.refresh()
             time.sleep(self._wait_s)
             return None
@@ -84,8 +87,11 @@ class View:
     def _take(self, timeout: float) -> Frame | None:
         frame = self.source.newest(timeout)
         for message in self.source.messages():
+            if self.source.lost:
+                self._narrator.sound(Sound.TROUBLE)
             self._narrator.announce(message)
             self.frame = None
+        self._narrator.looking(self.source.lost or self.engine_lost)
         self.frame = frame or self.frame
         self.refresh()
         if frame is not None:

@@ -20,7 +20,7 @@ class LatestFrame:
     engine works.
     """
 
-    is_film = False
+    is_film = lost = False
 
     def __init__(self, clip_length: int) -> None:
         self.at = 0.0

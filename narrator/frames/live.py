@@ -72,7 +72,7 @@ class LiveSource(LatestFrame):
         self._backoff = Backoff(limits.pauses_s)
         self._freeze = FreezeDetector(limits.noisy_pictures)
         self._messages: deque[str] = deque()
-        self._lost = self._told_hung = False
+        self.lost = self._told_hung = False
         self._steady_since: float | None = None
         self._hung: list[LiveReader] = []
         self._first_at: float | None = None
@@ -85,7 +85,7 @@ class LiveSource(LatestFrame):
             if not waits:
                 raise
             log.info(f"{error}; trying again")
-            self._lost = True
+            self.lost = True
             self._backoff.failed()
             self._tell("is not there yet; trying again.")
         self._reader = LiveReader(self, capture)
@@ -110,8 +110,8 @@ class LiveSource(LatestFrame):
         self._messages.append(f"The {self._kind} {what}")
 
     def _lose(self, problem: str) -> None:
-        if not self._lost:
-            self._lost = True
+        if not self.lost:
+            self.lost = True
             self._backoff.failed()
             self._tell(f"{problem}; trying to get it back.")
         self._steady_since = None
@@ -137,16 +137,16 @@ class LiveSource(LatestFrame):
         if still_s >= self.limits.stall_s:
             return False
         settle_s = self._settle_s(now)
-        if self._lost and still_s == 0.0:
+        if self.lost and still_s == 0.0:
             self._steady_since = self._steady_since or now
             if now - self._steady_since >= self.limits.steady_s:
-                self._lost = self._told_hung = False
+                self.lost = self._told_hung = False
                 self._backoff.reset()
                 if self._messages:
                     self._messages.clear()  # An outage that nobody was told of is over.
                 else:
                     self._tell("is there." if self._first_at is None else "is back.")
-        if not self._lost:
+        if not self.lost:
             self._first_at = self._first_at or now
             self.put(Frame(image, now, now - self._first_at), settle_s)
         return True

@@ -22,6 +22,10 @@ class Source(Protocol):
         """True once the last frame of a file has been returned; a live source never ends."""
 
     @property
+    def lost(self) -> bool:
+        """True while a live source is waited for."""
+
+    @property
     def at(self) -> float:
         """Seconds into the source of the frame that was returned last."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from narrator.speech.sounds import Sound
+
 
 class Speaker(Protocol):
     """A voice, or what puts the sentences into a file. `at` is always seconds into the source."""
@@ -16,6 +18,13 @@ class Speaker(Protocol):
         """Speak a sentence of caption number `caption` about the frame `at`; sentences of older
         captions that wait are dropped. False when there is no voice. Raises UsageError for a
         --voice that does not exist."""
+
+    def play(self, sound: Sound) -> None:
+        """Play a sound before the next sentence, or never where that takes too long."""
+
+    def looking(self, on: bool) -> None:
+        """on: a caption, an answer, the source or the engine is waited for; when that takes long
+        without a word, it is heard."""
 
     def mute(self, muted: bool) -> None:
         """Be heard no more, or again; what is kept of the narration goes on."""

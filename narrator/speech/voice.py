@@ -27,6 +27,8 @@ from narrator.backoff import Backoff
 from narrator.errors import UsageError, reason_of
 from narrator.settings import DEFAULT_RATE, DEFAULT_VOLUME, PROJECT
 from narrator.speech.audio import SPOKEN
+from narrator.speech.sounds import LIMITS as SOUND_LIMITS
+from narrator.speech.sounds import Sound, SoundLimits, SoundPlayer
 from narrator.speech.speaker import AudioSink
 from narrator.text import count_words, speakable
 
@@ -35,12 +37,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VoiceSettings:
-    """How to speak. rate: words a minute. volume: 0 to 1. aloud: play it, too."""
+    """How to speak. rate: words a minute. volume: 0 to 1. aloud: play it, too. sounds: and play
+    those of sounds.py."""
 
     voice: str | None = None
     rate: int = DEFAULT_RATE
     volume: float = DEFAULT_VOLUME
     aloud: bool = True
+    sounds: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class VoiceLimits:
     wake_timeout_s: float = 10.0  # a sound device may need some, on top of what the words take
     pauses_s: tuple[float, ...] = (0.0, 0.0, 5.0, 10.0, 20.0, 40.0, 60.0)  # after failures in a row
     command: tuple[str, ...] = (sys.executable, "-m", "narrator.speech.child")
+    sounds: SoundLimits = SOUND_LIMITS
 
 
 LIMITS = VoiceLimits()
@@ -120,6 +125,12 @@ class Voice:
         self._failures = Backoff(limits.pauses_s)
         self._given_up = False  # That is told.
         self._folder = tempfile.mkdtemp(prefix="pete_sounds-")
+        self._sounds: SoundPlayer | None = None
+        if settings.sounds and settings.aloud:
+            self._sounds = SoundPlayer(
+                self._folder, settings.volume, self._changed,
+                self._may_play, self._note_silence, limits.sounds,
+            )  # fmt: skip
         self._thread = threading.Thread(target=self._supervise, name="voice", daemon=True)
         self._thread.start()
 
@@ -156,9 +167,25 @@ class Voice:
     def mute(self, muted: bool) -> None:
         self._muted = muted
 
+    def play(self, sound: Sound) -> None:
+        if self._sounds is not None and self._may_be_heard():
+            self._sounds.play(sound)
+
+    def looking(self, on: bool) -> None:
+        if self._sounds is not None:
+            self._sounds.looking(on)
+
+    def _may_be_heard(self) -> bool:
+        return not (self._muted or self._silent or self._gone)
+
+    def _may_play(self) -> bool:
+        return self._may_be_heard() and not self._saying
+
     def hush(self) -> None:
         with self._changed:
             self._waiting.clear()
+            if self._sounds is not None:
+                self._sounds.hush()
             if self._saying and not self._hushed:
                 self._hushed = True
                 self._kill()  # The thread that waits for its answer replaces it.
@@ -174,12 +201,14 @@ class Voice:
 
     def wait_until_quiet(self) -> None:
         with self._changed:
-            while self.quiet_in(0.0) > 0:
+            while self.quiet_in(0.0) > 0 or self._sounds_first():
                 self._changed.wait(0.1)
 
     def close(self) -> None:
         self._gone = True
         self._kill()  # even where somebody keeps the lock
+        if self._sounds is not None:
+            self._sounds.close()
         with self._changed:
             self._kill()  # the one that was just being started
             self._changed.notify_all()
@@ -235,8 +264,12 @@ class Voice:
             log.info(f"no voice: {trouble}; the captions go on as text")
         self._changed.notify_all()
 
+    def _sounds_first(self) -> bool:
+        return self._sounds is not None and self._sounds.busy and self._may_be_heard()
+
     def _begin_next(self) -> None:
-        if self._ready and self._saying is None and self._waiting:
+        free = self._ready and self._saying is None and not self._sounds_first()
+        if free and self._waiting:
             _, self._saying = self._waiting.pop(0)
             self._began = time.monotonic()
         self._changed.notify_all()
@@ -244,12 +277,14 @@ class Voice:
     def _next(self, process: SpeechProcess) -> str | None:
         """Wait for something to say; None when there is no voice any more."""
         with self._changed:
-            self._begin_next()
-            while self._saying is None and not self._gone:
+            while not self._gone:
+                self._begin_next()
+                if self._saying is not None:
+                    return self._saying
                 if process.poll() is not None:
                     raise ChildProcessError("ended by itself")
                 self._changed.wait(0.1)
-            return None if self._gone else self._saying
+            return None
 
     def _said(self, text: str, trouble: str | None) -> None:
         with contextlib.suppress(OSError, wave.Error, EOFError):
@@ -257,6 +292,8 @@ class Voice:
                 with wave.open(os.path.join(self._folder, SPOKEN)) as file:
                     self._sink.keep(text, file.readframes(file.getnframes()))
         self._saying = None
+        if self._sounds is not None:
+            self._sounds.restart()
         took = (time.monotonic() - self._began) / count_words(text)
         self._pace += 0.3 * (took - self._pace)
         self._failures.reset()
@@ -277,6 +314,7 @@ class Voice:
             hushed = self._hushed
             self._ready = self._hushed = False
             self._saying = None
+            self._changed.notify_all()
             if self._gone or hushed:
                 return
             if not self._failures.failed():
@@ -285,6 +323,7 @@ class Voice:
             if not self._given_up:
                 why = f"speech failed {self._failures.tries} times ({why})"
                 log.info(f"no voice: {why}; the captions go on as text")
+                self.play(Sound.TROUBLE)
             self._given_up = True
             self._waiting.clear()
             self._changed.notify_all()

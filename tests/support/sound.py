@@ -50,10 +50,21 @@ def make_sound_card(folder: Path, target: str) -> SoundCard:
     return SoundCard(folder)
 
 
+def samples_of(path: Path) -> np.ndarray:
+    """The samples of a WAV file, int64."""
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(int)
+
+
+def loudest_hertz(samples: np.ndarray) -> int:
+    """The frequency that has most power in it."""
+    power = np.abs(np.fft.rfft(samples, 22050))
+    return int(power.argmax())
+
+
 def heard(path: Path) -> list[tuple[float, float]]:
     """Start and end of each stretch of sound between silences of 0.2 s or more, seconds."""
-    with wave.open(str(path)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(int)
+    samples = samples_of(path)
     loud = np.flatnonzero(np.abs(samples) > 150)
     if not len(loud):
         return []

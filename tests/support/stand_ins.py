@@ -22,6 +22,7 @@ from narrator.options import Options, parse_options
 from narrator.outputs.output import Caption, Output
 from narrator.outputs.saved_frames import SavedFrames
 from narrator.scene.scene import Scene
+from narrator.speech.sounds import Sound
 from narrator.view import View
 
 Describe = Callable[[Sequence[Frame], str], Iterator[str]]
@@ -40,12 +41,19 @@ class SpeakerLog:
     def __init__(self, log: list[str] | None = None, busy_for: int = 0) -> None:
         self.said = [] if log is None else log
         self.busy_for = busy_for
-        self.muted = False
+        self.muted = self.looked_for = False
+        self.sounds: list[Sound] = []
 
     def say(self, sentence: str, caption: int, at: float) -> bool:
         if not self.muted:
             self.said.append(sentence)
         return not self.muted
+
+    def play(self, sound: Sound) -> None:
+        self.sounds.append(sound)
+
+    def looking(self, on: bool) -> None:
+        self.looked_for = on
 
     def mute(self, muted: bool) -> None:
         self.muted = muted
@@ -90,7 +98,7 @@ class FrameSource:
     they come.
     """
 
-    is_film = False
+    is_film = lost = False
     at = 7.5
 
     def __init__(
