@@ -1,0 +1,154 @@
+"""The SmolVLM family on a processor, by OpenVINO.
+
+A frame's pixels become features (vision.xml), features and prompt a caption (language.xml), token
+by token; models/openvino_conversion.py makes both graphs of a checkpoint, once. What OpenVINO
+compiles of them is kept beside them: that takes seconds, and loading it half of one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from narrator.engines.drafts import DraftCache
+from narrator.engines.memory import peak_process_memory
+from narrator.frames.frame import Frame
+from narrator.models.folder import folder_key
+from narrator.models.smolvlm import SmolVlmInputs
+from narrator.settings import CONVERTED
+
+GROUP_SIZE = 64  # numbers that share a scale: a wider group is quicker, an outlier spoils more
+NOWHERE = 2**30  # the place of a token that was refused: none is so late as to see it
+
+log = logging.getLogger(__name__)
+
+
+class OpenVinoEngine:
+    """See Engine. What it saw of the last clip's frames is kept: most of them are in the next clip.
+
+    folder: a checkpoint of the family. bits: 16, which is exact (bfloat16 where the processor has
+    it, else float32), or 8. kept: where what is made of the folder goes. guesses: check likely
+    tokens, some a step. Raises OSError where nothing can be kept.
+    """
+
+    def __init__(
+        self, folder: Path, bits: int, kept: Path = CONVERTED, guesses: bool = True
+    ) -> None:
+        able = processor_features()
+        precision = "bf16" if "bf16" in able else "f32"
+        rounds = bits == 8 and "vnni" in able
+        # Matrices as large as vision's are quicker in floating point, without VNNI and with AMX.
+        vision = 8 if rounds and "amx" not in able else 16
+        graphs = kept / f"{folder_key(folder)}-openvino-{vision}-{bits}"
+        if not graphs.is_dir():  # Only a whole folder gets this name.
+            from narrator.models.openvino_conversion import convert  # It imports torch.
+
+            log.info(f"making OpenVINO's weights of {folder.resolve().name} (once)")
+            convert(folder, graphs, *(GROUP_SIZE if one == 8 else 0 for one in (vision, bits)))
+        self._inputs = SmolVlmInputs(folder)
+        self._vision = load_graph(graphs / "vision.xml", precision, vision == 8)
+        # Where weights are integers, bfloat16 gains a step of one token nothing; and on a single
+        # core OpenVINO crashes with it (its issues 28550 and 33300).
+        cores = ov.Core().get_property("CPU", "RANGE_FOR_STREAMS")[1]
+        words = "f32" if bits == 8 or cores == 1 else precision
+        self._language = load_graph(graphs / "language.xml", words, rounds)
+        self._places = np.empty(0, np.int64)  # in the caption, of all tokens in the cache
+        self._drafts = DraftCache(captions=32 if guesses else 0)
+        self._seen: list[tuple[Frame, bool, np.ndarray]] = []  # frame, in detail, features
+        self.label = f"OpenVINO on the CPU, {precision}{', int8 weights' if bits == 8 else ''}"
+
+    def describe(
+        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+    ) -> Iterator[str]:
+        """See Engine."""
+        return self._inputs.text_of(self._tokens(clip, prompt, max_tokens, detail))
+
+    def prepare(
+        self, clip: Sequence[Frame], prompt: str, detail: bool = False
+    ) -> tuple[list[int], np.ndarray]:
+        """See Engine."""
+        return self._inputs.prepare(clip, prompt, detail)
+
+    def peak_memory(self) -> int:
+        """See Engine."""
+        return peak_process_memory()
+
+    def first_logits(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> np.ndarray:
+        """Begin a caption with picture and prompt. Returns logits, float32, (1, vocabulary)."""
+        detail = detail and len(clip) == 1
+        self._seen = [(frame, detail, self._features(frame, detail)) for frame in clip]
+        self._language.reset_state()
+        self._places = np.empty(0, np.int64)
+        ids = self._inputs.numbers(clip, prompt, detail)
+        return self._step(ids, 1, np.concatenate([seen[2] for seen in self._seen]))
+
+    def _features(self, frame: Frame, detail: bool) -> np.ndarray:
+        """What the vision tower makes of a frame's tiles, (image tokens, text width)."""
+        for seen, in_detail, features in self._seen:
+            if seen is frame and in_detail is detail:
+                return features
+        # One after the other: all at once are no quicker, and need more memory.
+        tiles = self._inputs.pixels(frame, detail)
+        return np.concatenate([self._vision.infer([tile[None]])[0][0] for tile in tiles])
+
+    def _step(self, ids: list[int], wanted: int, features: np.ndarray | None = None) -> np.ndarray:
+        """Add tokens to those before. Returns logits for the last `wanted` of them."""
+        count, first = len(ids), self._places[self._places < NOWHERE].max(initial=-1) + 1
+        self._places = np.append(self._places, np.arange(first, first + count))
+        if features is None:
+            features = np.empty((0, self._language.get_tensor("features").shape[1]), np.float32)
+        rows = np.arange(count - wanted, count)
+        inputs = [np.array([ids]), features, self._places, rows]
+        logits: np.ndarray = self._language.infer(inputs)[0]
+        return logits
+
+    def _tokens(
+        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+    ) -> Iterator[int]:
+        """Greedy decoding, with guesses: a step that checks some tokens more costs 1.4 times what
+        a step for one does, as both read all the weights once (arXiv:2304.04487)."""
+        said: list[int] = []
+        sure = self.first_logits(clip, prompt, detail).argmax(-1).tolist()
+        try:
+            while True:
+                for token in sure:
+                    if token in self._inputs.ends:
+                        return
+                    said.append(token)
+                    yield token
+                    if len(said) == max_tokens:
+                        return
+                guess = self._drafts.guess(said)
+                found = self._step([said[-1], *guess], len(guess) + 1).argmax(-1).tolist()
+                right = next((n for n, one in enumerate(guess) if one != found[n]), len(guess))
+                sure = found[: right + 1]
+                self._places[len(self._places) - len(guess) + right :] = NOWHERE
+        finally:
+            self._drafts.keep(said)
+
+
+def processor_features() -> str:
+    """What oneDNN, which calculates, will use of this processor, to look for names in. OpenVINO
+    asks the processor alone, and fails where oneDNN is held to less."""
+    flags = Path("/proc/cpuinfo")
+    held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "").lower()
+    return held_to or (flags.read_text("utf-8") if flags.is_file() else "")
+
+
+def load_graph(file: Path, precision: str, rounded: bool) -> Any:
+    """A graph, compiled for this processor. precision: bf16 or f32. rounded: where weights are
+    integers, make some of what is multiplied with them, too."""
+    settings = {
+        "CACHE_DIR": str(file.parent / "compiled"),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "KV_CACHE_PRECISION": precision,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP_SIZE if rounded else 0,
+    }
+    return ov.Core().compile_model(file, "CPU", settings).create_infer_request()

@@ -1,0 +1,158 @@
+"""A SmolVLM checkpoint -> the two graphs that OpenVINO runs, made of transformers' own modules.
+
+vision.xml: pixels, float32, (1, 3, side, side), RGB -> features, (1, image tokens, text width).
+language.xml: `ids`, (1, tokens), and `features` for those that are an image's -> logits of the
+`wanted` ones. Keys and values of earlier tokens are its state. `places`: in the caption, of these
+and the new ones; a token sees those before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import torch
+from openvino import opset13 as ops
+from openvino.passes import MakeStateful, Manager
+from torch import Tensor, nn
+from transformers import AutoModelForImageTextToText
+
+SMALL = 32  # rows or columns: what has fewer is left alone
+
+
+def convert(source: Path, target: Path, *groups: int) -> None:
+    """Make the folder `target`: both graphs of the checkpoint in `source`.
+
+    groups: for vision and language, so many weights share a scale, see round_weights(); 0: they
+    stay float32. All is made in a temporary folder that gets its name when it is whole: a
+    conversion that is killed loses nothing.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as folder:
+        made = Path(folder) / target.name
+        made.mkdir()
+        for name, graph, group in zip(("vision", "language"), trace(source), groups):
+            if group:
+                round_weights(graph, group)
+            ov.save_model(graph, made / f"{name}.xml", compress_to_fp16=False)
+        with contextlib.suppress(OSError):  # Another start may have been quicker.
+            os.replace(made, target)
+
+
+class Vision(nn.Module):  # type: ignore[misc]
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.tower, self.connector = model.vision_model, model.connector
+        sizes = model.config.vision_config
+        side = sizes.image_size // sizes.patch_size
+        self.everywhere = torch.ones(1, side, side, dtype=torch.bool)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        patches = self.tower.embeddings(pixels, self.everywhere)
+        # The tower's own forward(), when it is traced, adds a mask of zeros to all scores.
+        seen = self.tower.encoder(inputs_embeds=patches, attention_mask=None).last_hidden_state
+        return self.connector(self.tower.post_layernorm(seen))
+
+
+class TracedCache(list[Tensor]):
+    """Keys and values of each layer, and of transformers' cache what its layers call."""
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any) -> list[Tensor]:
+        beam = torch.zeros(1, dtype=torch.int32)  # OpenVINO fuses cache and attention beside one.
+        both = slice(2 * layer, 2 * layer + 2)
+        pairs = zip(self[both], (keys, values))
+        self[both] = [torch.cat([past.index_select(0, beam), new], 2) for past, new in pairs]
+        return self[both]
+
+
+class Language(nn.Module):  # type: ignore[misc]
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.text, self.head = model.model.text_model, model.lm_head
+        self.image_token = model.config.image_token_id
+
+    def forward(
+        self, ids: Tensor, features: Tensor, places: Tensor, wanted: Tensor, past: list[Tensor]
+    ) -> tuple[Tensor, ...]:
+        embedded = self.text.get_input_embeddings()(ids)
+        is_image = ids == self.image_token
+        rows = torch.cat([torch.zeros_like(embedded[0, :1]), features])  # the first for no image
+        embedded = torch.where(is_image[..., None], rows[is_image.int().cumsum(1)], embedded)
+        own, cache = places[-ids.shape[1] :], TracedCache(past)
+        mask = torch.where(places <= own[:, None], 0.0, -1e9)  # a boolean one is 4 times slower
+        hidden = self.text(
+            inputs_embeds=embedded,
+            attention_mask=mask[None, None],
+            position_ids=own[None],
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        return (self.head(hidden[0].index_select(0, wanted)), *cache)
+
+
+def trace(folder: Path) -> tuple[ov.Model, ov.Model]:
+    """A checkpoint's two graphs, in float32."""
+    model: Any = AutoModelForImageTextToText.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+    ).eval()
+    text = model.config.text_config
+    side, cached = model.config.vision_config.image_size, 2 * text.num_hidden_layers
+    step = {
+        "ids": torch.full((1, 2), model.config.image_token_id),
+        "features": torch.zeros(2, text.hidden_size),
+        "places": torch.arange(5),
+        "wanted": torch.arange(2),
+        "past": [torch.zeros(1, text.num_key_value_heads, 3, text.head_dim)] * cached,
+    }
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes that are taken for fixed
+        vision = ov.convert_model(Vision(model.model), example_input=torch.zeros(1, 3, side, side))
+        language = ov.convert_model(Language(model), example_input=step)
+    vision.reshape([1, 3, side, side])
+    past = [1, text.num_key_value_heads, -1, text.head_dim]
+    shapes = [[1, -1], [-1, text.hidden_size], [-1], [-1], *[past] * cached]
+    language.reshape(dict(zip(language.inputs, map(ov.PartialShape, shapes))))
+    keep_cache(language)
+    return vision, language
+
+
+def keep_cache(language: ov.Model) -> None:
+    """Make of the cache that goes in and comes out a state, which is empty at first."""
+    pairs = zip(language.inputs[4:], language.outputs[1:])
+    manager = Manager()
+    names = {past.get_any_name(): present.get_any_name() for past, present in pairs}
+    manager.register_pass(MakeStateful(names))
+    manager.run_passes(language)
+    for node in language.get_ops():
+        if node.get_type_name() == "ReadValue":
+            shape = node.get_output_partial_shape(0).get_min_shape()
+            node.set_arguments([ops.constant(np.zeros(shape, np.float32))])
+    language.validate_nodes_and_infer_types()
+
+
+def round_weights(graph: ov.Model, group: int) -> None:
+    """Store matrices as integers of 8 bits, with a scale for each group of a row, and embeddings
+    with one for each row."""
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() != "Constant" or node.get_element_type() != ov.Type.f32:
+            continue
+        weight = node.data
+        if weight.ndim != 2 or min(weight.shape) < SMALL:
+            continue
+        users = node.output(0).get_target_inputs()
+        multiplied = all(user.get_node().get_type_name() == "MatMul" for user in users)
+        if multiplied and weight.shape[1] % group == 0:
+            weight = weight.reshape(len(weight), -1, group)
+        scale = np.abs(weight).max(-1, keepdims=True).clip(1e-12) / np.float32(127)
+        rounded = ops.constant(np.round(weight / scale).astype(np.int8))
+        stored = ops.multiply(ops.convert(rounded, "f32"), ops.constant(scale))
+        if weight.ndim == 3:
+            stored = ops.reshape(stored, ops.constant(list(node.shape)), False)
+        for user in users:
+            user.replace_source_output(stored.output(0))
