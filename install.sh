@@ -24,6 +24,8 @@ MACOS_NEEDED=14   # MLX has no wheels for anything older,
 GLIBC_NEEDED=2.35 # nor for a Linux older than this
 ROOM_SMALL=4      # GB for the packages and the model,
 ROOM_CUDA=7       # and with all of CUDA, which PyPI's torch for Linux brings along
+# Left out, one a line, though a package asks for it: openvino would report its use with it.
+EXCLUDED=openvino-telemetry
 
 # ---------------------------------------------------------------- words
 
@@ -303,7 +305,10 @@ new_venv() {
   rm -rf .uv/old-venv || :
 }
 
-uv_pip_install() { "$UV" pip install --python .venv/bin/python "$@"; }
+uv_pip_install() {
+  printf '%s\n' "$EXCLUDED" >.install/excluded
+  "$UV" pip install --python .venv/bin/python --excludes .install/excluded "$@"
+}
 
 # PyTorch's own index has a build for this machine's GPU, or a small one without; PyPI's for Linux
 # brings all of CUDA, its macOS one is small already. torch and torchvision both come from the same.
@@ -323,7 +328,7 @@ choose_torch() {
 }
 
 install_packages() {
-  local quiet=--quiet
+  local quiet=--quiet modules
   if venv_ready; then
     say "The packages are in place ($(.venv/bin/python --version))."
     return
@@ -338,7 +343,9 @@ install_packages() {
   # Compiled now, or each start would do it that may not write there: torch's takes 2 s.
   uv_pip_install ${quiet:+"$quiet"} --compile-bytecode -r requirements.txt ||
     die 'the packages could not be installed: uv says why above. Run ./install.sh again.'
-  .venv/bin/python -c 'import cv2, mlx.core, torch, torchvision' >"$LOG" 2>&1 ||
+  modules='cv2, mlx.core, torch, torchvision'
+  [ "$(uname -s)" != Linux ] || modules="$modules, openvino"
+  .venv/bin/python -c "import $modules" >"$LOG" 2>&1 ||
     die "the packages are installed but don't load: $(tail -n 1 "$LOG")"
   venv_stamp >.venv/.installed.new
   mv -f .venv/.installed.new .venv/.installed
@@ -347,8 +354,8 @@ install_packages() {
 # ---------------------------------------------------------------- the three commands
 
 fetch_model() {
-  say 'Fetching the model that suits this machine ...'
-  if ! .venv/bin/python -c 'import sys, narrator.engines.install as i; sys.exit(i.install_model())'; then
+  say 'Fetching the model that suits this machine, and making it ready ...'
+  if ! .venv/bin/python -c 'import sys, narrator.engines.install as i; sys.exit(i.install_models())'; then
     say 'The model is not here yet: the next start tries again, and --demo works meanwhile.'
   fi
 }

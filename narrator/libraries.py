@@ -10,7 +10,6 @@ import ctypes
 import os
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 from narrator.settings import CACHE
@@ -116,15 +115,3 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 1 << 30)
         mallopt(-1, (1 << 31) - 1)
-
-
-@contextlib.contextmanager
-def without_onednn(when: bool = True) -> Iterator[None]:
-    """Let torch multiply matrices itself, here and in all other threads, where `when` is true."""
-    import torch
-
-    torch.backends.mkldnn.enabled = not when
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.enabled = True

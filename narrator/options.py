@@ -157,12 +157,13 @@ def add_what_to_say(parser: argparse.ArgumentParser) -> None:
         help="a name from --list-models, a Hub repository, or a folder (default: "
              f"{DEFAULT_MODEL}); for a server, its own name for it (default: the one it serves)")
     add("--engine", metavar="NAME", type=engine_name, default=settings.ENGINES[0],
-        help="auto, mlx or torch: what runs the model; auto is mlx on Apple Silicon, torch "
-             "elsewhere (default: %(default)s). Or http://HOST:PORT, an OpenAI-compatible server: "
-             f"frames are sent there, with the key in {settings.SERVER_KEY}")
+        help="auto, mlx, openvino or torch: what runs the model; auto is mlx on Apple Silicon, "
+             "torch with an NVIDIA or AMD GPU, else openvino (default: %(default)s). Or "
+             "http://HOST:PORT, an OpenAI-compatible server: frames are sent there, with the key "
+             f"in {settings.SERVER_KEY}")
     add("--bits", metavar="N", type=int, choices=settings.BITS,
         help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
-             "Apple Silicon, else 16; torch takes 8 or 16)")
+             "Apple Silicon, else 16; openvino takes 8 or 16, torch 16)")
     add("--prompt", metavar="TEXT", type=question,
         help=f"what to ask of each frame (default: {settings.DEFAULT_PROMPT})")
     add("--max-tokens", metavar="N", type=number_between(1, 4096),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -12,18 +13,22 @@ from pathlib import Path
 from narrator.engines.engine import Engine
 from narrator.errors import ModelError, PeteError, UsageError, reason_of
 from narrator.libraries import hide_torch
-from narrator.models.folder import read_config
+from narrator.models.folder import is_smolvlm
 from narrator.models.presets import Weights
 from narrator.models.weights import find_weights
 from narrator.options import is_server
 from narrator.settings import CACHE
+
+PRECISIONS = {"mlx": (4, 8, 16), "openvino": (8, 16), "torch": (16,)}  # bits a weight
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, and Windows' for WSL
+AS_ASKED = "as asked"
 
 
 @dataclass(frozen=True)
 class EngineChoice:
     """An engine, and why it was chosen. A server has weights of its own: its bits are 0."""
 
-    name: str  # mlx, torch or server
+    name: str  # mlx, openvino, torch or server
     bits: int
     why: str
     url: str | None = None  # of a server
@@ -32,23 +37,40 @@ class EngineChoice:
         """What this engine loads on this machine."""
         if self.name == "mlx":
             return {4: Weights.MLX_4BIT, 8: Weights.MLX_8BIT, 16: Weights.MLX_16BIT}[self.bits]
-        from narrator.engines.torch import torch_device, torch_dtype
+        if self.name == "torch":
+            return Weights.TORCH
+        from narrator.engines.openvino import weights_for
 
-        in_bfloat16 = torch_device() == "cpu" and str(torch_dtype()) == "torch.bfloat16"
-        return Weights.TORCH_BFLOAT16 if in_bfloat16 else Weights.TORCH
+        return weights_for(self.bits)
 
 
 def choose_engine(name: str, bits: int | None) -> EngineChoice:
-    """mlx where there is an Apple GPU, torch elsewhere, unless told. Raises UsageError."""
+    """mlx where there is an Apple GPU, torch where it can use another, OpenVINO elsewhere, unless
+    told. Raises UsageError."""
     apple = sys.platform == "darwin" and platform.machine() == "arm64"
-    why = "as asked"
+    why = AS_ASKED
     if is_server(name):
         return EngineChoice("server", 0, why, name)
-    if name == "auto":
-        name, why = ("mlx", "Apple Silicon") if apple else ("torch", "no Apple GPU here")
-    if name == "torch" and bits == 4:
-        raise UsageError("--bits 4 is for --engine mlx; torch takes 8 or 16")
+    if name == "auto" and apple:
+        name, why = "mlx", "Apple Silicon"
+    elif name == "auto" and sys.platform == "linux" and not has_gpu():
+        name, why = "openvino", "no GPU here"
+    elif name == "auto":
+        name, why = "torch", "for this machine"
+    if bits is not None and bits not in PRECISIONS[name]:
+        takes = " or ".join(map(str, PRECISIONS[name]))
+        raise UsageError(f"--bits {bits} is not for {name}, which takes {takes}")
     return EngineChoice(name, bits or (4 if name == "mlx" and apple else 16), why)
+
+
+def has_gpu() -> bool:
+    """Whether torch can use a GPU of this Linux machine. It is asked, which takes seconds, only
+    where a driver is loaded."""
+    if not any(map(os.path.exists, GPU_DRIVERS)) or import_packages("torch"):
+        return False
+    from narrator.engines.torch import torch_device
+
+    return torch_device() == "cuda"
 
 
 @functools.cache
@@ -88,14 +110,14 @@ def open_engine(
             from narrator.engines.mlx import MlxEngine
 
             return MlxEngine(folder)
+        if choice.name == "openvino" and is_smolvlm(folder):
+            from narrator.engines.openvino import OpenVinoEngine
+
+            return OpenVinoEngine(folder, choice.bits, guesses)
+        if choice.name == "openvino" and (choice.why == AS_ASKED or choice.bits == 8):
+            raise UsageError(f"{model} is no SmolVLM: it runs with --engine torch, in 16 bits")
         from narrator.engines.torch import TorchEngine, torch_device, torch_dtype
 
-        if torch_device() == "cpu" and read_config(folder)["model_type"] == "smolvlm":
-            from narrator.engines.cpu import CpuEngine
-
-            return CpuEngine(folder, torch_dtype(), choice.bits, guesses)
-        if choice.bits == 8:
-            raise UsageError("--bits 8 with torch is for SmolVLM2 on a CPU; leave it out")
         return TorchEngine(folder, torch_device(), torch_dtype())
     except (PeteError, ImportError, MemoryError):
         raise

@@ -13,7 +13,8 @@ from mlx_vlm.quant_utils import dequantize_model
 
 from narrator.engines.memory import peak_process_memory
 from narrator.frames.frame import Frame
-from narrator.models.smolvlm import SmolVlmInputs, is_smolvlm, split_into_tiles, taking_several
+from narrator.models.folder import is_smolvlm
+from narrator.models.smolvlm import SmolVlmInputs, split_into_tiles, taking_several
 
 
 class MlxEngine:

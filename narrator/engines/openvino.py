@@ -1,13 +1,12 @@
 """The SmolVLM family on a processor, by OpenVINO.
 
 A frame's pixels become features (vision.xml), features and prompt a caption (language.xml), token
-by token; models/openvino_conversion.py makes both graphs of a checkpoint, once. What OpenVINO
-compiles of them is kept beside them: that takes seconds, and loading it half of one.
+by token; models/openvino_conversion.py makes both graphs of a checkpoint. What OpenVINO compiles of
+them is kept beside them: that takes seconds, and loading it half of one.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,45 +18,32 @@ import openvino as ov
 from narrator.engines.drafts import DraftCache
 from narrator.engines.memory import peak_process_memory
 from narrator.frames.frame import Frame
-from narrator.models.folder import folder_key
+from narrator.models.conversion import GROUP_SIZE
+from narrator.models.presets import Weights
 from narrator.models.smolvlm import SmolVlmInputs
-from narrator.settings import CONVERTED
 
-GROUP_SIZE = 64  # numbers that share a scale: a wider group is quicker, an outlier spoils more
 NOWHERE = 2**30  # the place of a token that was refused: none is so late as to see it
-
-log = logging.getLogger(__name__)
 
 
 class OpenVinoEngine:
     """See Engine. What it saw of the last clip's frames is kept: most of them are in the next clip.
 
-    folder: a checkpoint of the family. bits: 16, which is exact (bfloat16 where the processor has
-    it, else float32), or 8. kept: where what is made of the folder goes. guesses: check likely
-    tokens, some a step. Raises OSError where nothing can be kept.
+    folder: made of a checkpoint for weights_for(bits). bits: 16, which is exact (bfloat16 where the
+    processor has it, else float32), or 8. guesses: check likely tokens, some a step.
     """
 
-    def __init__(
-        self, folder: Path, bits: int, kept: Path = CONVERTED, guesses: bool = True
-    ) -> None:
+    def __init__(self, folder: Path, bits: int, guesses: bool = True) -> None:
         able = processor_features()
         precision = "bf16" if "bf16" in able else "f32"
         rounds = bits == 8 and "vnni" in able
-        # Matrices as large as vision's are quicker in floating point, without VNNI and with AMX.
-        vision = 8 if rounds and "amx" not in able else 16
-        graphs = kept / f"{folder_key(folder)}-openvino-{vision}-{bits}"
-        if not graphs.is_dir():  # Only a whole folder gets this name.
-            from narrator.models.openvino_conversion import convert  # It imports torch.
-
-            log.info(f"making OpenVINO's weights of {folder.resolve().name} (once)")
-            convert(folder, graphs, *(GROUP_SIZE if one == 8 else 0 for one in (vision, bits)))
         self._inputs = SmolVlmInputs(folder)
-        self._vision = load_graph(graphs / "vision.xml", precision, vision == 8)
+        vision_rounds = weights_for(bits) is Weights.OPENVINO_8BIT
+        self._vision = load_graph(folder / "vision.xml", precision, vision_rounds)
         # Where weights are integers, bfloat16 gains a step of one token nothing; and on a single
         # core OpenVINO crashes with it (its issues 28550 and 33300).
         cores = ov.Core().get_property("CPU", "RANGE_FOR_STREAMS")[1]
         words = "f32" if bits == 8 or cores == 1 else precision
-        self._language = load_graph(graphs / "language.xml", words, rounds)
+        self._language = load_graph(folder / "language.xml", words, rounds)
         self._places = np.empty(0, np.int64)  # in the caption, of all tokens in the cache
         self._drafts = DraftCache(captions=32 if guesses else 0)
         self._seen: list[tuple[Frame, bool, np.ndarray]] = []  # frame, in detail, features
@@ -133,6 +119,16 @@ class OpenVinoEngine:
             self._drafts.keep(said)
 
 
+def weights_for(bits: int) -> Weights:
+    """What this processor is quickest with, at 16 or 8 bits: without VNNI and with AMX, matrices as
+    large as the vision tower's are quicker in floating point."""
+    able = processor_features()
+    if bits == 16:
+        return Weights.OPENVINO_16BIT
+    integers = "vnni" in able and "amx" not in able
+    return Weights.OPENVINO_8BIT if integers else Weights.OPENVINO_8BIT_TEXT
+
+
 def processor_features() -> str:
     """What oneDNN, which calculates, will use of this processor, to look for names in. OpenVINO
     asks the processor alone, and fails where oneDNN is held to less."""
@@ -144,11 +140,13 @@ def processor_features() -> str:
 def load_graph(file: Path, precision: str, rounded: bool) -> Any:
     """A graph, compiled for this processor. precision: bf16 or f32. rounded: where weights are
     integers, make some of what is multiplied with them, too."""
+    group = GROUP_SIZE if rounded else 0
     settings = {
-        "CACHE_DIR": str(file.parent / "compiled"),
+        # Its cache takes what was compiled for another precision for the same.
+        "CACHE_DIR": str(file.parent / f"compiled-{precision}-{group}"),
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,
         "KV_CACHE_PRECISION": precision,
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP_SIZE if rounded else 0,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": group,
     }
     return ov.Core().compile_model(file, "CPU", settings).create_infer_request()

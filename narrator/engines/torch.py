@@ -1,5 +1,5 @@
 """Any model that transformers can load, on a GPU or a CPU, with transformers' own classes; and what
-torch can do on this machine. SmolVLM2 on a CPU is quicker in cpu.py."""
+torch can do on this machine. SmolVLM2 on a CPU is quicker in openvino.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from narrator.engines.memory import peak_process_memory
 from narrator.errors import ModelError
 from narrator.frames.frame import Frame
 from narrator.libraries import keep_freed_memory
-from narrator.models.smolvlm import SmolVlmInputs, is_smolvlm, split_into_tiles, taking_several
+from narrator.models.folder import is_smolvlm
+from narrator.models.smolvlm import SmolVlmInputs, split_into_tiles, taking_several
 
 
 def torch_device() -> str:
@@ -40,7 +41,7 @@ class TorchEngine:
     """See Engine. device, dtype: as from torch_device() and torch_dtype()."""
 
     def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
-        # It takes 9 s to import, and cpu.py's choice of device and dtype does without.
+        # It takes 9 s to import, and the choice of device and dtype does without.
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         keep_freed_memory()

@@ -1,7 +1,7 @@
 """A folder of weights -> the folder that an engine needs, made of it once where it has to be.
 
-Weights are quantised by mlx-vlm or rounded to bfloat16, in a temporary folder that gets its name
-when it is whole: a conversion that is killed loses nothing.
+Weights are quantised by mlx-vlm, or become OpenVINO's graphs, in a temporary folder that gets its
+name when it is whole: a conversion that is killed loses nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,22 @@ import time
 from pathlib import Path
 
 from narrator.libraries import hide_torch
-from narrator.models.folder import WANTED_FILES, read_config, refuse_unloadable, tensors_in
+from narrator.models.folder import (
+    WANTED_FILES,
+    is_smolvlm,
+    read_config,
+    refuse_unloadable,
+    weight_files,
+)
 from narrator.models.presets import Weights
 
 QUANTISED = {Weights.MLX_4BIT: 4, Weights.MLX_8BIT: 8}  # bits
 GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
+GRAPHS = {  # group sizes of the vision tower and the language model; 0: not quantised
+    Weights.OPENVINO_16BIT: (0, 0),
+    Weights.OPENVINO_8BIT: (GROUP_SIZE, GROUP_SIZE),
+    Weights.OPENVINO_8BIT_TEXT: (0, GROUP_SIZE),
+}
 ABANDONED_S = 3600.0  # so old is only what a killed conversion left
 log = logging.getLogger(__name__)
 
@@ -49,7 +60,9 @@ def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) 
         if weights in QUANTISED:
             quantise(known, made, QUANTISED[weights])
         else:
-            round_to_bfloat16(known, made)
+            from narrator.models.openvino_conversion import convert  # It imports torch.
+
+            convert(known, made, *GRAPHS[weights])
         if not is_whole(target):  # Another start may have been quicker.
             shutil.rmtree(target, ignore_errors=True)
             os.replace(made, target)
@@ -58,13 +71,13 @@ def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) 
 
 def is_whole(target: Path) -> bool:
     """True for a folder that convert_if_needed() made and nobody has taken files from."""
-    return (target / "config.json").is_file() and any(target.glob("*.safetensors"))
+    return (target / "config.json").is_file() and any(weight_files(target))
 
 
 def needs_conversion(source: Path, weights: Weights) -> bool:
     """False where the folder's own weights will do."""
-    if weights is Weights.TORCH_BFLOAT16:
-        return any(dtype in ("F16", "F32", "F64") for _, dtype in tensors_in(source))
+    if weights in GRAPHS:
+        return is_smolvlm(source) and not (source / "language.xml").is_file()
     return weights in QUANTISED and "quantization" not in read_config(source)
 
 
@@ -76,19 +89,3 @@ def quantise(source: Path, target: Path, bits: int) -> None:
     sizes = {"q_bits": bits, "q_group_size": GROUP_SIZE}
     with contextlib.redirect_stdout(io.StringIO()):  # mlx-vlm prints its progress there
         mlx_vlm.convert(str(source), str(target), True, **sizes, trust_remote_code=False)
-
-
-def round_to_bfloat16(source: Path, target: Path) -> None:
-    """Copy a checkpoint, its floating-point tensors rounded to bfloat16."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    for file in source.iterdir():
-        if file.suffix != ".safetensors":
-            shutil.copyfile(file, target / file.name)
-            continue
-        tensors = {
-            name: tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
-            for name, tensor in load_file(file).items()
-        }
-        save_file(tensors, target / file.name, metadata={"format": "pt"})

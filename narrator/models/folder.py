@@ -36,12 +36,21 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{folder} is no model folder: it needs a config.json that names its model_type"
         ) from error
-    files = folder.glob("*.safetensors")
-    if not any(file.is_file() and file.stat().st_size for file in files):
+    if not any(file.is_file() and file.stat().st_size for file in weight_files(folder)):
         raise ModelError(
             f"{folder} holds a {model_type} model without weights; it needs *.safetensors files"
         )
     return dict(config)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of weights in a folder, published ones or OpenVINO's."""
+    return [*folder.glob("*.safetensors"), *folder.glob("language.bin")]
+
+
+def is_smolvlm(folder: Path) -> bool:
+    """True for the family whose inputs smolvlm.py makes."""
+    return bool(read_config(folder)["model_type"] == "smolvlm")
 
 
 def with_omitted(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A SmolVLM checkpoint -> the two graphs that OpenVINO runs, made of transformers' own modules.
+"""A SmolVLM checkpoint -> the two graphs that OpenVINO runs, traced from transformers' own modules.
 
 vision.xml: pixels, float32, (1, 3, side, side), RGB -> features, (1, image tokens, text width).
 language.xml: `ids`, (1, tokens), and `features` for those that are an image's -> logits of the
@@ -8,9 +8,7 @@ and the new ones; a token sees those before it.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,34 +25,41 @@ SMALL = 32  # rows or columns: what has fewer is left alone
 
 
 def convert(source: Path, target: Path, *groups: int) -> None:
-    """Make the folder `target`: both graphs of the checkpoint in `source`.
+    """Put both graphs of the checkpoint in `source` into `target`, and its settings beside them.
 
     groups: for vision and language, so many weights share a scale, see round_weights(); 0: they
-    stay float32. All is made in a temporary folder that gets its name when it is whole: a
-    conversion that is killed loses nothing.
+    stay float32.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as folder:
-        made = Path(folder) / target.name
-        made.mkdir()
-        for name, graph, group in zip(("vision", "language"), trace(source), groups):
-            if group:
-                round_weights(graph, group)
-            ov.save_model(graph, made / f"{name}.xml", compress_to_fp16=False)
-        with contextlib.suppress(OSError):  # Another start may have been quicker.
-            os.replace(made, target)
+    for name, graph, group in zip(("vision", "language"), trace(source), groups):
+        if group:
+            round_weights(graph, group)
+        ov.save_model(graph, target / f"{name}.xml", compress_to_fp16=False)
+    for file in source.iterdir():
+        if file.suffix != ".safetensors":
+            shutil.copyfile(file, target / file.name)
+
+
+def as_rows(patches: Tensor) -> Tensor:
+    """Features of patches, (1, width, rows, columns) -> (1, patches, width)."""
+    return patches.flatten(2).transpose(1, 2)
 
 
 class Vision(nn.Module):  # type: ignore[misc]
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.tower, self.connector = model.vision_model, model.connector
-        sizes = model.config.vision_config
-        side = sizes.image_size // sizes.patch_size
-        self.everywhere = torch.ones(1, side, side, dtype=torch.bool)
+        side = model.config.vision_config.image_size
+        nothing = torch.zeros(1, 3, side, side)
+        patches = self.cut(nothing)
+        everywhere = torch.ones(1, *patches.shape[-2:], dtype=torch.bool)
+        # Constant: OpenVINO's own rounding would put some patches of an odd number into wrong places.
+        self.places = self.tower.embeddings(nothing, everywhere) - as_rows(patches)
+
+    def cut(self, pixels: Tensor) -> Tensor:
+        return self.tower.embeddings.patch_embedding(pixels)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        patches = self.tower.embeddings(pixels, self.everywhere)
+        patches = as_rows(self.cut(pixels)) + self.places
         # The tower's own forward(), when it is traced, adds a mask of zeros to all scores.
         seen = self.tower.encoder(inputs_embeds=patches, attention_mask=None).last_hidden_state
         return self.connector(self.tower.post_layernorm(seen))

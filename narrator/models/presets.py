@@ -25,12 +25,14 @@ class Weights(enum.Enum):
     MLX_8BIT = "8bit"
     MLX_16BIT = "mlx"  # as published for mlx
     TORCH = "torch"  # as published
-    TORCH_BFLOAT16 = "bfloat16"  # half the size, for processors that calculate in it
+    OPENVINO_16BIT = "openvino"
+    OPENVINO_8BIT = "openvino-8bit"
+    OPENVINO_8BIT_TEXT = "openvino-8bit-text"  # the language model alone
 
     @property
     def library(self) -> str:
         """Whose layout it is, mlx or torch."""
-        return "torch" if self in (Weights.TORCH, Weights.TORCH_BFLOAT16) else "mlx"
+        return "mlx" if self.name.startswith("MLX") else "torch"
 
 
 APPLE_LICENCE = "Apple's, for research only"

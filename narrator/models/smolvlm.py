@@ -26,11 +26,6 @@ MAX_SIDE = 4096  # pixels of a tile
 MAX_TILES = 8  # in a row, and in a column
 
 
-def is_smolvlm(folder: Path) -> bool:
-    """True for the family whose inputs SmolVlmInputs makes."""
-    return bool(read_config(folder)["model_type"] == "smolvlm")
-
-
 class SmolVlmInputs:
     """What transformers' SmolVLMProcessor makes (the tests compare them), without its import, which
     takes seconds, and with one resize where that has two.

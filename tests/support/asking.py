@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine
 from narrator.frames.frame import Frame
 from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT
+
+if TYPE_CHECKING:
+    from narrator.engines.openvino import OpenVinoEngine
 
 TOKENS = 32  # more than any caption of a drawn scene has
 UNSEEN_SEED = 20261123  # training and its own evaluation use others
@@ -27,6 +33,12 @@ def caption(
     return "".join(engine.describe(clip_of(*images), asked, max_tokens)).strip()
 
 
+def opened_openvino(folder: Path, bits: int, cache: Path, guesses: bool = True) -> OpenVinoEngine:
+    """OpenVINO as the program opens it."""
+    choice = choose_engine("openvino", bits)
+    return cast("OpenVinoEngine", open_engine(choice, str(folder), cache, guesses=guesses))
+
+
 def exact_share(said: Sequence[str], truths: Sequence[str]) -> float:
     """The share of captions that are right to the letter."""
     return sum(one == truth for one, truth in zip(said, truths)) / len(truths)
@@ -37,3 +49,12 @@ def noise(*size: int) -> np.ndarray:
     so that tokens are near ties."""
     rng = np.random.default_rng(11)
     return rng.integers(0, 255, (*(size or (480, 640)), 3), dtype=np.uint8)
+
+
+ASKED: dict[str, tuple[list[np.ndarray], bool]] = {  # pictures, and whether in detail
+    "noise": ([noise()], False),
+    "another size": ([noise(300, 200)], False),
+    "in detail": ([noise()], True),
+    "in detail and square": ([noise(480, 480)], True),
+    "a clip of noise": ([noise(48, 64), noise(64, 48), noise(50, 50)], False),
+}

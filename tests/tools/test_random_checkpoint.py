@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from narrator.engines.cpu import CpuEngine
+from narrator.engines.torch import TorchEngine
 from narrator.models.smolvlm import SmolVlmInputs
 from random_checkpoint import (
     LARGE_VISION,
@@ -57,5 +57,5 @@ def test_one_of_few_layers_loads_and_speaks(
     ids, pixels = SmolVlmInputs(folder).prepare(clip, "What is that?")
     assert ids.count(IMAGE_TOKEN) == image_tokens
     assert np.array(pixels).shape == (1, 3, vision.image_size, vision.image_size)
-    said = CpuEngine(folder, torch.float32, guesses=False).describe(clip, "What is that?", 24)
+    said = TorchEngine(folder, "cpu", torch.float32).describe(clip, "What is that?", 24)
     assert 0 < len(list(said)) <= 24  # of no sense

@@ -9,11 +9,12 @@ import pytest
 import torch  # both before mlx-vlm, which has them hidden
 import torchvision  # noqa: F401
 
-from narrator.engines.cpu import CpuEngine
+from narrator.engines.torch import TorchEngine
 from support.asking import UNSEEN_SEED, caption
 from support.drawn_scenes import random_clip, random_scene
 
 Truths = list[str]
+Clips = tuple[list[list[np.ndarray]], Truths]
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,7 @@ def scenes() -> tuple[list[np.ndarray], Truths]:
 
 
 @pytest.fixture(scope="session")
-def clips() -> tuple[list[list[np.ndarray]], Truths]:
+def clips() -> Clips:
     """Clips of two, three and four pictures (BGR), and what is true of each."""
     rng = np.random.default_rng(UNSEEN_SEED + 1)
     clips, truths = zip(*(random_clip(rng, 2 + number % 3) for number in range(60)))
@@ -33,18 +34,20 @@ def clips() -> tuple[list[list[np.ndarray]], Truths]:
 
 
 @pytest.fixture(scope="session")
-def in_float32(tiny: Path) -> CpuEngine:
-    """The CPU engine in float32, to which the others are compared."""
-    return CpuEngine(tiny, torch.float32)
+def in_float32(tiny: Path) -> TorchEngine:
+    """transformers' own arithmetic in float32, to which the other engines are compared."""
+    return TorchEngine(tiny, "cpu", torch.float32)
 
 
 @pytest.fixture(scope="session")
-def said_in_float32(in_float32: CpuEngine, scenes: tuple[list[np.ndarray], Truths]) -> list[str]:
+def said_in_float32(in_float32: TorchEngine, scenes: tuple[list[np.ndarray], Truths]) -> list[str]:
     """What it says of each scene."""
     return [caption(in_float32, image) for image in scenes[0]]
 
 
 @pytest.fixture(scope="session")
-def said_of_clips(in_float32: CpuEngine, clips: tuple[list[list[np.ndarray]], Truths]) -> list[str]:
+def said_of_clips(
+    in_float32: TorchEngine, clips: tuple[list[list[np.ndarray]], Truths]
+) -> list[str]:
     """What it says of each clip."""
     return [caption(in_float32, *images) for images in clips[0]]

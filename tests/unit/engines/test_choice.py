@@ -9,35 +9,49 @@ from pathlib import Path
 import pytest
 import torch
 
+from narrator.engines import choice as choice_module
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.engines.torch import torch_device, torch_dtype
 from narrator.errors import ModelError, UsageError
 from narrator.models.presets import Weights
+from narrator.models.weights import find_weights
 from support.program import ROOT
 
 
-def test_apple_silicon_takes_mlx_at_four_bits_and_other_machines_torch(
+def test_apple_silicon_takes_mlx_at_four_bits_and_linux_openvino(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(choice_module, "has_gpu", lambda: False)
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr("platform.machine", lambda: "arm64")
     choice = choose_engine("auto", None)
     assert (choice.name, choice.bits, choice.why) == ("mlx", 4, "Apple Silicon")
     assert choice.weights() is Weights.MLX_4BIT
     assert choose_engine("torch", None).bits == 16
-    for system, machine in (("darwin", "x86_64"), ("linux", "x86_64"), ("linux", "aarch64")):
-        monkeypatch.setattr(sys, "platform", system)
-        monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
-        choice = choose_engine("auto", None)
-        assert (choice.name, choice.bits, choice.why) == ("torch", 16, "no Apple GPU here")
+    monkeypatch.setattr(sys, "platform", "linux")
+    choice = choose_engine("auto", None)
+    assert (choice.name, choice.bits, choice.why) == ("openvino", 16, "no GPU here")
+    assert choice.weights() is Weights.OPENVINO_16BIT
+
+
+def test_linux_takes_torch_where_it_can_use_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(choice_module, "GPU_DRIVERS", ("/dev/null",))  # one that is loaded
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    choice = choose_engine("auto", None)
+    assert (choice.name, choice.bits) == ("torch", 16)
+    assert choice.weights() is Weights.TORCH
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_engine("auto", None).name == "openvino"
 
 
 def test_an_engine_that_is_asked_for_is_taken_with_the_bits_asked_for() -> None:
     choice = choose_engine("mlx", 8)
     assert (choice.name, choice.weights()) == ("mlx", Weights.MLX_8BIT)
-    assert choose_engine("torch", 8).bits == 8
-    with pytest.raises(UsageError, match="--bits 4 is for --engine mlx"):
-        choose_engine("torch", 4)
+    assert choose_engine("openvino", 8).bits == 8
+    with pytest.raises(UsageError, match="--bits 4 is not for openvino, which takes 8 or 16"):
+        choose_engine("openvino", 4)
+    with pytest.raises(UsageError, match="--bits 8 is not for torch, which takes 16"):
+        choose_engine("torch", 8)
 
 
 def test_a_server_has_its_own_weights() -> None:
@@ -45,19 +59,13 @@ def test_a_server_has_its_own_weights() -> None:
     assert (choice.name, choice.url, choice.bits) == ("server", "http://127.0.0.1:8000/v1", 0)
 
 
-def test_torch_takes_half_the_size_where_the_processor_calculates_in_it() -> None:
-    half = torch_device() == "cpu" and torch_dtype() is torch.bfloat16
-    expected = Weights.TORCH_BFLOAT16 if half else Weights.TORCH
-    assert choose_engine("torch", None).weights() is expected
-
-
-@pytest.mark.parametrize("name", ["torch", "mlx"])
+@pytest.mark.parametrize("name", ["openvino", "torch", "mlx"])
 def test_each_engine_imports_its_own_packages_alone(tiny: Path, tmp_path: Path, name: str) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from narrator.engines.choice import choose_engine, import_packages, open_engine\n"
         "heavy = ('torch._C', 'torchvision', 'transformers', 'mlx.core', 'mlx_vlm')\n"
-        "heavy += ('huggingface_hub',)\n"
+        "heavy += ('huggingface_hub', 'openvino')\n"
         "def imported(): print(*[name for name in heavy if sys.modules.get(name)])\n"
         "imported()\n"
         "import_packages(sys.argv[3])\n"
@@ -65,20 +73,24 @@ def test_each_engine_imports_its_own_packages_alone(tiny: Path, tmp_path: Path, 
         "open_engine(choose_engine(sys.argv[3], None), sys.argv[1], Path(sys.argv[2]))\n"
         "imported()"
     )
+    find_weights(str(tiny), choose_engine(name, None).weights(), tmp_path)  # which imports more
     result = subprocess.run(
         [sys.executable, "-c", script, str(tiny), str(tmp_path), name],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     none, beside, opened = (set(line.split()) for line in result.stdout.split("\n")[:3])
     expected = {
+        "openvino": {"openvino"},
         "torch": {"torch._C"},
         "mlx": {"transformers", "mlx.core", "mlx_vlm", "huggingface_hub"},
     }
     assert none == set()
-    assert beside == opened == expected[name]
+    assert beside == expected[name]
+    later = {"transformers", "torchvision", "huggingface_hub"} if name == "torch" else set()
+    assert opened == expected[name] | later
 
 
-@pytest.mark.parametrize("name", ["torch", "mlx"])
+@pytest.mark.parametrize("name", ["openvino", "torch", "mlx"])
 def test_a_folder_that_is_no_model_cannot_be_loaded(tmp_path: Path, name: str) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "smolvlm"}')
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
@@ -86,9 +98,12 @@ def test_a_folder_that_is_no_model_cannot_be_loaded(tmp_path: Path, name: str) -
         open_engine(choose_engine(name, None), str(tmp_path), tmp_path / "cache")
 
 
-def test_eight_bits_of_another_model_are_refused(tiny: Path, tmp_path: Path) -> None:
-    """They are SmolVLM2's alone, on a processor."""
+@pytest.mark.parametrize("asked", [("openvino", None), ("auto", 8)])
+def test_openvino_is_refused_for_another_model(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, int | None]
+) -> None:
+    monkeypatch.setattr(choice_module, "has_gpu", lambda: False)
     (tmp_path / "config.json").write_text('{"model_type": "idefics3"}')
     (tmp_path / "model.safetensors").symlink_to(tiny / "model.safetensors")
-    with pytest.raises(UsageError, match="--bits 8 with torch is for SmolVLM2 on a CPU"):
-        open_engine(choose_engine("torch", 8), str(tmp_path), tmp_path / "cache")
+    with pytest.raises(UsageError, match="is no SmolVLM: it runs with --engine torch, in 16 bits"):
+        open_engine(choose_engine(*asked), str(tmp_path), tmp_path / "cache")

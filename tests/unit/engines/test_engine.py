@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.engines.cpu import CpuEngine
 from narrator.engines.engine import Engine
 from narrator.engines.torch import TorchEngine
 from narrator.settings import DEFAULT_PROMPT
@@ -20,8 +19,9 @@ from support.asking import caption, clip_of, noise
 Make = Callable[[Path, Path], Engine]  # from a checkpoint's folder, and a cache
 
 ENGINES: dict[str, Make] = {
-    "cpu": lambda folder, _: CpuEngine(folder, torch.float32),
-    "cpu bfloat16": lambda folder, _: CpuEngine(folder, torch.bfloat16),
+    "openvino": lambda folder, cache: open_engine(
+        choose_engine("openvino", 16), str(folder), cache
+    ),
     "transformers": lambda folder, _: TorchEngine(folder, "cpu", torch.float32),
     "mlx": lambda folder, cache: open_engine(choose_engine("mlx", 4), str(folder), cache),
 }
@@ -87,5 +87,5 @@ def test_a_longer_prompt_than_the_last_one_fits(engine: Engine) -> None:
 
 
 def test_it_says_what_it_is_and_what_memory_it_took(engine: Engine) -> None:
-    assert engine.label.split()[0] in ("mlx", "torch")
+    assert engine.label.split()[0] in ("mlx", "OpenVINO", "torch")
     assert 10**8 < engine.peak_memory() < 10**11

@@ -1,21 +1,31 @@
-"""The model that ./install.sh brings, called by the very line of install.sh."""
+"""The models that ./install.sh makes ready, called by the very line of install.sh."""
 
 from __future__ import annotations
 
 import re
 
-from support.program import ROOT, Program, copy_program
+from support.program import ROOT, TINY, Program, copy_program
 
 
-def test_without_the_hub_it_is_one_line_and_a_code(program: Program) -> None:
-    folder = copy_program(program.folder / "a copy").parent
+def test_without_the_hub_it_is_one_line_and_a_code_and_the_demo_is_ready(
+    program: Program,
+) -> None:
+    script = copy_program(program.folder / "a copy")
+    folder = script.parent
     (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "tests").mkdir()
+    (folder / "tests" / "tiny_smolvlm2").symlink_to(TINY)
     line = re.search(r"(\.venv/bin/python -c '.*'); then", (ROOT / "install.sh").read_text())
     assert line is not None
     program.here = folder
     running = program.start(shell=line[1])
     result = running.finished()
     assert (result.returncode, result.stdout) == (4, "")
-    assert result.stderr.startswith("pete_sounds: ")
-    assert result.stderr.count("\n") == 1
-    assert "the next start tries again" in result.stderr
+    no_hub, *others = result.stderr.splitlines()
+    assert no_hub.startswith("pete_sounds: ")
+    assert "the next start tries again" in no_hub
+    assert all(re.match(r"pete_sounds: making the .* weights of .* \(once\)", line) for line in others)
+    program.script = script
+    started = program("--demo", "--once", "--mute")
+    assert started.stdout == "Nothing but a grey wall.\n"
+    assert "making" not in started.stderr

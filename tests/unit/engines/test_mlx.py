@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from narrator.engines.cpu import CpuEngine
 from narrator.engines.mlx import MlxEngine
+from narrator.engines.torch import TorchEngine
 from narrator.models.presets import Weights
 from narrator.models.weights import find_weights
 from narrator.settings import DEFAULT_PROMPT
@@ -48,14 +48,14 @@ def inputs_of(engine: MlxEngine, image: np.ndarray) -> dict[str, Any]:
 
 
 def test_it_says_the_same_of_scenes_as_torch(
-    engine: MlxEngine, in_float32: CpuEngine, scenes: tuple[Images, Truths]
+    engine: MlxEngine, in_float32: TorchEngine, scenes: tuple[Images, Truths]
 ) -> None:
     for image in scenes[0][:20]:
         assert caption(engine, image) == caption(in_float32, image)
 
 
 def test_it_says_the_same_of_clips_as_torch(
-    engine: MlxEngine, in_float32: CpuEngine, clips: tuple[list[Images], Truths]
+    engine: MlxEngine, in_float32: TorchEngine, clips: tuple[list[Images], Truths]
 ) -> None:
     for images in clips[0][:5]:
         assert caption(engine, *images) == caption(in_float32, *images)

@@ -1,13 +1,35 @@
-"""Which device and precision torch is used with. What TorchEngine says is tested with the others,
-in test_engine.py and test_cpu.py. A GPU is pretended: few machines that run this have one.
+"""TorchEngine says what transformers' own generate says; and which device and precision torch is
+used with. A GPU is pretended: few machines that run this have one.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
-from narrator.engines.torch import torch_device, torch_dtype
+from narrator.engines.torch import TorchEngine, torch_device, torch_dtype
+from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT
+from support.asking import ASKED, TOKENS, clip_of
+
+
+def test_its_tokens_are_those_of_transformers_own_generate(
+    tiny: Path, in_float32: TorchEngine
+) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    reference: Any = AutoModelForImageTextToText.from_pretrained(tiny, dtype=torch.float32).eval()
+    for images, detail in ASKED.values():
+        clip = clip_of(*images)
+        prompt = DEFAULT_PROMPT if len(clip) == 1 else CLIP_PROMPT
+        inputs = in_float32.prepare(clip, prompt, detail)
+        made = reference.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)
+        tokens = made[0, inputs["input_ids"].shape[1] :].tolist()
+        ends = reference.generation_config.eos_token_id
+        expected = [token for token in tokens if token != ends]
+        assert list(in_float32._tokens(clip, prompt, TOKENS, detail)) == expected
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-import torch  # before mlx-vlm, from which the program would hide it
-from safetensors.torch import load_file, save_file
+import torch  # noqa: F401  before mlx-vlm, from which the program would hide it
 
 from narrator.errors import ModelError
 from narrator.models.conversion import convert_if_needed, is_whole
@@ -44,18 +43,29 @@ def test_the_language_model_is_quantised_and_the_vision_tower_is_not(
     assert not (made / "folder").exists()
 
 
-def test_float32_is_rounded_to_bfloat16(model: Path, cache: Path) -> None:
-    tensors = load_file(model / "model.safetensors")
-    save_file({name: tensor.float() for name, tensor in tensors.items()},
-              model / "model.safetensors")  # fmt: skip
-    made = convert(model, Weights.TORCH_BFLOAT16, cache)
-    assert {dtype for _, dtype in tensors_in(made)} == {"BF16"}
-    assert {file.name for file in made.iterdir()} == {file.name for file in model.iterdir()}
-    rounded = load_file(made / "model.safetensors")
-    assert all(torch.equal(rounded[name], tensors[name].bfloat16()) for name in tensors)
+@pytest.mark.skipif(sys.platform != "linux", reason="openvino is for Linux here")
+def test_openvino_gets_graphs_and_the_settings_and_needs_the_weights_no_more(
+    model: Path, cache: Path
+) -> None:
+    settings = {file.name for file in model.iterdir() if file.suffix != ".safetensors"}
+    graphs = {f"{name}.{suffix}" for name in ("vision", "language") for suffix in ("xml", "bin")}
+    sizes = {}
+    for weights in (Weights.OPENVINO_16BIT, Weights.OPENVINO_8BIT, Weights.OPENVINO_8BIT_TEXT):
+        made = convert(model, weights, cache)
+        assert {file.name for file in made.iterdir()} == settings | graphs
+        sizes[weights] = [(made / f"{name}.bin").stat().st_size for name in ("vision", "language")]
+    vision, language = zip(*sizes.values())
+    assert vision[1] < vision[2] / 2 == vision[0] / 2
+    assert language[1] == language[2] < language[0] / 2
 
 
-@pytest.mark.parametrize("weights", [Weights.MLX_16BIT, Weights.TORCH, Weights.TORCH_BFLOAT16])
+@pytest.mark.skipif(sys.platform != "linux", reason="openvino is for Linux here")
+def test_openvino_leaves_models_of_another_family_as_they_are(model: Path, cache: Path) -> None:
+    (model / "config.json").write_text('{"model_type": "idefics3"}')
+    assert convert(model, Weights.OPENVINO_16BIT, cache) == model
+
+
+@pytest.mark.parametrize("weights", [Weights.MLX_16BIT, Weights.TORCH])
 def test_weights_that_will_do_as_they_are_are_not_copied(
     model: Path, cache: Path, caplog: pytest.LogCaptureFixture, weights: Weights
 ) -> None:
@@ -73,7 +83,7 @@ def test_what_is_quantised_already_is_used_as_it_is(model: Path, cache: Path) ->
 def test_weights_that_are_cut_short_are_refused(model: Path, cache: Path) -> None:
     whole = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    for weights in (Weights.MLX_4BIT, Weights.TORCH_BFLOAT16):
+    for weights in (Weights.MLX_4BIT, Weights.OPENVINO_16BIT):
         with pytest.raises(ModelError, match="the weights of model can't be used: "):
             find_weights(str(model), weights, cache)
     assert list(cache.rglob("*")) == [cache / "pete_sounds"]

@@ -12,7 +12,8 @@ import pytest
 
 from narrator.errors import ModelError, UsageError
 from narrator.frames.frame import Frame
-from narrator.models.smolvlm import SmolVlmInputs, is_smolvlm, split_into_tiles, taking_several
+from narrator.models.folder import is_smolvlm
+from narrator.models.smolvlm import SmolVlmInputs, split_into_tiles, taking_several
 from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT, MAX_CLIP_FRAMES
 from support import made_models
 from support.drawn_scenes import draw, random_journey, spoil
