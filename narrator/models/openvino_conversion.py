@@ -52,7 +52,7 @@ class Vision(nn.Module):  # type: ignore[misc]
         nothing = torch.zeros(1, 3, side, side)
         patches = self.cut(nothing)
         everywhere = torch.ones(1, *patches.shape[-2:], dtype=torch.bool)
-        # Constant: OpenVINO's own rounding would put some patches of an odd number into wrong places.
+        # Constant: of 27 a side OpenVINO would round some to the place of their neighbour.
         self.places = self.tower.embeddings(nothing, everywhere) - as_rows(patches)
 
     def cut(self, pixels: Tensor) -> Tensor:
