@@ -13,6 +13,7 @@ from narrator.captioning import MORE_TOKENS
 from narrator.commands import MORE_PROMPT
 from narrator.errors import EngineError, EngineUnavailable, StopRequested
 from narrator.frames.frame import Frame
+from narrator.speech.sounds import Sound
 from support.stand_ins import Describe, FrameSource, Loop, SpeakerLog, Typed
 
 
@@ -218,3 +219,64 @@ def test_an_old_picture_is_not_answered_from_while_a_new_one_may_come() -> None:
     Loop(describe, Slow(9), typed, then=then).run()
     assert ages[0] > 2.9  # the caption
     assert ages[1] < 1.0
+
+
+# -- what is heard beside the words
+
+
+def test_the_way_to_a_caption_and_a_lost_server_are_waits_and_rest_is_none() -> None:
+    speaker, waits = SpeakerLog(), []
+    tries = [0]
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        waits.append(speaker.looked_for)
+        tries[0] += 1
+        if tries[0] == 2:
+            raise EngineUnavailable("does not answer", "it is down")
+        yield "A cat."
+
+    loop = Loop(describe, FrameSource(9), speaker=speaker, backoff=Backoff([0.0]))
+    frame = loop.view.newest()
+    assert frame is not None
+    loop.captioner.describe(frame)
+    loop.view.newest()
+    waits.append(speaker.looked_for)
+    loop.captioner.describe(frame)  # It can't be reached.
+    loop.view.newest()
+    waits.append(speaker.looked_for)
+    loop.captioner.describe(frame)
+    loop.view.newest()
+    waits.append(speaker.looked_for)
+    assert waits == [True, False, True, True, True, False]
+    assert speaker.sounds == [Sound.TROUBLE]
+
+
+def test_a_lost_source_is_trouble_and_a_wait_but_not_in_a_pause() -> None:
+    source = FrameSource(9, messages={8: "The camera is gone.", 7: "The camera is back."})
+    loop = Loop(says("A cat."), source)
+    source.lost = True
+    loop.view.newest()
+    assert (loop.speaker.sounds, loop.speaker.looked_for) == ([Sound.TROUBLE], True)
+    loop.view.pause(True)
+    loop.view.newest()
+    assert not loop.speaker.looked_for
+    loop.view.pause(False)
+    source.lost = False
+    loop.view.newest()
+    assert (loop.speaker.sounds, loop.speaker.looked_for) == ([Sound.TROUBLE], False)
+
+
+def test_an_answer_is_announced_by_a_sound_and_more_in_words() -> None:
+    loop = Loop(echo, FrameSource(6), Typed("Who is it", "more")).run()
+    assert loop.speaker.sounds == [Sound.ANSWER]
+    assert Loop(says("A cat."), FrameSource(3)).run().speaker.sounds == []
+
+
+def test_an_answer_that_fails_is_trouble() -> None:
+    def fails(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        if prompt != "Usual":
+            raise ValueError("too hard")
+        yield "A cat."
+
+    loop = Loop(fails, FrameSource(9), Typed("1")).run()
+    assert loop.speaker.sounds == [Sound.ANSWER, Sound.TROUBLE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -155,6 +156,25 @@ def test_hush_silences_a_sound_at_once(
     voice.hush()
     voice.say("A word.", 1, 0.0)
     voice.wait_until_quiet()  # would take ten minutes
+
+
+def test_behind_a_hush_a_sound_does_not_wait_for_the_voice_to_start_anew(
+    speech: None, sink: Sink, card: Card, tmp_path: Path
+) -> None:
+    once = tmp_path / "once"
+    child = f'"{sys.executable}" -m narrator.speech.child'
+    command = ("sh", "-c", f'[ -e "{once}" ] && exec sleep 60; touch "{once}"; exec {child}')
+    voice = Voice(ALOUD, sink, replace(LIMITS, command=command))
+    try:
+        voice.wait_until_ready()
+        voice.say("A sentence that will be cut off before it ends.", 1, 0.0)
+        assert wait_until(card.played, 20)
+        voice.hush()
+        voice.play(Sound.ANSWER)
+        assert wait_until(lambda: "end answer.wav" in card.lines(), 20)
+        assert card.lines() == ["begin spoken.wav", "begin answer.wav", "end answer.wav"]
+    finally:
+        voice.close()
 
 
 @pytest.mark.parametrize(
