@@ -446,6 +446,7 @@ set_environment() {
   FAILED=
   export UV_CACHE_DIR=$ROOT/.uv/cache UV_PYTHON_INSTALL_DIR=$ROOT/.uv/python
   export UV_SYSTEM_CERTS=1 # company networks have certificates of their own
+  [ -z "${ACCESSIBLE:-}" ] || export UV_NO_PROGRESS=1 # screen readers want whole lines
   export HF_HOME=$ROOT/.hf_cache
   unset PYTHONHOME PYTHONPATH UV_PYTHON UV_SYSTEM_PYTHON UV_TORCH_BACKEND
 }

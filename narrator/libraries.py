@@ -12,6 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from narrator.redrawing import may_redraw
 from narrator.settings import CACHE
 
 # Of Debian and its kin, of Fedora and its kin, of macOS and others.
@@ -46,7 +47,7 @@ def set_environment() -> None:
         OPENCV_FFMPEG_CAPTURE_OPTIONS=ffmpeg_options(),
         QT_QPA_PLATFORM="xcb",  # the one platform of Qt that OpenCV's Linux wheel brings along
     )
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and may_redraw()):
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 

@@ -21,6 +21,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from narrator.redrawing import may_redraw
 from narrator.text import printable
 
 
@@ -74,7 +75,8 @@ class Terminal:
 
     Once taken, the terminal hands over each key and echoes none, so that the line can be removed
     and drawn again around a caption. Signals stay the terminal's: Ctrl-C and Ctrl-Z do what they
-    always do. Terminals that can't move the cursor keep their own echo and hand over whole lines.
+    always do. Where nothing may be drawn again the terminal keeps its own echo, and whole lines
+    come from it.
 
     prompt_toolkit was tried for this: it prints from a thread of its own, some time later, and
     joins stdout and stderr, so that the last caption is lost at the end, and a closed pipe unseen.
@@ -98,7 +100,7 @@ class Terminal:
         """Take over the terminal on stdin, where that can be done; plain: never."""
         # Reading in the background would stop the whole program; ignored, it fails instead.
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-        if plain or os.environ.get("TERM", "dumb") == "dumb":
+        if plain or not may_redraw():
             return
         with contextlib.suppress(OSError, termios.error):
             termios.tcgetattr(0)

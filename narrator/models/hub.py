@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi, errors, snapshot_download
+from huggingface_hub.utils import filter_repo_objects, tqdm
 
 from narrator.errors import ModelError, reason_of
 from narrator.models.folder import WANTED_FILES
 from narrator.models.presets import Checkpoint
+from narrator.redrawing import Tenths
 
 LAST_FILE = "config.json"
 log = logging.getLogger(__name__)
@@ -60,13 +63,18 @@ def download(checkpoint: Checkpoint, cache: Path) -> Path:
     """Download what is missing of a checkpoint, and check it. Raises ModelError for a file that is
     not what the Hub lists, which is deleted; and what huggingface-hub raises."""
     name, api = checkpoint.repository, HfApi()
-    commit = api.model_info(name, revision=checkpoint.revision, timeout=15).sha
+    found = api.model_info(name, revision=checkpoint.revision, timeout=15, files_metadata=True)
+    commit = found.sha
     # Where no revision is pinned, this notes for later starts which one "main" was.
     api.resolve_revision(name, revision=checkpoint.revision, cache_dir=cache)
     size = f", {checkpoint.gigabytes} GB" if checkpoint.gigabytes else ""
     log.info(f"downloading {name} (once{size})")
     get = partial(snapshot_download, name, revision=commit, cache_dir=cache)
-    folder = Path(get(allow_patterns=WANTED_FILES, ignore_patterns=[LAST_FILE]))
+    wanted = filter_repo_objects(
+        found.siblings or [], allow_patterns=WANTED_FILES, key=lambda file: file.rfilename
+    )
+    bars = bars_or_lines(sum(file.size or 0 for file in wanted))
+    folder = Path(get(tqdm_class=bars, allow_patterns=WANTED_FILES, ignore_patterns=[LAST_FILE]))
     for wrong in api.verify_repo_checksums(name, revision=commit, cache_dir=cache).mismatches:
         file = folder / wrong["path"]
         file.resolve().unlink()
@@ -80,3 +88,23 @@ def download(checkpoint: Checkpoint, cache: Path) -> Path:
         log.info("note: the Hub lists another SHA-256 for model.safetensors than others saw before")
     get(allow_patterns=[LAST_FILE])
     return folder
+
+
+def bars_or_lines(size: int) -> type[tqdm]:
+    """huggingface-hub's bars; where they are not drawn, a line for each tenth of so many bytes."""
+
+    class BarOrLines(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
+            super().__init__(*args, name=name, **options)
+            self._of_all_files = name == "huggingface_hub.snapshot_download"
+            self._done, self._tenths = 0.0, Tenths()
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.disable and self._of_all_files:
+                self._done += n or 0
+                if percent := self._tenths.passed(self._done, size):
+                    log.info(f"downloaded {percent} %")
+            drawn: bool | None = super().update(n)
+            return drawn
+
+    return BarOrLines

@@ -280,10 +280,12 @@ def test_captions_go_to_a_pipe_untouched_while_one_types(open_terminal: Open) ->
     assert stdout.read() == b""
 
 
-def test_a_terminal_that_can_not_move_the_cursor_hands_over_whole_lines(
-    open_terminal: Open,
+@pytest.mark.parametrize(("term", "accessible"), [("dumb", ""), ("xterm", "1")])
+def test_where_nothing_may_be_drawn_again_the_terminal_hands_over_whole_lines(
+    open_terminal: Open, program: Program, term: str, accessible: str
 ) -> None:
-    terminal = open_terminal("--mute", term="dumb")
+    program.environment["ACCESSIBLE"] = accessible
+    terminal = open_terminal("--mute", term=term)
     terminal.wait_for(SEEN_LEFT)
     assert terminal.mode() == terminal.settings
     terminal.type("what?\r")

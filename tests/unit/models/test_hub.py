@@ -31,6 +31,17 @@ def test_a_checkpoint_is_downloaded_once_and_found_again_without_the_hub(
     assert hub.paths[asked:] == []
 
 
+def test_without_a_terminal_a_download_is_told_in_lines_that_grow_to_the_whole(
+    hub: FakeHub, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (hub.folder / "model.safetensors").write_bytes(bytes(25_000_000))  # three parts of 10 MB
+    fetch(PINNED, cache)
+    told = [int(line.split()[1]) for line in caplog.messages if line.startswith("downloaded ")]
+    assert told == sorted(set(told))
+    assert len(told) >= 3
+    assert told[-1] in (90, 100)  # config.json comes later
+
+
 def test_what_is_asked_of_the_hub_names_the_pinned_revision(hub: FakeHub, cache: Path) -> None:
     fetch(PINNED, cache)
     assert f"GET /api/models/{PINNED.repository}/revision/{COMMIT}" in hub.paths

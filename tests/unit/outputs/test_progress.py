@@ -22,15 +22,44 @@ def _log_what_the_user_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "narrator")
 
 
-def test_without_a_terminal_a_line_is_told_now_and_then(
+def test_without_a_terminal_there_is_a_line_every_tenth_or_now_and_then(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    rare, often, unknown = Progress(125.0), Progress(125.0, 0.0), Progress(None, 0.0)
-    for progress in (rare, often, unknown):
-        progress.show(65.0)
+    known, rare, often = Progress(125.0), Progress(None), Progress(None, 0.0)
+    for progress in (known, rare, often):
+        for at in (1.0, 13.0, 14.0, 65.0):
+            progress.show(at)
         progress.close()
-    assert caplog.messages == ["described up to 1:05 of 2:05", "described up to 1:05"]
+    assert caplog.messages == [
+        "10 % described: 0:13 of 2:05",
+        "50 % described: 1:05 of 2:05",
+        *(f"described up to {at}" for at in ("0:01", "0:13", "0:14", "1:05")),
+    ]
     assert capfd.readouterr() == ("", "")
+
+
+def drawn_by(length: str, **environment: str) -> str:
+    """What a terminal gets of a film of this length, of which 34 seconds are seen."""
+    code = (
+        "import logging, time; from narrator.outputs.progress import Progress\n"
+        "logging.basicConfig(level='INFO', format='%(message)s')\n"
+        f"progress = Progress({length}); time.sleep(0.2); progress.show(34.0); progress.close()"
+    )
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, check=True, stdout=theirs, stderr=theirs,
+        env={**os.environ, "TERM": "xterm", **environment},
+    )  # fmt: skip
+    os.set_blocking(ours, False)
+    drawn = os.read(ours, 4096).decode()
+    os.close(theirs)
+    os.close(ours)
+    return drawn
+
+
+def test_for_a_screen_reader_there_is_no_bar_but_a_whole_line() -> None:
+    assert drawn_by("68.0", ACCESSIBLE="1") == "50 % described: 0:34 of 1:08\r\n"
 
 
 @pytest.mark.parametrize(
@@ -38,17 +67,7 @@ def test_without_a_terminal_a_line_is_told_now_and_then(
     [("68.0", r"50 %\|.*\| 34 of 68 s"), ("None", "34 s"), ("20.0", r"100 %\|.*\| 34 of 34 s")],
 )
 def test_on_a_terminal_there_is_a_bar_that_is_wiped_in_the_end(length: str, shown: str) -> None:
-    code = (
-        "import time; from narrator.outputs.progress import Progress\n"
-        f"progress = Progress({length}); time.sleep(0.2); progress.show(34.0); progress.close()"
-    )
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, stderr=theirs)
-    os.set_blocking(ours, False)
-    drawn = os.read(ours, 4096).decode()
-    os.close(theirs)
-    os.close(ours)
+    drawn = drawn_by(length)
     assert re.search(shown, drawn)
     assert "\n" not in drawn
     assert not drawn.rstrip("\r").rsplit("\r", 1)[-1].strip()
