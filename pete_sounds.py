@@ -42,8 +42,8 @@ from narrator.errors import (
     PeteError,
     SourceError,
     StopRequested,
-    lacks_memory,
     reason_of,
+    told_of,
 )
 from narrator.options import Options, parse_options
 from narrator.process import (
@@ -53,9 +53,7 @@ from narrator.process import (
     leave,
     open_standard_streams,
 )
-from narrator.settings import SERVER_KEY
-from narrator.terminal import Terminal, log_to
-from narrator.text import secrets_in
+from narrator.terminal import Terminal, log_to, own_secrets, tell_of_check
 
 if TYPE_CHECKING:
     from narrator.session import Session
@@ -106,27 +104,30 @@ def do(options: Options, shutdown: Shutdown, terminal: Terminal) -> ExitCode:
         from narrator.bench import bench
 
         return print_list(lambda: bench(options), EngineError)
+    if options.check:
+        from narrator.check import Check
+
+        return print_list(Check(options, shutdown).run, EngineError)
     return run(options, shutdown, terminal)
 
 
-def print_list(print_it: Callable[[], None], kind: type[PeteError]) -> ExitCode:
+def print_list(print_it: Callable[[], ExitCode | None], kind: type[PeteError]) -> ExitCode:
     """Have a list or a table printed. Raises `kind` where that fails."""
     try:
-        print_it()
+        code = print_it()
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         raise kind(f"the list is not whole: {reason_of(error)}") from error
-    return ExitCode.OK
+    return code or ExitCode.OK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do what was asked for, and return the exit code."""
     open_standard_streams()
     terminal = Terminal()
-    key = os.environ.get(SERVER_KEY, "").strip()
-    log_to(terminal, [*secrets_in(sys.argv), *([key] if key else [])])
+    log_to(terminal, own_secrets())
     options = parse_options(arguments)
     if options.debug:
         log.setLevel(logging.DEBUG)
@@ -143,22 +144,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         shutdown.give_way()  # An end that was asked for breaks what goes on beside it.
         code = report_error(error)
+        failed = code in (ExitCode.SOURCE, ExitCode.MODEL, ExitCode.ENGINE)
+        if failed and is_installed() and not options.check:
+            tell_of_check()
     shutdown.close()
     return int(code)
 
 
 def report_error(error: Exception) -> ExitCode:
     """Tell what went wrong, in one line, and what exit code it has: the one place for that."""
-    if isinstance(error, PeteError):
-        message, code = str(error), error.exit_code
-    elif lacks_memory(error):
-        message, code = reason_of(error), ExitCode.ENGINE
-    elif isinstance(error, ImportError):
-        message = f"a package can't be used ({reason_of(error)}); run ./install.sh again"
-        code = ExitCode.ENGINE
-    else:
-        message = f"an internal error: {reason_of(error)}; --debug shows where"
-        code = ExitCode.INTERNAL
+    message, code = told_of(error)
     log.error(message)
     log.debug("", exc_info=error)
     return code

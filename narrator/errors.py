@@ -83,6 +83,20 @@ def lacks_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
 
 
+def told_of(error: Exception) -> tuple[str, ExitCode]:
+    """What the user is told of an error, in one line, and its exit code."""
+    if isinstance(error, PeteError):
+        return str(error), error.exit_code
+    if isinstance(error, EngineUnavailable):
+        return str(error), ExitCode.ENGINE
+    if lacks_memory(error):
+        return reason_of(error), ExitCode.ENGINE
+    if isinstance(error, ImportError):
+        reason = f"a package can't be used ({reason_of(error)}); run ./install.sh again"
+        return reason, ExitCode.ENGINE
+    return f"an internal error: {reason_of(error)}; --debug shows where", ExitCode.INTERNAL
+
+
 def reason_of(error: BaseException) -> str:
     """Why something failed, in one short printable line: the system's own words where there are
     any, else the exception's, else its name."""

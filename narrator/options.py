@@ -47,6 +47,7 @@ class Options:
     volume: float
     list_voices: bool
     no_sounds: bool
+    check: bool
     bench: bool
     json: bool
     wav: str | None
@@ -197,7 +198,10 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
     add("--no-sounds", action="store_true",
         help="no short sounds for ready, still looking, answer, trouble and alert")
 
-    add = parser.add_argument_group("how fast").add_argument
+    add = parser.add_argument_group("does it work, and how fast").add_argument
+    add("--check", action="store_true",
+        help="try camera, model and voice with the other options given, tell what is wrong with "
+             "each and what to do, and exit")
     add("--bench", action="store_true", help="measure this machine and print the table")
 
 

@@ -33,7 +33,8 @@ from narrator.process import Shutdown
 from narrator.scene.scene import Scene
 from narrator.speaking import open_speaker
 from narrator.speech.sounds import Sound
-from narrator.terminal import Terminal
+from narrator.speech.voice import Voice
+from narrator.terminal import Terminal, tell_of_check
 from narrator.text import minutes, without_password
 from narrator.view import View
 
@@ -77,6 +78,8 @@ class Session:
         self._ready_at = time.monotonic()
         log.info(f"engine: {engine.label} ({choice.why})")
         log.info(f"ready in {self._ready_at - started:.1f} s; Ctrl-C ends it")
+        if self._source.lost or (isinstance(self._speaker, Voice) and self._speaker.trouble):
+            tell_of_check()
         if typed is not None and not is_film:
             log.info("type a question and Enter, or ? to hear what else you can type")
         self._preview = self._open_preview(engine.label, outputs)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def open_speaker(
-    options: Options, source: Source, opened: contextlib.ExitStack
+    options: Options, source: Source | None, opened: contextlib.ExitStack
 ) -> tuple[Speaker | None, list[VttFile | WavFile]]:
     """The speaker that was asked for, or None when nothing is to be spoken or kept; and the files
     that are to begin before anything is said.

@@ -22,7 +22,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from narrator.redrawing import may_redraw
-from narrator.text import printable
+from narrator.settings import SERVER_KEY
+from narrator.text import printable, secrets_in, without_secrets
+
+log = logging.getLogger(__name__)
 
 
 class LogHandler(logging.Handler):
@@ -33,11 +36,7 @@ class LogHandler(logging.Handler):
 
     def __init__(self, terminal: Terminal, secrets: Sequence[str]) -> None:
         super().__init__()
-        self._terminal = terminal
-        # A short one only where it stands alone, or what is printed could not be read any more.
-        bare, alone = r"{}", r"(?<!\w){}(?!\w)"
-        forms = [(bare if len(each) > 3 else alone).format(re.escape(each)) for each in secrets]
-        self._secrets = re.compile("|".join(forms)) if forms else None
+        self._terminal, self._secrets = terminal, secrets
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print it; a closed stderr is nobody's trouble."""
@@ -46,9 +45,7 @@ class LogHandler(logging.Handler):
             lines.append(f"pete_sounds: {message}")
         if record.exc_info:
             lines.append(logging.Formatter().formatException(record.exc_info))
-        text = "\n".join(lines)
-        if self._secrets is not None:
-            text = self._secrets.sub("***", text)
+        text = without_secrets("\n".join(lines), self._secrets)
         with contextlib.suppress(OSError, ValueError), self._terminal.printing():
             print(text, file=sys.stderr, flush=True)
 
@@ -59,6 +56,18 @@ def log_to(terminal: Terminal, secrets: Sequence[str] = ()) -> None:
     ours.handlers[:] = [LogHandler(terminal, secrets)]
     ours.propagate = False
     ours.setLevel(logging.INFO)
+
+
+def own_secrets() -> list[str]:
+    """The passwords on this command line, and the key for a server."""
+    key = os.environ.get(SERVER_KEY, "").strip()
+    return [*secrets_in(sys.argv), *([key] if key else [])]
+
+
+def tell_of_check() -> None:
+    """After a start on which something failed, say what finds out more; to a person alone."""
+    if sys.stderr.isatty():
+        log.info("--check tries camera, model and voice, and says what to do about each")
 
 
 def above_progress() -> contextlib.AbstractContextManager[None]:

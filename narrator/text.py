@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote
 
 
@@ -76,6 +76,14 @@ def secrets_in(texts: Iterable[str]) -> list[str]:
         for secret in re.findall(r"[^\s/:@]*:([^\s/@][^\s@]*)@", text):
             found |= {secret, unquote(secret)} if len(secret) > 3 else {f":{secret}@"}
     return sorted(found, key=len, reverse=True)
+
+
+def without_secrets(text: str, secrets: Sequence[str]) -> str:
+    """The same text with each of these as ***; a short one only where it stands alone, or what is
+    printed could not be read any more."""
+    bare, alone = r"{}", r"(?<!\w){}(?!\w)"
+    forms = [(bare if len(each) > 3 else alone).format(re.escape(each)) for each in secrets]
+    return re.sub("|".join(forms), "***", text) if forms else text
 
 
 CLOSING = "\"')\u201d\u2019"  # quotes and brackets that may stand behind a full stop

@@ -89,6 +89,12 @@ def camera_number(source: str) -> int:
     raise SourceError(f"camera {name} is not there; --list-cameras shows what there is")
 
 
+def camera_name(source: str) -> str:
+    """What a camera is called: its name where the system tells one, else its number."""
+    number = camera_number(source)
+    return known_cameras().get(number, f"camera {number}")
+
+
 def open_camera(
     source: str, open_s: float, read_s: float, answer_s: float = ANSWER_S
 ) -> tuple[Any, np.ndarray]:
@@ -114,17 +120,11 @@ def camera_problem(number: int, opened: bool = False, devices: Path = DEVICES) -
     """Why a camera shows nothing, as far as the system tells."""
     device = devices / f"video{number}"
     hint = "--list-cameras shows what there is, --source takes a video too"
-    asking = "Terminal, iTerm2 and Warp are terminals that can ask for it"
-    if sys.platform == "darwin" and opened:
-        problem = (
-            "was opened and shows no picture; another program may be using it, or macOS keeps it "
-            f"from this terminal ({asking})"
-        )
-    elif sys.platform == "darwin" and number in known_cameras():
-        problem = (
-            "is not allowed; allow it for your terminal in System Settings > Privacy & Security > "
-            f"Camera, then start again ({asking})"
-        )
+    known = known_cameras() if sys.platform == "darwin" else {}
+    if sys.platform == "darwin" and (opened or number in known):
+        from narrator.frames.mac_camera import mac_problem
+
+        problem = mac_problem(known.get(number, ""))
     elif sys.platform == "darwin" or not device.exists():
         problem = f"is not there; {hint}"
     elif not os.access(device, os.R_OK | os.W_OK):

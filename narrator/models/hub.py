@@ -29,9 +29,13 @@ def fetch(checkpoint: Checkpoint, cache: Path, may_download: bool = True) -> Pat
     Raises ModelError; OSError when the disk is full or may not be written.
     """
     name = checkpoint.repository
+    size = f" ({checkpoint.gigabytes} GB)" if checkpoint.gigabytes else ""
     try:
         if (folder := find_snapshot(checkpoint, cache)) is None and not may_download:
-            raise ModelError(f"{name} is not on this machine; a start without --bench downloads it")
+            raise ModelError(
+                f"{name} is not on this machine; start once without --bench and --check, which "
+                f"downloads it{size}"
+            )
         return folder or download(checkpoint, cache)
     except errors.GatedRepoError as error:
         raise ModelError(f"{name} asks you to accept its terms on huggingface.co first") from error

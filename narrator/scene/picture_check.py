@@ -19,6 +19,13 @@ class PictureProblem(enum.Enum):
     BLURRED = "The picture is badly out of focus."
 
 
+# What to do about it, for the user.
+ADVICE = {
+    PictureProblem.DARK: "Switch on a light, or take the cover off the lens.",
+    PictureProblem.COVERED: "Take away what is in front of the lens.",
+    PictureProblem.BRIGHT: "Turn the camera away from the light.",
+    PictureProblem.BLURRED: "Wipe the lens, or move things further away from it.",
+}
 NO_LIGHT = {PictureProblem.DARK, PictureProblem.COVERED}
 CLEAR_AGAIN = "The picture is clear again."
 

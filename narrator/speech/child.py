@@ -5,7 +5,7 @@
 Each line is a JSON object. First comes what _serve() in voice.py sends. The answer has "trouble":
 null, or why nothing is heard; where there is no speech at all it has "usage" as well, true when an
 option is to blame. From then on {"text", "aloud"} is answered with "trouble" once it was said, and
-the WAV file in "folder" holds it. To {"list"} the answer is "voices".
+the WAV file in "folder" holds it. To {"list"} the answer is "voices", and "usual", the ID of one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     try:
         if "list" in order:
-            answer(None, voices=voices_of(open_speech(VoiceSettings(), False).engine))
+            engine = open_speech(VoiceSettings(), False).engine
+            answer(None, voices=voices_of(engine), usual=engine.getProperty("voice"))
             return
         utterances = listen_to_parent(order["folder"])
         settings = VoiceSettings(**order["settings"])

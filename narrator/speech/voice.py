@@ -102,8 +102,9 @@ class Voice:
 
     pyttsx3 can hang and can't be interrupted from its own process, so it gets one to itself. It is
     replaced when it ends, answers nonsense, or takes far longer than the words need; what was being
-    said is dropped then. Trouble is told once, and so is its end. sink: gets the sound of what was
-    said. Raises OSError where no temporary file can be made.
+    said is dropped then. Trouble is told once, and so is its end. trouble: why nothing is heard
+    now, or None. sink: gets the sound of what was said. Raises OSError where no temporary file can
+    be made.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Voice:
         self._gone = False  # Nothing is ever said again.
         self._refused: UsageError | None = None
         self._silent: str | None = None  # why nothing is heard
+        self.trouble: str | None = None  # the same, or why there is no voice
         self._muted = False
         self._failures = Backoff(limits.pauses_s)
         self._given_up = False  # That is told.
@@ -261,8 +263,12 @@ class Voice:
         if usage:
             self._refused = UsageError(trouble)
         else:
-            log.info(f"no voice: {trouble}; the captions go on as text")
+            self._tell(f"no voice: {trouble}")
         self._changed.notify_all()
+
+    def _tell(self, trouble: str) -> None:
+        self.trouble = trouble
+        log.info(f"{trouble}; the captions go on as text")
 
     def _sounds_first(self) -> bool:
         return self._sounds is not None and self._sounds.busy and self._may_be_heard()
@@ -304,9 +310,11 @@ class Voice:
 
     def _note_silence(self, trouble: str | None) -> None:
         if trouble and not self._silent:
-            log.info(f"no sound: {trouble}; the captions go on as text")
+            self._tell(f"no sound: {trouble}")
         elif self._silent and not trouble:
             log.info("the sound is back")
+        if not trouble:
+            self.trouble = None
         self._silent = trouble
 
     def _fail(self, why: str) -> None:
@@ -321,8 +329,7 @@ class Voice:
                 log.info(f"speech failed ({why}); it is started again")
                 return
             if not self._given_up:
-                why = f"speech failed {self._failures.tries} times ({why})"
-                log.info(f"no voice: {why}; the captions go on as text")
+                self._tell(f"no voice: speech failed {self._failures.tries} times ({why})")
                 self.play(Sound.TROUBLE)
             self._given_up = True
             self._waiting.clear()

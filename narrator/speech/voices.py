@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from narrator.errors import EngineError, UsageError
 from narrator.speech.voice import LIMITS, SpeechProcess, VoiceLimits, VoiceSettings
 from narrator.text import printable
+
+# Where a Mac has them; Spoken Content is called Read & Speak since macOS 26.
+MAC_VOICES = "System Settings > Accessibility > Spoken Content > System Voice > Manage Voices"
 
 VoiceEntry = tuple[str, str, str]  # ID, name, and tags of languages with a space between
 
@@ -70,11 +74,25 @@ def find_voice(wanted: str, voices: Sequence[VoiceEntry], usual: str) -> str:
     return min(found, key=lambda voice: (voice[0] != usual, voice[2] != home, len(voice[2])))[0]
 
 
-def list_voices(
-    opening: Callable[[], contextlib.AbstractContextManager[contextlib.ExitStack]],
-    limits: VoiceLimits = LIMITS,
-) -> None:
-    """Print ID, name and languages of each voice. A child asks for them, as drivers print.
+Opening = Callable[[], contextlib.AbstractContextManager[contextlib.ExitStack]]
+
+
+def list_voices(opening: Opening, limits: VoiceLimits = LIMITS) -> None:
+    """Print ID, name and languages of each voice. Raises as ask_for_voices() does."""
+    for voice in ask_for_voices(opening, limits)[0]:
+        print("  ".join(map(printable, voice)))
+
+
+def voice_name(wanted: str | None, opening: Opening, limits: VoiceLimits = LIMITS) -> str:
+    """The name of the voice that --voice, or else the system, chooses. Raises UsageError, and as
+    ask_for_voices() does."""
+    voices, usual = ask_for_voices(opening, limits)
+    chosen = usual if wanted is None else find_voice(wanted, voices, usual)
+    return printable({voice[0]: voice[1] for voice in voices}.get(chosen, chosen))
+
+
+def ask_for_voices(opening: Opening, limits: VoiceLimits) -> tuple[list[VoiceEntry], str]:
+    """The voices that the system has, and the ID of the usual one. A child asks, as drivers print.
 
     opening: Shutdown.opening, for a child that hangs. Raises EngineError when there is no voice.
     """
@@ -87,6 +105,6 @@ def list_voices(
     except ChildProcessError as error:
         raise EngineError(f"no voice found: speech failed ({error})") from error
     if not answer.get("voices"):
-        raise EngineError(f"no voice found: {answer['trouble'] or 'none is installed'}")
-    for voice in answer["voices"]:
-        print("  ".join(map(printable, voice)))
+        where = f"; get one in {MAC_VOICES}" if sys.platform == "darwin" else ""
+        raise EngineError(f"no voice found: {answer['trouble'] or f'none is installed{where}'}")
+    return answer["voices"], str(answer.get("usual"))

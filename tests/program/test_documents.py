@@ -27,7 +27,11 @@ NAMED = {
     "num2words", "pyttsx3",
 }  # fmt: skip
 COCOA = "pyobjc-framework-cocoa"
-ON_A_MAC = {"AppKit": [COCOA], "Foundation": [COCOA]}
+ON_A_MAC = {
+    "AVFoundation": ["pyobjc-framework-avfoundation"],
+    "AppKit": [COCOA],
+    "Foundation": [COCOA],
+}
 
 
 @pytest.fixture

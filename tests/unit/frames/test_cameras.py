@@ -15,9 +15,10 @@ import os
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -179,18 +180,60 @@ def test_without_system_profiler_there_are_no_known_cameras(
     assert known_cameras() == {}
 
 
-def test_on_a_mac_not_there_not_allowed_and_no_picture_are_told_apart(
+ALLOWED, DENIED, RESTRICTED, NOT_ASKED = 3, 2, 1, 0  # AVAuthorizationStatus
+CAN_ASK = "(Terminal, iTerm2, Warp and VS Code are terminals that can ask for it)"
+
+
+@pytest.fixture
+def permission(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """FAKE: the AVFoundation of a Mac which answers with this AVAuthorizationStatus."""
+    framework: Any = ModuleType("AVFoundation")
+    framework.AVMediaTypeVideo = "vide"
+    framework.AVAuthorizationStatusDenied = DENIED
+    framework.AVAuthorizationStatusRestricted = RESTRICTED
+    framework.AVAuthorizationStatusNotDetermined = NOT_ASKED
+    monkeypatch.setitem(sys.modules, "AVFoundation", framework)
+
+    def answer(status: int) -> None:
+        device = SimpleNamespace(authorizationStatusForMediaType_={"vide": status}.__getitem__)
+        framework.AVCaptureDevice = device
+
+    yield answer
+    sys.modules.pop("narrator.frames.mac_camera", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "problem"),
+    [
+        (
+            DENIED,
+            "FaceTime HD Camera",
+            "is not allowed; allow it for your terminal in System Settin",
+        ),
+        (
+            RESTRICTED,
+            "FaceTime HD Camera",
+            "is not allowed on this Mac: Screen Time, or who manages",
+        ),
+        (NOT_ASKED, "FaceTime HD Camera", f"question by Allow {CAN_ASK}"),
+        (ALLOWED, "FaceTime HD Camera", "shows no picture; close other programs that may be using"),
+        (ALLOWED, "Ada's iPhone Camera", "is Ada's iPhone Camera (Continuity Camera) and shows no"),
+        (ALLOWED, "Ada's iPad Camera", "keep it near and still, with Wi-Fi and Bluetooth on"),
+    ],
+)
+def test_on_a_mac_each_cause_has_a_sentence_of_its_own(
     mac: Callable[[str], None],
+    permission: Callable[[int], None],
+    status: int,
+    name: str,
+    problem: str,
 ) -> None:
-    mac(json.dumps(ON_A_MAC))
+    entry = {"_name": name, "spcamera_unique-id": "0x1"}
+    mac(json.dumps({"SPCameraDataType": [entry]}))
+    permission(status)
     assert "is not there; --list-cameras" in camera_problem(7)
-    asking = "Terminal, iTerm2 and Warp are terminals that can ask for it"
-    for opened, problem in (
-        (False, "camera 0 is not allowed; allow it for your terminal in System Settings > Privacy"),
-        (True, "camera 0 was opened and shows no picture; another program may be using it"),
-    ):
-        assert camera_problem(0, opened).startswith(problem)
-        assert asking in camera_problem(0, opened)
+    for opened in (False, True):
+        assert problem in camera_problem(0, opened)
 
 
 # ------------------------------------------------------------------------------- names and listing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -14,7 +15,7 @@ import pytest
 from narrator.errors import EngineError, UsageError
 from narrator.speech.renderer import Renderer
 from narrator.speech.voice import VoiceLimits, VoiceSettings
-from narrator.speech.voices import find_voice, language_tag, list_voices
+from narrator.speech.voices import find_voice, language_tag, list_voices, voice_name
 from support.program import process_table, wait_until
 
 
@@ -134,6 +135,23 @@ def test_voices_are_listed_with_the_tags_of_their_languages(
 def test_where_there_is_no_voice_the_reason_is_told(lines: str, reason: str) -> None:
     with pytest.raises(EngineError, match=f"no voice found: {reason}"):
         list_voices(Opening(), VoiceLimits(command=("sh", "-c", lines)))
+
+
+def test_on_a_mac_without_a_voice_it_is_told_where_to_get_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FAKE: the platform, and a child that finds none."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    answer = 'read x; echo \'{"trouble": null, "voices": [], "usual": null}\''
+    with pytest.raises(EngineError, match="get one in System Settings > Accessibility > Spoken"):
+        voice_name(None, Opening(), VoiceLimits(command=("sh", "-c", answer)))
+
+
+def test_the_name_of_the_voice_that_will_speak_is_found(speech: None) -> None:
+    assert voice_name(None, Opening()) == "English (Great Britain)"
+    assert voice_name("de", Opening()) == "German"
+    with pytest.raises(UsageError, match="there is no voice 'nobody'"):
+        voice_name("nobody", Opening())
 
 
 def test_a_child_that_hangs_ends_with_the_program() -> None:

@@ -1,0 +1,253 @@
+"""--check: camera, model and voice are opened as the program opens them, one after the other, and
+a line of each is printed and spoken: what works, or what the trouble is and what to do next.
+
+Each part has a time limit, and none that hangs keeps the others from being tried. Nothing is
+downloaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TookTooLong  # TimeoutError itself from 3.11 on
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from narrator.engines.choice import choose_engine, open_engine
+from narrator.errors import EngineError, ExitCode, SourceError, UsageError, told_of
+from narrator.frames.cameras import camera_name
+from narrator.frames.frame import Frame
+from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
+from narrator.frames.source import Source
+from narrator.options import Options
+from narrator.process import Shutdown, leave
+from narrator.scene.picture_check import ADVICE
+from narrator.scene.scene import Scene
+from narrator.settings import CACHE
+from narrator.speaking import open_speaker
+from narrator.speech.voice import Voice
+from narrator.speech.voices import voice_name
+from narrator.terminal import own_secrets
+from narrator.text import printable, without_password, without_secrets
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Found = tuple[str, dict[str, Any]]  # what is told of a part, and its facts for --json
+
+# What to do about a part that takes too long.
+STUCK = {
+    "source": "unplug it, plug it in again, and start again",
+    "model": "a smaller --model may do",
+    "voice": "start again; --mute goes without it",
+}
+
+
+@dataclass(frozen=True)
+class CheckLimits:
+    """How long each part may take, in seconds."""
+
+    source_s: float = 45.0  # a Mac's user may be asked for permission meanwhile
+    picture_s: float = 1.0  # of pictures that are fine, which tell how many come in a second
+    watch_s: float = 4.0  # for those; a camera needs some of it to adapt to the light
+    model_s: float = 180.0  # to load, perhaps to be converted, and for one caption
+    voice_s: float = 60.0  # until it has said what was found before
+
+
+class Check:
+    """Tries one part after the other. leave: ends the process where the main thread hangs."""
+
+    def __init__(
+        self,
+        options: Options,
+        shutdown: Shutdown,
+        limits: CheckLimits = CheckLimits(),
+        cache: Path = CACHE,
+        leave: Callable[[int], Any] = leave,
+    ) -> None:
+        self._options = replace(options, wav=None, vtt=None)  # which would be written
+        self._shutdown, self._limits, self._cache, self._leave = shutdown, limits, cache, leave
+        self._name = options.source
+        self._opened: Future[Source] = Future()
+        self._clip: list[Frame] = []
+        self._speaker: Voice | None = None
+        self._code, self._facts = ExitCode.OK, dict[str, Any]()
+
+    def run(self) -> ExitCode:
+        """Return the exit code of the first part in trouble. The source is opened on this thread,
+        as macOS asks for a camera on the main one alone."""
+        log.info("trying one part after the other; Ctrl-C ends it")
+        of_voice = logging.getLogger(Voice.__module__)  # What it would log is told in its line.
+        of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
+        checking = start(self._check)
+        carry_out(self._open_source, self._opened)
+        try:
+            return checking.result()
+        finally:
+            of_voice.setLevel(logging.NOTSET)
+
+    def _check(self) -> ExitCode:
+        limits = self._limits
+        self._open_speaker()
+        self._find("source", ExitCode.SOURCE, limits.source_s, self._look)
+        self._find("model", ExitCode.ENGINE, limits.model_s, self._caption)
+        self._find("voice", ExitCode.ENGINE, limits.voice_s, self._hear)
+        self._tell("network", *self._network())
+        if self._options.json:
+            facts = {"ok": not self._code, "exit_code": self._code, **self._facts}
+            print(json.dumps(facts, ensure_ascii=False), flush=True)
+        if self._speaker is not None:
+            with contextlib.suppress(TookTooLong):
+                start(self._speaker.wait_until_quiet).result(limits.voice_s)
+        if not self._opened.done():
+            self._shutdown.close()
+            self._leave(self._code)
+        return self._code
+
+    def _find(self, name: str, code: ExitCode, limit_s: float, look: Callable[[], Found]) -> None:
+        """Try a part, and tell. code: of trouble that has none of its own."""
+        try:
+            self._tell(name, *start(look).result(limit_s))
+        except TookTooLong:
+            self._tell(name, f"no answer in {limit_s:g} s; {STUCK[name]}", {}, code)
+        except Exception as error:
+            log.debug("", exc_info=error)
+            told, known = told_of(error)
+            self._tell(name, told, {}, code if known is ExitCode.INTERNAL else known)
+
+    def _tell(
+        self, name: str, text: str, facts: dict[str, Any], code: ExitCode = ExitCode.OK
+    ) -> None:
+        """Keep it for --json, or print it, and have it said."""
+        told = without_secrets(printable(text), own_secrets())
+        self._code = self._code or code
+        self._facts[name] = {"ok": not code, "told": told, **facts}
+        kind = source_kind(self._name).value if name == "source" else name
+        line = f"{kind}: {'trouble' if code else 'ok'}: {told}"
+        if not self._options.json:
+            print(line, flush=True)
+        if self._speaker is not None:
+            with contextlib.suppress(UsageError):  # There is no such voice, as its own line tells.
+                self._speaker.say(line, 0, 0.0)
+
+    # -- the parts
+
+    def _open_source(self) -> Source:
+        self._name = resolve_source(self._options.source)
+        source = open_source(self._name, clip_length=self._options.frames)
+        with self._shutdown.opening() as opened:
+            opened.callback(source.close)
+        return source
+
+    def _look(self) -> Found:
+        """Whether pictures come, and whether anything can be seen on them."""
+        source, limits, scene = self._opened.result(), self._limits, Scene(always=True)
+        frame, count, took, began = None, 0, 0.0, time.monotonic()
+        while not source.ended and took < limits.watch_s:
+            if count > 1 and scene.problem is None and took >= limits.picture_s:
+                break
+            if (newest := source.newest(0.1)) is not None:
+                frame, count = newest, count + 1
+                scene.look(frame)
+            took = time.monotonic() - began
+        if frame is None or source.lost or (count < 2 and not source.ended):
+            raise SourceError(
+                "it was opened, but pictures do not go on to come; close other programs that may "
+                "use it, look at its cable, and start again"
+            )
+        self._clip = source.clip_to(frame)
+        if scene.problem is not None:
+            raise SourceError(f"{scene.problem.value} {ADVICE[scene.problem]}")
+        height, width = frame.image.shape[:2]
+        facts: dict[str, Any] = {"width": width, "height": height}
+        told = f"{width} by {height} pixels, bright enough"
+        if count > 1:
+            facts["pictures_per_s"] = round(count / took, 1)
+            told += f", {count / took:.0f} pictures a second"
+        if source_kind(self._name) is SourceKind.CAMERA:
+            facts["name"] = camera_name(self._name)
+            told = f"{facts['name']}, {told}"
+        return told, facts
+
+    def _caption(self) -> Found:
+        """One caption, of what the source shows, else of a grey wall."""
+        options, began = self._options, time.monotonic()
+        choice = choose_engine(options.engine, options.bits)
+        engine = open_engine(choice, options.model, self._cache, may_download=False)
+        clip = self._clip or [Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0.0)]
+        loaded = time.monotonic()
+        pieces = engine.describe(clip, options.prompt, options.max_tokens, options.detail)
+        text = printable("".join(pieces))
+        load_s, caption_s = loaded - began, time.monotonic() - loaded
+        if not text:
+            raise EngineError("it has nothing to say of a picture; another --model may do")
+        told = f"{engine.label}, ready in {load_s:.1f} s, a caption in {caption_s:.1f} s"
+        facts: dict[str, Any] = {"engine": engine.label}
+        facts.update(load_s=round(load_s, 3), caption_s=round(caption_s, 3))
+        if self._clip:
+            facts["caption"], told = text, f"{told}: {text}"
+        return told, facts
+
+    def _open_speaker(self) -> None:
+        """Have the voice started while the source is watched."""
+        opening = self._shutdown.opening
+        with opening() as opened:
+            speaker, _ = open_speaker(self._options, None, opened)
+        if isinstance(speaker, Voice):
+            self._speaker = speaker
+            self._ready_s = start(lambda: ready_in(speaker))
+            self._voice = start(lambda: voice_name(self._options.voice, opening))
+            speaker.looking(True)
+
+    def _hear(self) -> Found:
+        """Whether it has said what was found before."""
+        if self._options.mute:
+            return "not tried, as --mute is given", {}
+        if self._speaker is None:
+            raise EngineError("no temporary folder can be written; make room in it, or set TMPDIR")
+        voice, ready_s = self._voice.result(), self._ready_s.result()
+        self._speaker.looking(False)
+        self._speaker.wait_until_quiet()
+        if trouble := self._speaker.trouble:
+            loudspeaker = "is a loudspeaker connected, and chosen in the sound settings?"
+            step = loudspeaker if "play: " in trouble else "--mute goes without it"
+            raise EngineError(f"{trouble}; {step}")
+        return f"{voice}, ready in {ready_s:.1f} s", {"voice": voice, "ready_s": round(ready_s, 3)}
+
+    def _network(self) -> Found:
+        """Nothing is tried: what the options need it for."""
+        places = (self._name, self._options.engine)
+        used = [without_password(one) for one in places if source_kind(one) is SourceKind.STREAM]
+        if used:
+            return f"used for {' and '.join(used)} alone", {"needed": True}
+        return "not needed once the model is on this disk, and not tried", {"needed": False}
+
+
+def ready_in(speaker: Voice) -> float:
+    """Seconds until it can speak, or is known not to."""
+    began = time.monotonic()
+    speaker.wait_until_ready()
+    return time.monotonic() - began
+
+
+def start(work: Callable[[], Result]) -> Future[Result]:
+    """Have `work` done on a thread of its own; one that hangs is left behind."""
+    result: Future[Result] = Future()
+    threading.Thread(target=carry_out, args=[work, result], daemon=True).start()
+    return result
+
+
+def carry_out(work: Callable[[], Result], result: Future[Result]) -> None:
+    """Do it here, and keep what comes of it."""
+    try:
+        result.set_result(work())
+    except Exception as error:
+        result.set_exception(error)

@@ -1,0 +1,150 @@
+"""--check, as users start it: without a camera, with a stream, aloud, as JSON, interrupted; and the
+hint that leads to it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from narrator.errors import ExitCode
+from support.camera import MjpegCamera
+from support.captions import SCENES
+from support.drawn_scenes import caption_of, draw
+from support.program import Program, all_gone, ended_well, wait_until
+from support.server import ScriptedServer, silent
+from support.sound import SoundCard, heard
+from support.terminal import Terminal
+
+HINT = "--check tries camera, model and voice"
+BEGINNING = "pete_sounds: trying one part after the other; Ctrl-C ends it\n"
+
+
+@pytest.fixture
+def no_camera() -> None:
+    if any(Path("/dev").glob("video*")) or sys.platform == "darwin":
+        pytest.skip("there may be a camera here")
+
+
+def test_without_a_camera_and_a_sound_card_each_trouble_has_its_line(
+    program: Program, tiny: Path, speech: None, no_camera: None
+) -> None:
+    result = program("--check", "--model", tiny)
+    assert (result.returncode, result.stderr) == (ExitCode.SOURCE, BEGINNING)
+    camera, model, voice, network = result.stdout.splitlines()
+    assert camera.startswith("camera: trouble: camera 0 is not there; --list-cameras shows")
+    assert model.startswith("model: ok: ")
+    assert voice.startswith("voice: trouble: no sound: aplay: ")
+    assert network.startswith("network: ok: not needed")
+
+
+def test_with_a_stream_and_no_voice_all_is_well(
+    program: Program, tiny: Path, mjpeg: MjpegCamera
+) -> None:
+    mjpeg.show(draw(SCENES[1]))
+    result = program("--check", "--source", mjpeg.url, "--model", tiny, "--mute")
+    ended_well(result)
+    lines = result.stdout.splitlines()
+    assert [line.split(":")[:2] for line in lines] == [
+        [part, " ok"] for part in ("stream", "model", "voice", "network")
+    ]
+    assert lines[1].endswith(caption_of(SCENES[1]))
+
+
+def test_the_demo_is_tried_aloud(program: Program, speech: None, sound_card: SoundCard) -> None:
+    program.environment.update(sound_card.environment)
+    result = program("--check", "--demo", "--no-sounds")
+    ended_well(result)
+    assert result.stdout.startswith("file: ok: 640 by 480 pixels, bright enough")
+    assert sum(bool(heard(path)) for path in sound_card.recordings()) == 4
+    assert not program.left_files()
+
+
+def test_as_json_it_is_one_object(
+    program: Program, server: ScriptedServer, mjpeg: MjpegCamera
+) -> None:
+    arguments = ("--check", "--json", "--mute", "--engine", server.url, "--source")
+    good, bad = program(*arguments, mjpeg.url), program(*arguments, "nosuch.mp4")
+    facts = [json.loads(result.stdout) for result in (good, bad)]
+    assert [fact["exit_code"] for fact in facts] == [good.returncode, bad.returncode] == [0, 3]
+    assert facts[1]["source"]["told"].startswith("nosuch.mp4 can't be opened: No such file")
+    assert (good.stderr, bad.stderr) == (BEGINNING, BEGINNING)
+
+
+def test_a_package_that_is_missing_is_trouble_of_the_model_alone(
+    program: Program, tiny: Path, mjpeg: MjpegCamera
+) -> None:
+    (program.here / "torch.py").write_text("raise ImportError('no torch')\n")
+    program.environment["PYTHONPATH"] = str(program.here)
+    result = program("--check", "--source", mjpeg.url, "--model", tiny, "--mute")
+    assert result.returncode == ExitCode.ENGINE
+    assert "model: trouble: a package can't be used (no torch); run ./install.sh" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_asked(
+    program: Program, server: ScriptedServer, mjpeg: MjpegCamera, speech: None,
+    stuck_sound_card: SoundCard, number: signal.Signals,
+) -> None:  # fmt: skip
+    program.environment.update(stuck_sound_card.environment)
+    server.answer = silent()
+    running = program.start("--check", "--source", mjpeg.url, "--engine", server.url)
+    assert wait_until(server.asked, 30)
+    groups = running.family()
+    asked = time.monotonic()
+    ended_well(running.end(number))
+    assert time.monotonic() - asked < 4
+    assert all_gone(groups)
+    assert not program.left_files()
+
+
+def test_lines_that_nobody_reads_or_that_find_no_room_are_no_fault_of_the_program(
+    program: Program, server: ScriptedServer, mjpeg: MjpegCamera
+) -> None:
+    arguments = ("--check", "--source", mjpeg.url, "--engine", server.url, "--mute")
+    running = program.start(*arguments, shell='{ "$@"; echo "code $?" >&2; } | true')
+    assert running.finished().stderr == f"{BEGINNING}code 0\n"
+    running = program.start(*arguments, shell='exec "$@" >/dev/full')
+    result = running.finished()
+    assert "pete_sounds: the list is not whole: No space left" in result.stderr
+    assert result.returncode == ExitCode.ENGINE
+
+
+def test_a_person_whose_start_failed_is_told_of_it(program: Program, no_camera: None) -> None:
+    for arguments in (["--once"], ["--source", "99", "--demo", "--check", "--bench"]):
+        terminal = Terminal(program, *arguments)
+        try:
+            terminal.process.wait(60)
+            terminal.wait_for("pete_sounds: ")
+            assert (HINT in terminal.text()) is (arguments == ["--once"])
+        finally:
+            terminal.close()
+
+
+def test_a_person_whose_camera_or_voice_is_missing_is_told_of_it(
+    program: Program, tiny: Path, server: ScriptedServer, speech: None, no_camera: None
+) -> None:
+    for arguments in (["--mute"], ["--source", tiny / "demo.mp4"]):
+        terminal = Terminal(program, "--engine", server.url, *arguments)
+        try:
+            terminal.wait_for(HINT)
+        finally:
+            terminal.close()
+
+
+def test_who_starts_well_is_not_told_of_it(
+    program: Program, tiny: Path, server: ScriptedServer
+) -> None:
+    arguments = ("--engine", server.url, "--source", tiny / "demo.mp4", "--mute", "--once")
+    terminal = Terminal(program, *arguments)
+    try:
+        terminal.process.wait(60)
+        terminal.wait_for("A red circle on the left.")
+        assert HINT not in terminal.text()
+    finally:
+        terminal.close()

@@ -1,0 +1,347 @@
+"""--check over real parts: a camera on loopback, the small model, espeak-ng, ALSA's file device.
+
+FAKE: only a camera whose driver hangs, which no machine of the tests has.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from narrator.check import Check, CheckLimits
+from narrator.errors import ExitCode
+from narrator.options import parse_options
+from narrator.process import Shutdown
+from narrator.settings import SERVER_KEY
+from support.asking import noise
+from support.camera import MjpegCamera, as_jpeg
+from support.captions import SCENES
+from support.drawn_scenes import caption_of, draw
+from support.program import wait_until
+from support.server import ScriptedServer, describe, say, silent, status
+from support.sound import SoundCard, heard
+
+LIMITS = CheckLimits(source_s=20, picture_s=0.5, watch_s=2, model_s=60, voice_s=30)
+Tried = tuple[ExitCode, list[str]]
+Try = Callable[..., Tried]
+
+
+@pytest.fixture
+def shutdown() -> Iterator[Shutdown]:
+    made = Shutdown(first=lambda: None)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def try_out(shutdown: Shutdown, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Try:
+    """Runs --check with these options and an empty cache; its exit code and lines."""
+
+    def try_out(*options: str | Path, limits: CheckLimits = LIMITS) -> Tried:
+        given = parse_options(["--check", *map(str, options)])
+        code = Check(given, shutdown, limits, tmp_path).run()
+        return code, capsys.readouterr().out.splitlines()
+
+    return try_out
+
+
+@pytest.fixture
+def watched(mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try) -> Callable[[], Tried]:
+    """Tries the camera on loopback, with a server that says what it is told to."""
+    return lambda: try_out("--source", mjpeg.url, "--engine", server.url, "--mute")
+
+
+def test_where_all_is_well_each_part_says_so(mjpeg: MjpegCamera, tiny: Path, try_out: Try) -> None:
+    mjpeg.show(draw(SCENES[0]))
+    code, lines = try_out("--source", mjpeg.url, "--model", tiny, "--mute")
+    assert code == ExitCode.OK
+    stream, model, voice, network = lines
+    assert stream.startswith("stream: ok: 640 by 480 pixels, bright enough, ")
+    assert stream.endswith(" pictures a second")
+    assert model.startswith("model: ok: torch on the CPU")
+    assert model.endswith(f" s: {caption_of(SCENES[0])}")
+    assert voice == "voice: ok: not tried, as --mute is given"
+    assert network == f"network: ok: used for {mjpeg.url} alone"
+
+
+# --------------------------------------------------------------------------------------- the camera
+
+
+def test_a_dark_camera_is_trouble(mjpeg: MjpegCamera, watched: Callable[[], Tried]) -> None:
+    mjpeg.show(np.zeros((240, 320, 3), np.uint8))
+    code, lines = watched()
+    assert code == ExitCode.SOURCE
+    assert lines[0] == (
+        "stream: trouble: It is too dark to see. Switch on a light, or take the cover off the lens."
+    )
+    assert lines[1].startswith("model: ok: ")
+
+
+def test_a_camera_that_is_covered_while_it_is_tried_is_trouble(
+    mjpeg: MjpegCamera, watched: Callable[[], Tried]
+) -> None:
+    views = [as_jpeg(noise(240, 320))] + [as_jpeg(np.full((240, 320, 3), 40, np.uint8))] * 9999
+    mjpeg.film(iter(views).__next__)
+    code, lines = watched()
+    assert code == ExitCode.SOURCE
+    assert lines[0] == (
+        "stream: trouble: The lens seems to be covered. Take away what is in front of the lens."
+    )
+
+
+@pytest.mark.parametrize("how", ["stall", "drop"])
+def test_a_camera_that_sends_no_second_picture_is_trouble(
+    mjpeg: MjpegCamera, watched: Callable[[], Tried], how: str
+) -> None:
+    jpeg = as_jpeg(noise(240, 320))
+
+    def last() -> bytes:
+        getattr(mjpeg, how)()
+        return jpeg
+
+    mjpeg.film(last)
+    code, lines = watched()
+    assert code == ExitCode.SOURCE
+    assert lines[0].startswith("stream: trouble: it was opened, but pictures do not go on to come")
+
+
+def test_a_camera_that_is_dead_is_trouble(mjpeg: MjpegCamera, watched: Callable[[], Tried]) -> None:
+    mjpeg.kill()
+    code, lines = watched()
+    assert code == ExitCode.SOURCE
+    assert "is not there: its machine refuses the connection; is it on" in lines[0]
+    assert [line.split(":")[1] for line in lines] == [" trouble", " ok", " ok", " ok"]
+
+
+def test_a_picture_is_bright_enough_after_its_only_frame(
+    tmp_path: Path, server: ScriptedServer, try_out: Try
+) -> None:
+    cv2.imwrite(str(tmp_path / "picture.png"), noise(48, 64))
+    code, lines = try_out("--source", tmp_path / "picture.png", "--engine", server.url, "--mute")
+    assert (code, lines[0]) == (ExitCode.OK, "file: ok: 64 by 48 pixels, bright enough")
+
+
+class HungCapture:
+    """FAKE: a camera whose driver never answers, until the test is over."""
+
+    over = threading.Event()
+
+    def __init__(self, *_: Any) -> None:
+        self.over.wait(60)
+
+    def isOpened(self) -> bool:
+        return False
+
+    def release(self) -> None:
+        pass
+
+
+def test_a_camera_that_hangs_does_not_keep_the_others_from_being_tried(
+    server: ScriptedServer,
+    shutdown: Shutdown,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    HungCapture.over.clear()
+    monkeypatch.setattr(cv2, "VideoCapture", HungCapture)
+    left = list[int]()
+    options = parse_options(["--check", "--engine", server.url, "--mute"])
+    limits = CheckLimits(source_s=0.2)
+    check = Check(options, shutdown, limits, leave=left.append)
+    thread = threading.Thread(target=check.run)
+    thread.start()
+    try:
+        assert wait_until(lambda: left, 20) == [ExitCode.SOURCE]
+        assert thread.is_alive()
+    finally:
+        HungCapture.over.set()
+        thread.join()
+    camera, model, *_ = capsys.readouterr().out.splitlines()
+    assert camera.startswith("camera: trouble: no answer in 0.2 s; unplug it")
+    assert model.startswith("model: ok: ")
+
+
+# ---------------------------------------------------------------------------------------- the model
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "told"),
+    [
+        ("smolvlm2-500m", ExitCode.MODEL, "is not on this machine; start once without"),
+        ("nosuch", ExitCode.MODEL, "is none of --list-models"),
+        ("half", ExitCode.MODEL, "it needs *.safetensors files"),
+    ],
+)
+def test_a_model_that_can_not_be_had_is_trouble_and_is_not_downloaded(
+    demo_clip: Any,
+    tmp_path: Path,
+    try_out: Try,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    code: ExitCode,
+    told: str,
+) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.json").write_text(json.dumps({"model_type": "smolvlm"}))
+    monkeypatch.chdir(tmp_path)
+    got, lines = try_out("--source", demo_clip.path, "--model", model, "--mute")
+    assert (got, lines[1][:16]) == (code, "model: trouble: ")
+    assert told in lines[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["half"]
+
+
+def test_a_server_that_does_not_come_to_an_end_is_trouble(
+    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try
+) -> None:
+    server.answer = silent()
+    limits = CheckLimits(picture_s=0.3, model_s=0.5)
+    code, lines = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", limits=limits)
+    assert code == ExitCode.ENGINE
+    assert lines[1] == "model: trouble: no answer in 0.5 s; a smaller --model may do"
+    assert lines[2].startswith("voice: ok: ")
+
+
+def test_a_model_that_says_nothing_is_trouble(
+    server: ScriptedServer, watched: Callable[[], Tried]
+) -> None:
+    server.answer = say("")
+    code, lines = watched()
+    assert code == ExitCode.ENGINE
+    assert lines[1].startswith("model: trouble: ")
+
+
+def test_a_caption_is_data_and_a_password_is_never_told(
+    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SERVER_KEY, "sk-1234567")
+    server.answer = describe(lambda _: "A red\x1b[2J\nstar.")
+    code, lines = try_out(
+        "--source", mjpeg.url.replace("//", "//me:s3cret@"), "--engine", server.url, "--mute"
+    )
+    assert code == ExitCode.OK
+    assert all(line.isprintable() for line in lines)
+    assert lines[1].endswith(": A red[2J star.")
+    assert "s3cret" not in " ".join(lines)
+    server.answer = status(401, json.dumps({"error": "sk-1234567 is no key"}).encode())
+    code, lines = try_out("--source", mjpeg.url, "--engine", server.url, "--mute")
+    assert code == ExitCode.ENGINE
+    assert "*** is no key" in lines[1]
+
+
+# ---------------------------------------------------------------------------------------- the voice
+
+
+@pytest.fixture
+def aloud(
+    speech: None, demo_clip: Any, server: ScriptedServer, try_out: Try
+) -> Callable[..., Tried]:
+    """Tries the demo's clip with the server, and the voice."""
+
+    def aloud(*options: str, limits: CheckLimits = LIMITS) -> Tried:
+        return try_out("--source", demo_clip.path, "--engine", server.url, *options, limits=limits)
+
+    return aloud
+
+
+def test_each_line_is_spoken(
+    aloud: Callable[..., Tried], sound_card: SoundCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sound_card.environment.items():
+        monkeypatch.setenv(name, value)
+    code, lines = aloud("--no-sounds", "--voice", "en-gb")
+    assert code == ExitCode.OK
+    assert lines[2].startswith("voice: ok: English (Great Britain), ready in ")
+    assert len(lines) == 4
+    silence, *spoken = map(heard, sound_card.recordings())
+    assert silence == []
+    assert len(spoken) == 4
+    for line, parts in zip(lines, spoken):
+        length = parts[-1][1] - parts[0][0]
+        assert 0.1 < length / len(line.split()) < 1.5, line
+
+
+def test_a_machine_without_a_sound_device_is_trouble_that_is_told_once(
+    aloud: Callable[..., Tried],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "narrator")
+    monkeypatch.setenv("ALSA_CONFIG_PATH", "/dev/null")
+    code, lines = aloud()
+    assert code == ExitCode.ENGINE
+    assert lines[2].startswith("voice: trouble: no sound: aplay: ")
+    assert lines[2].endswith("is a loudspeaker connected, and chosen in the sound settings?")
+    assert lines[3].startswith("network: ok: ")
+    assert caplog.messages == ["trying one part after the other; Ctrl-C ends it"]
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("raise RuntimeError('out of order')", "no voice found: out of order"),
+        ("import os; os._exit(1)", "no voice found: speech failed (ended by itself)"),
+        ("import time; time.sleep(60)", "no answer in 2 s; start again; --mute goes without it"),
+    ],
+    ids=["refuses", "dies", "hangs"],
+)
+def test_a_broken_voice_is_trouble(
+    aloud: Callable[..., Tried],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    told: str,
+) -> None:
+    """pyttsx3 is a stand-in that fails."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "pyttsx3.py").write_text(f"{code}\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    began = time.monotonic()
+    got, lines = aloud(limits=CheckLimits(picture_s=0.3, voice_s=2))
+    assert (got, lines[2]) == (ExitCode.ENGINE, f"voice: trouble: {told}")
+    assert lines[3].startswith("network: ok: ")
+    assert time.monotonic() - began < 30
+
+
+def test_a_voice_that_does_not_exist_is_a_wrong_option(aloud: Callable[..., Tried]) -> None:
+    code, lines = aloud("--voice", "nobody")
+    assert code == ExitCode.USAGE
+    assert lines[2] == "voice: trouble: there is no voice 'nobody'; --list-voices shows them"
+
+
+# ----------------------------------------------------------------------------------------- as JSON
+
+
+def test_with_json_it_is_one_object(
+    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try
+) -> None:
+    code, [line] = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", "--json")
+    facts = json.loads(line)
+    assert (facts["ok"], facts["exit_code"], code) == (True, 0, 0)
+    assert list(facts) == ["ok", "exit_code", "source", "model", "voice", "network"]
+    assert facts["source"]["width"] == 320
+    assert facts["source"]["pictures_per_s"] > 1
+    assert facts["model"]["caption_s"] > 0
+    assert facts["model"]["caption"] in facts["model"]["told"]
+    mjpeg.kill()
+    code, [line] = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", "--json")
+    facts = json.loads(line)
+    assert (facts["ok"], facts["exit_code"], code) == (False, 3, ExitCode.SOURCE)
+    assert facts["source"]["ok"] is False
+    assert "caption" not in facts["model"]  # It was of no picture of the source's.
+
+
+def test_nothing_is_written(
+    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try, tmp_path: Path
+) -> None:
+    files = ("--wav", tmp_path / "x.wav", "--vtt", tmp_path / "x.vtt", "--save", tmp_path / "x")
+    code, _ = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", *files)
+    assert code == ExitCode.OK
+    assert list(tmp_path.iterdir()) == []
