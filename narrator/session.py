@@ -203,7 +203,8 @@ def choose(options: Options) -> EngineChoice:
     if choice.url is not None:
         log.info(f"frames are sent to {without_password(choice.url)}")
     elif options.model is not None:
-        resolve_model(options.model, choice.name)  # Nobody should wait seconds for a typing error.
+        # Nobody should wait seconds for a typing error.
+        resolve_model(options.model, "mlx" if choice.name == "mlx" else "torch")
     try:
         tempfile.gettempdir()  # which torch and the voice need
     except OSError as error:
