@@ -6,12 +6,14 @@ import pytest
 
 from narrator.errors import (
     EngineError,
+    EngineUnavailable,
     ExitCode,
     ModelError,
     PeteError,
     SourceError,
     UsageError,
     reason_of,
+    told_of,
 )
 
 
@@ -56,3 +58,20 @@ def test_each_kind_of_error_has_an_exit_code_of_its_own() -> None:
     kinds = [PeteError, UsageError, SourceError, ModelError, EngineError]
     assert [kind.exit_code for kind in kinds] == [1, 2, 3, 4, 5]
     assert set(ExitCode) == {0, 1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "code"),
+    [
+        (SourceError("no camera"), "no camera", ExitCode.SOURCE),
+        (EngineUnavailable("is busy", "the server is busy (503)"), "(503)", ExitCode.ENGINE),
+        (MemoryError(), "too little memory; close", ExitCode.ENGINE),
+        (ImportError("no torch"), "a package can't be used (no torch); run ./", ExitCode.ENGINE),
+        (KeyError("x"), "an internal error: 'x'; --debug shows where", ExitCode.INTERNAL),
+    ],
+)
+def test_what_is_told_of_an_error_has_its_exit_code(
+    error: Exception, told: str, code: ExitCode
+) -> None:
+    assert told in told_of(error)[0]
+    assert told_of(error)[1] == code

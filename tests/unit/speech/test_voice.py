@@ -176,6 +176,7 @@ def test_a_child_that_never_lives_is_given_up_with_one_last_line(
     assert voice.quiet_in(0.0) == 0
     assert sink.lost == [(SHORT, 3, 1.5)]
     reason = "speech failed 3 times (ended by itself)"
+    assert voice.trouble == f"no voice: {reason}"
     last = f"no voice: {reason}; the captions go on as text"
     assert caplog.messages == [STARTED_AGAIN, STARTED_AGAIN, last]
 
@@ -277,9 +278,11 @@ def test_a_missing_sound_card_is_told_once_and_so_is_its_return(
             voice.wait_until_quiet()
         assert voice.say(SHORT, 4, 0.0) is False
         voice.wait_until_quiet()
+        assert voice.trouble == "no sound: open error: No device"
         there.touch()
         voice.say(SHORT, 5, 0.0)
         voice.wait_until_quiet()
+        assert voice.trouble is None
     finally:
         voice.close()
     assert caplog.messages == [
