@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong  # TimeoutError itself from 3.11 on
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +39,6 @@ from narrator.text import printable, without_password, without_secrets
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
 Found = tuple[str, dict[str, Any]]  # what is told of a part, and its facts for --json
 
 # What to do about a part that takes too long.
@@ -75,6 +73,8 @@ class Check:
     ) -> None:
         self._options = replace(options, wav=None, vtt=None)  # which would be written
         self._shutdown, self._limits, self._cache, self._leave = shutdown, limits, cache, leave
+        # None is waited for at the end, see leave(): one that hangs is left behind.
+        self._start = ThreadPoolExecutor(8).submit
         self._name = options.source
         self._opened: Future[Source] = Future()
         self._clip: list[Frame] = []
@@ -87,8 +87,11 @@ class Check:
         log.info("trying one part after the other; Ctrl-C ends it")
         of_voice = logging.getLogger(Voice.__module__)  # What it would log is told in its line.
         of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
-        checking = start(self._check)
-        carry_out(self._open_source, self._opened)
+        checking = self._start(self._check)
+        try:
+            self._opened.set_result(self._open_source())
+        except Exception as error:
+            self._opened.set_exception(error)
         try:
             return checking.result()
         finally:
@@ -106,7 +109,7 @@ class Check:
             print(json.dumps(facts, ensure_ascii=False), flush=True)
         if self._speaker is not None:
             with contextlib.suppress(TookTooLong):
-                start(self._speaker.wait_until_quiet).result(limits.voice_s)
+                self._start(self._speaker.wait_until_quiet).result(limits.voice_s)
         if not self._opened.done():
             self._shutdown.close()
             self._leave(self._code)
@@ -115,13 +118,15 @@ class Check:
     def _find(self, name: str, code: ExitCode, limit_s: float, look: Callable[[], Found]) -> None:
         """Try a part, and tell. code: of trouble that has none of its own."""
         try:
-            self._tell(name, *start(look).result(limit_s))
+            told, facts = self._start(look).result(limit_s)
         except TookTooLong:
             self._tell(name, f"no answer in {limit_s:g} s; {STUCK[name]}", {}, code)
         except Exception as error:
             log.debug("", exc_info=error)
             told, known = told_of(error)
             self._tell(name, told, {}, code if known is ExitCode.INTERNAL else known)
+        else:
+            self._tell(name, told, facts)
 
     def _tell(
         self, name: str, text: str, facts: dict[str, Any], code: ExitCode = ExitCode.OK
@@ -203,8 +208,8 @@ class Check:
             speaker, _ = open_speaker(self._options, None, opened)
         if isinstance(speaker, Voice):
             self._speaker = speaker
-            self._ready_s = start(lambda: ready_in(speaker))
-            self._voice = start(lambda: voice_name(self._options.voice, opening))
+            self._ready_s = self._start(ready_in, speaker)
+            self._voice = self._start(voice_name, self._options.voice, opening)
             speaker.looking(True)
 
     def _hear(self) -> Found:
@@ -220,7 +225,12 @@ class Check:
             loudspeaker = "is a loudspeaker connected, and chosen in the sound settings?"
             step = loudspeaker if "play: " in trouble else "--mute goes without it"
             raise EngineError(f"{trouble}; {step}")
-        return f"{voice}, ready in {ready_s:.1f} s", {"voice": voice, "ready_s": round(ready_s, 3)}
+        facts: dict[str, Any] = {"voice": voice, "ready_s": round(ready_s, 3)}
+        told = f"{voice}, ready in {ready_s:.1f} s"
+        if (soon_s := self._speaker.soon_s) is not None:
+            facts["soon_s"] = round(soon_s, 3)
+            told += f", heard {soon_s:.2f} s after it is given a sentence"
+        return told, facts
 
     def _network(self) -> Found:
         """Nothing is tried: what the options need it for."""
@@ -236,18 +246,3 @@ def ready_in(speaker: Voice) -> float:
     began = time.monotonic()
     speaker.wait_until_ready()
     return time.monotonic() - began
-
-
-def start(work: Callable[[], Result]) -> Future[Result]:
-    """Have `work` done on a thread of its own; one that hangs is left behind."""
-    result: Future[Result] = Future()
-    threading.Thread(target=carry_out, args=[work, result], daemon=True).start()
-    return result
-
-
-def carry_out(work: Callable[[], Result], result: Future[Result]) -> None:
-    """Do it here, and keep what comes of it."""
-    try:
-        result.set_result(work())
-    except Exception as error:
-        result.set_exception(error)

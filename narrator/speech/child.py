@@ -5,7 +5,8 @@
 Each line is a JSON object. First comes what _serve() in voice.py sends. The answer has "trouble":
 null, or why nothing is heard; where there is no speech at all it has "usage" as well, true when an
 option is to blame. From then on {"text", "aloud"} is answered with "trouble" once it was said, and
-the WAV file in "folder" holds it. To {"list"} the answer is "voices", and "usual", the ID of one.
+the WAV file in "folder" holds it; "soon_s" tells in how many seconds it began to be heard, where
+that is known. To {"list"} the answer is "voices", and "usual", the ID of one.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def main() -> None:
         asked = utterances.get()
         path.unlink(missing_ok=True)
         try:
-            answer(speech.speak(asked["text"], path, asked["aloud"]))
+            answer(speech.speak(asked["text"], path, asked["aloud"]), soon_s=speech.soon_s)
         except Exception as error:
             answer(reason_of(error))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 import wave
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class EspeakSpeech:
 
         self._wait_for_espeak = _espeak.Synchronize
         self._settings = settings
+        self.soon_s: float | None = None  # from the sentence to its sound, the last time
 
     def silent(self, path: Path) -> str | None:
         """Why nothing can be heard, or None: play a sample of silence to find out."""
@@ -45,9 +47,16 @@ class EspeakSpeech:
         """Say a sentence to its end, its WAV file at `path`. Returns what went wrong, or None."""
         if trouble := no_room(path.parent):
             return trouble
+        asked_at = time.monotonic()
         if not self._render(text, path) and not self._render(text, path):
             return "espeak-ng gave no sound"
-        return play(["aplay", "-q", str(path)]) if aloud else None
+        if not aloud:
+            return None
+
+        def began(_: object) -> None:
+            self.soon_s = time.monotonic() - asked_at
+
+        return play(["aplay", "-q", str(path)], began)
 
     def _render(self, text: str, path: Path) -> bool:
         """False when there is nothing in the WAV file."""

@@ -23,6 +23,8 @@ CONVERT = ("afconvert", "-f", "WAVE", "-d", f"LEI16@{SAMPLE_RATE}", "-c", "1")
 
 
 class MacSpeech:
+    soon_s = None  # Nothing tells when a sentence begins to be heard.
+
     def __init__(self, settings: VoiceSettings, keep: bool) -> None:
         self.engine = pyttsx3.init("nsss")
         self._keep = keep

@@ -103,8 +103,8 @@ class Voice:
     pyttsx3 can hang and can't be interrupted from its own process, so it gets one to itself. It is
     replaced when it ends, answers nonsense, or takes far longer than the words need; what was being
     said is dropped then. Trouble is told once, and so is its end. trouble: why nothing is heard
-    now, or None. sink: gets the sound of what was said. Raises OSError where no temporary file can
-    be made.
+    now, or None. soon_s: from a sentence to its sound, the last time, where that is known. sink:
+    gets the sound of what was said. Raises OSError where no temporary file can be made.
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class Voice:
         self._refused: UsageError | None = None
         self._silent: str | None = None  # why nothing is heard
         self.trouble: str | None = None  # the same, or why there is no voice
+        self.soon_s: float | None = None
         self._muted = False
         self._failures = Backoff(limits.pauses_s)
         self._given_up = False  # That is told.
@@ -254,6 +255,7 @@ class Voice:
                 with self._changed:
                     if self._hushed:
                         raise ChildProcessError("hushed")
+                    self.soon_s = answer.get("soon_s")
                     self._said(text, answer["trouble"])
 
     def _refuse(self, trouble: str, usage: bool) -> None:

@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,9 @@ def try_out(shutdown: Shutdown, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.fixture
-def watched(mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try) -> Callable[[], Tried]:
+def watched(mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try) -> Try:
     """Tries the camera on loopback, with a server that says what it is told to."""
-    return lambda: try_out("--source", mjpeg.url, "--engine", server.url, "--mute")
+    return partial(try_out, "--source", mjpeg.url, "--engine", server.url, "--mute")
 
 
 def test_where_all_is_well_each_part_says_so(mjpeg: MjpegCamera, tiny: Path, try_out: Try) -> None:
@@ -76,7 +77,7 @@ def test_where_all_is_well_each_part_says_so(mjpeg: MjpegCamera, tiny: Path, try
 # --------------------------------------------------------------------------------------- the camera
 
 
-def test_a_dark_camera_is_trouble(mjpeg: MjpegCamera, watched: Callable[[], Tried]) -> None:
+def test_a_dark_camera_is_trouble(mjpeg: MjpegCamera, watched: Try) -> None:
     mjpeg.show(np.zeros((240, 320, 3), np.uint8))
     code, lines = watched()
     assert code == ExitCode.SOURCE
@@ -87,11 +88,12 @@ def test_a_dark_camera_is_trouble(mjpeg: MjpegCamera, watched: Callable[[], Trie
 
 
 def test_a_camera_that_is_covered_while_it_is_tried_is_trouble(
-    mjpeg: MjpegCamera, watched: Callable[[], Tried]
+    mjpeg: MjpegCamera, watched: Try
 ) -> None:
-    views = [as_jpeg(noise(240, 320))] + [as_jpeg(np.full((240, 320, 3), 40, np.uint8))] * 9999
-    mjpeg.film(iter(views).__next__)
-    code, lines = watched()
+    free, covered = as_jpeg(noise(240, 320)), as_jpeg(np.full((240, 320, 3), 40, np.uint8))
+    mjpeg.film(iter([free] * 15 + [covered] * 9999).__next__)
+    limits = CheckLimits(picture_s=3, watch_s=6)
+    code, lines = watched(limits=limits)
     assert code == ExitCode.SOURCE
     assert lines[0] == (
         "stream: trouble: The lens seems to be covered. Take away what is in front of the lens."
@@ -100,7 +102,7 @@ def test_a_camera_that_is_covered_while_it_is_tried_is_trouble(
 
 @pytest.mark.parametrize("how", ["stall", "drop"])
 def test_a_camera_that_sends_no_second_picture_is_trouble(
-    mjpeg: MjpegCamera, watched: Callable[[], Tried], how: str
+    mjpeg: MjpegCamera, watched: Try, how: str
 ) -> None:
     jpeg = as_jpeg(noise(240, 320))
 
@@ -114,7 +116,7 @@ def test_a_camera_that_sends_no_second_picture_is_trouble(
     assert lines[0].startswith("stream: trouble: it was opened, but pictures do not go on to come")
 
 
-def test_a_camera_that_is_dead_is_trouble(mjpeg: MjpegCamera, watched: Callable[[], Tried]) -> None:
+def test_a_camera_that_is_dead_is_trouble(mjpeg: MjpegCamera, watched: Try) -> None:
     mjpeg.kill()
     code, lines = watched()
     assert code == ExitCode.SOURCE
@@ -210,9 +212,7 @@ def test_a_server_that_does_not_come_to_an_end_is_trouble(
     assert lines[2].startswith("voice: ok: ")
 
 
-def test_a_model_that_says_nothing_is_trouble(
-    server: ScriptedServer, watched: Callable[[], Tried]
-) -> None:
+def test_a_model_that_says_nothing_is_trouble(server: ScriptedServer, watched: Try) -> None:
     server.answer = say("")
     code, lines = watched()
     assert code == ExitCode.ENGINE
@@ -260,6 +260,7 @@ def test_each_line_is_spoken(
     code, lines = aloud("--no-sounds", "--voice", "en-gb")
     assert code == ExitCode.OK
     assert lines[2].startswith("voice: ok: English (Great Britain), ready in ")
+    assert 0 < float(re.findall(r"heard (\d\.\d\d) s after", lines[2])[0]) < 5
     assert len(lines) == 4
     silence, *spoken = map(heard, sound_card.recordings())
     assert silence == []

@@ -49,6 +49,7 @@ WRONG = {
     "two limits": ["--once", "--limit", "2"],
     "tiles of a clip": ["--detail", "--frames", "2"],
     "a bench of a source": ["--bench", "--source", "1"],
+    "a bench and a check": ["--bench", "--check"],
     "a bench of a server": ["--bench", "--engine", "http://host"],
     "bits of a server": ["--bits", "8", "--engine", "http://host"],
     "a demo of a server": ["--demo", "--engine", "http://host"],
