@@ -84,7 +84,7 @@ class Check:
     def run(self) -> ExitCode:
         """Return the exit code of the first part in trouble. The source is opened on this thread,
         as macOS asks for a camera on the main one alone."""
-        log.info("trying one part after the other; Ctrl-C ends it")
+        log.info("trying camera, model and voice one after the other; Ctrl-C ends it")
         of_voice = logging.getLogger(Voice.__module__)  # What it would log is told in its line.
         of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
         checking = self._start(self._check)
@@ -132,11 +132,11 @@ class Check:
         self, name: str, text: str, facts: dict[str, Any], code: ExitCode = ExitCode.OK
     ) -> None:
         """Keep it for --json, or print it, and have it said."""
-        told = without_secrets(printable(text), own_secrets())
         self._code = self._code or code
-        self._facts[name] = {"ok": not code, "told": told, **facts}
+        facts = {"ok": not code, "told": text, **facts}
+        self._facts[name] = facts = {key: cleaned(value) for key, value in facts.items()}
         kind = source_kind(self._name).value if name == "source" else name
-        line = f"{kind}: {'trouble' if code else 'ok'}: {told}"
+        line = f"{kind}: {'trouble' if code else 'ok'}: {facts['told']}"
         if not self._options.json:
             print(line, flush=True)
         if self._speaker is not None:
@@ -165,12 +165,12 @@ class Check:
             took = time.monotonic() - began
         if frame is None or source.lost or (count < 2 and not source.ended):
             raise SourceError(
-                "it was opened, but pictures do not go on to come; close other programs that may "
-                "use it, look at its cable, and start again"
+                "it was opened, but sent no more pictures; close other programs that may use it, "
+                "look at its cable, and start again"
             )
-        self._clip = source.clip_to(frame)
         if scene.problem is not None:
             raise SourceError(f"{scene.problem.value} {ADVICE[scene.problem]}")
+        self._clip = source.clip_to(frame)
         height, width = frame.image.shape[:2]
         facts: dict[str, Any] = {"width": width, "height": height}
         told = f"{width} by {height} pixels, bright enough"
@@ -194,8 +194,9 @@ class Check:
         load_s, caption_s = loaded - began, time.monotonic() - loaded
         if not text:
             raise EngineError("it has nothing to say of a picture; another --model may do")
-        told = f"{engine.label}, ready in {load_s:.1f} s, a caption in {caption_s:.1f} s"
-        facts: dict[str, Any] = {"engine": engine.label}
+        name = "" if options.model is None else f"{Path(options.model).name}, "
+        told = f"{name}{engine.label}, ready in {load_s:.1f} s, a caption in {caption_s:.2f} s"
+        facts: dict[str, Any] = {"model": options.model, "engine": engine.label}
         facts.update(load_s=round(load_s, 3), caption_s=round(caption_s, 3))
         if self._clip:
             facts["caption"], told = text, f"{told}: {text}"
@@ -239,6 +240,11 @@ class Check:
         if used:
             return f"used for {' and '.join(used)} alone", {"needed": True}
         return "not needed once the model is on this disk, and not tried", {"needed": False}
+
+
+def cleaned(fact: Any) -> Any:
+    """The same; a text fit to be printed and spoken, whatever a model or a server put into it."""
+    return without_secrets(printable(fact), own_secrets()) if isinstance(fact, str) else fact
 
 
 def ready_in(speaker: Voice) -> float:

@@ -21,7 +21,7 @@ from support.sound import SoundCard, heard
 from support.terminal import Terminal
 
 HINT = "--check tries camera, model and voice"
-BEGINNING = "pete_sounds: trying one part after the other; Ctrl-C ends it\n"
+BEGINNING = "pete_sounds: trying camera, model and voice one after the other; Ctrl-C ends it\n"
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from support.camera import MjpegCamera, as_jpeg
 from support.captions import SCENES
 from support.drawn_scenes import caption_of, draw
 from support.program import wait_until
-from support.server import ScriptedServer, describe, say, silent, status
+from support.server import ScriptedServer, describe, json_answer, say, silent, status
 from support.sound import SoundCard, heard
 
 LIMITS = CheckLimits(source_s=20, picture_s=0.5, watch_s=2, model_s=60, voice_s=30)
@@ -68,7 +68,10 @@ def test_where_all_is_well_each_part_says_so(mjpeg: MjpegCamera, tiny: Path, try
     stream, model, voice, network = lines
     assert stream.startswith("stream: ok: 640 by 480 pixels, bright enough, ")
     assert stream.endswith(" pictures a second")
-    assert re.match(r"model: ok: \w+ on .*, ready in \d+\.\d s, a caption in \d+\.\d s: ", model)
+    assert re.match(
+        r"model: ok: tiny_smolvlm2, \w+ on .*, ready in \d+\.\d s, a caption in \d+\.\d\d s: ",
+        model,
+    )
     assert model.endswith(f": {caption_of(SCENES[0])}")
     assert voice == "voice: ok: not tried, as --mute is given"
     assert network == f"network: ok: used for {mjpeg.url} alone"
@@ -113,7 +116,7 @@ def test_a_camera_that_sends_no_second_picture_is_trouble(
     mjpeg.film(last)
     code, lines = watched()
     assert code == ExitCode.SOURCE
-    assert lines[0].startswith("stream: trouble: it was opened, but pictures do not go on to come")
+    assert lines[0].startswith("stream: trouble: it was opened, but sent no more pictures")
 
 
 def test_a_camera_that_is_dead_is_trouble(mjpeg: MjpegCamera, watched: Try) -> None:
@@ -282,7 +285,7 @@ def test_a_machine_without_a_sound_device_is_trouble_that_is_told_once(
     assert lines[2].startswith("voice: trouble: no sound: aplay: ")
     assert lines[2].endswith("is a loudspeaker connected, and chosen in the sound settings?")
     assert lines[3].startswith("network: ok: ")
-    assert caplog.messages == ["trying one part after the other; Ctrl-C ends it"]
+    assert caplog.messages == ["trying camera, model and voice one after the other; Ctrl-C ends it"]
 
 
 @pytest.mark.parametrize(
@@ -319,6 +322,18 @@ def test_a_voice_that_does_not_exist_is_a_wrong_option(aloud: Callable[..., Trie
 
 
 # ----------------------------------------------------------------------------------------- as JSON
+
+
+def test_a_servers_words_are_data_in_json_too(
+    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SERVER_KEY, 'sk-"1234567')
+    server.models = json_answer({"data": [{"id": '\x9b2J\u202e sk-"1234567'}]})
+    server.answer = describe(lambda _: 'A "red"\x85\x1b[2J star, sk-"1234567.')
+    _, [line] = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", "--json")
+    assert line.isprintable()
+    assert json.loads(line)["model"]["caption"] == 'A "red" [2J star, ***.'
+    assert "1234567" not in line
 
 
 def test_with_json_it_is_one_object(
