@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from narrator.frames.frame import Frame
+
+
+class Piece(NamedTuple):
+    """What a token adds to the text, which may be nothing yet, and the probability from 0 to 1 with
+    which the model chose it; None where the engine can't tell."""
+
+    text: str
+    probability: float | None
 
 
 class Engine(Protocol):
@@ -18,7 +26,7 @@ class Engine(Protocol):
 
     def describe(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
-    ) -> Iterator[str]:
+    ) -> Iterator[Piece]:
         """Generate a caption of at most max_tokens tokens, piece by piece; to cancel it, close the
         iterator.
 
@@ -26,6 +34,13 @@ class Engine(Protocol):
         single frame in tiles. Raises UsageError for detail where the model knows no tiles,
         ModelError for a clip where it takes one frame only, and EngineUnavailable.
         """
+
+    def likelihoods(
+        self, frame: Frame, questions: Sequence[str], detail: bool = False
+    ) -> list[float | None]:
+        """How likely yes is as the answer to each question, against no: from 0 to 1, or None where it
+        is neither. What the model sees in the frame is made out once, for all of them and for the
+        next describe() of the frame. Raises what describe() does."""
 
     def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> Any:
         """What describe() does before the model's turn; for measurements."""

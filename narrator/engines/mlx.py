@@ -3,6 +3,7 @@ turned into float32: of all that mlx calculates in, that alone is bearable on a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,17 @@ import mlx.core as mx
 import mlx_vlm
 from mlx_vlm.quant_utils import dequantize_model
 
+from narrator.engines.engine import Piece
 from narrator.engines.memory import peak_process_memory
 from narrator.frames.frame import Frame
 from narrator.models.folder import is_smolvlm
-from narrator.models.smolvlm import SmolVlmInputs, split_into_tiles, taking_several
+from narrator.models.smolvlm import (
+    LibraryWords,
+    SmolVlmInputs,
+    split_into_tiles,
+    taking_several,
+    yes_and_no,
+)
 
 
 class MlxEngine:
@@ -23,6 +31,10 @@ class MlxEngine:
     def __init__(self, folder: Path) -> None:
         self._inputs = SmolVlmInputs(folder) if is_smolvlm(folder) else None
         self._model, self._processor = mlx_vlm.load(str(folder), trust_remote_code=False)
+        self._words = self._inputs or LibraryWords(self._processor)
+        self._answers = yes_and_no(self._words.encode)
+        self._frames: tuple[Sequence[Frame], bool] = ([], False)  # looked at last; in detail
+        self._seen: dict[str, Any] = {}  # what was made of them
         self.label = "mlx on the Apple GPU"
         if not mx.metal.is_available():
             self.label = "mlx on the CPU, float32"
@@ -32,18 +44,33 @@ class MlxEngine:
 
     def describe(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
-    ) -> Iterator[str]:
+    ) -> Iterator[Piece]:
         """See Engine."""
+        decode = self._words.decoder()
         for result in self._results(clip, prompt, max_tokens, detail):
-            yield result.text
+            if result.finish_reason is None:  # Else it tells the last token once more.
+                probability = math.exp(result.logprobs[result.token].item())
+                yield Piece(decode(result.token), probability)
+
+    def likelihoods(
+        self, frame: Frame, questions: Sequence[str], detail: bool = False
+    ) -> list[float | None]:
+        """See Engine. Models of other families see the frame anew for each question."""
+        found: list[float | None] = []
+        for question in questions:
+            chances = mx.exp(next(self._results([frame], question, 1, detail)).logprobs)
+            yes, no = (chances[mx.array(one)].sum().item() for one in self._answers)
+            found.append(yes / (yes + no))
+        return found
 
     def _results(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
     ) -> Iterator[Any]:
-        """mlx-vlm's own: text, token and more."""
-        chat, inputs = self.prepare(clip, prompt, detail)
-        if self._inputs is not None:
-            inputs["cached_image_features"] = self._features(inputs["pixel_values"][0])
+        """mlx-vlm's own: text, token, the log-probabilities that it was chosen by, and more."""
+        if self._inputs is None:
+            chat, inputs = self.prepare(clip, prompt, detail)
+        else:
+            chat, inputs = "", self._looked_at(self._inputs, clip, prompt, detail)
         settings = {"max_tokens": max_tokens, "temperature": 0.0, "skip_special_tokens": True}
         results: Iterator[Any] = mlx_vlm.stream_generate(
             self._model, self._processor, chat, **settings, **inputs
@@ -67,6 +94,19 @@ class MlxEngine:
     def peak_memory(self) -> int:
         """See Engine."""
         return int(mx.get_peak_memory()) if mx.metal.is_available() else peak_process_memory()
+
+    def _looked_at(
+        self, inputs: SmolVlmInputs, clip: Sequence[Frame], prompt: str, detail: bool
+    ) -> dict[str, Any]:
+        """The model's inputs, as from prepare(), and what it sees in the frames."""
+        detail = detail and len(clip) == 1
+        frames, in_detail = self._frames
+        if detail is not in_detail or list(map(id, frames)) != list(map(id, clip)):
+            pixels = self.prepare(clip, prompt, detail)[1]["pixel_values"]
+            features = self._features(pixels[0])
+            self._seen = {"pixel_values": pixels, "cached_image_features": features}
+            self._frames = clip, detail
+        return {"input_ids": mx.array([inputs.numbers(clip, prompt, detail)]), **self._seen}
 
     def _features(self, tiles: Any) -> Any:
         """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width).

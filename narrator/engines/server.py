@@ -10,11 +10,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 import os
 import re
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +26,15 @@ import cv2
 import httpx2
 import numpy as np
 
+from narrator.engines.engine import Piece
 from narrator.engines.memory import peak_process_memory
 from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError, reason_of
 from narrator.frames.frame import Frame
 from narrator.settings import JPEG_QUALITY, SERVER_KEY
-from narrator.text import printable, without_password
+from narrator.text import printable, without_password, words_of
 
 SIDE, DETAIL_SIDE = 512, 2048  # pixels: the one tile of SmolVLM2, and the most it cuts into tiles
+ANSWER_TOKENS = 4  # yes or no, and what may stand before and behind it
 CHARACTERS_A_TOKEN = 8  # at most, on average: where max_tokens ends a server that has no end
 
 
@@ -87,37 +91,30 @@ class ServerEngine:
             base = f"{path.removesuffix('/v1')}/v1"
         self._address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=base)
         self._worked = False
+        self._tells: dict[str, Any] = {"logprobs": True, "top_logprobs": 5}  # if it is asked to
         self._model = model_of(self._served(), model, self._place)
         self.label = f"{self._model} at {self._place}"
 
     def describe(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
-    ) -> Iterator[str]:
+    ) -> Iterator[Piece]:
         """See Engine. Raises EngineError and EngineUnavailable."""
-        request = {"model": self._model, "messages": self.prepare(clip, prompt, detail)}
-        settings = {"max_tokens": max_tokens, "temperature": 0.0, "stream": True}
-        room = max_tokens * CHARACTERS_A_TOKEN
-        came = ended = False
-        try:
-            with self._reply("POST", "/chat/completions", {**request, **settings}) as reply:
-                for choice in choices(reply, self._limits.event_bytes):
-                    piece = str((choice.get("delta") or {}).get("content") or "")[:room]
-                    room -= len(piece)
-                    ended = choice.get("finish_reason") is not None or room <= 0
-                    came = came or bool(piece.strip())
-                    self._worked = self._worked or (came and ended)
-                    if piece:  # Some servers begin with an empty one, before there is a token.
-                        yield piece
-                    if ended:
-                        break
-                else:
-                    if came:
-                        raise httpx2.RemoteProtocolError("the caption has no end")
-                    raise ValueError("no caption in its answer")
-            if not came and self._worked:
-                raise ServerFault("says nothing", "its caption is empty", "", True)
-        except ServerFault as fault:
-            raise self._error(fault, may_pass=fault.passes or self._worked) from None
+        chances = Chances()
+        for text, tokens in self._said(self.prepare(clip, prompt, detail), max_tokens):
+            chances.add(tokens)
+            if text:  # Some servers begin with an empty one, before there is a token.
+                yield Piece(text, chances.of(text))
+
+    def likelihoods(
+        self, frame: Frame, questions: Sequence[str], detail: bool = False
+    ) -> list[float | None]:
+        """See Engine: 1 or 0 where a server gives the word alone. Each question sends the frame."""
+        found = []
+        for question in questions:
+            said = list(self._said(self.prepare([frame], question, detail), ANSWER_TOKENS))
+            text = "".join(text for text, _ in said)
+            found.append(chance_of_yes(text, [token for _, tokens in said for token in tokens]))
+        return found
 
     def prepare(
         self, clip: Sequence[Frame], prompt: str, detail: bool = False
@@ -131,6 +128,35 @@ class ServerEngine:
     def peak_memory(self) -> int:
         """See Engine. What the server needs is not known here."""
         return peak_process_memory()
+
+    def _said(self, messages: Any, max_tokens: int) -> Iterator[tuple[str, list[Any]]]:
+        """Pieces of a reply, each with what the server tells of the tokens that it chose."""
+        request = {"model": self._model, "messages": messages, **self._tells}
+        settings = {"max_tokens": max_tokens, "temperature": 0.0, "stream": True}
+        room = max_tokens * CHARACTERS_A_TOKEN
+        came = ended = False
+        try:
+            with self._reply("POST", "/chat/completions", {**request, **settings}) as reply:
+                for choice in choices(reply, self._limits.event_bytes):
+                    piece = str((choice.get("delta") or {}).get("content") or "")[:room]
+                    room -= len(piece)
+                    ended = choice.get("finish_reason") is not None or room <= 0
+                    came = came or bool(piece.strip())
+                    self._worked = self._worked or (came and ended)
+                    yield piece, (choice.get("logprobs") or {}).get("content") or []
+                    if ended:
+                        break
+                else:
+                    if came:
+                        raise httpx2.RemoteProtocolError("the caption has no end")
+                    raise ValueError("no caption in its answer")
+            if not came and self._worked:
+                raise ServerFault("says nothing", "its caption is empty", "", True)
+        except ServerFault as fault:
+            if not (fault.status in (400, 422) and self._tells):
+                raise self._error(fault, may_pass=fault.passes or self._worked) from None
+            self._tells = {}  # Perhaps it does not know of them.
+            yield from self._said(messages, max_tokens)
 
     def _error(self, fault: ServerFault, may_pass: bool = False) -> Exception:
         reason = printable(fault.reason)[:200]
@@ -187,6 +213,53 @@ def shut_down(wire: socket.socket) -> None:
     """End a connection, whoever is waiting for what comes of it."""
     with contextlib.suppress(OSError):  # the server was quicker
         wire.shutdown(socket.SHUT_RDWR)
+
+
+class Chances:
+    """The probabilities of tokens, dealt out to the pieces of text that they stand in; a server may
+    send either first."""
+
+    def __init__(self) -> None:
+        self._tokens: deque[tuple[int, float]] = deque()  # length in characters, probability
+        self._missing: float = 0  # characters that were sent and whose tokens were not
+        self._known = False
+
+    def add(self, tokens: list[dict[str, Any]]) -> None:
+        """Take in what a server tells of tokens, as in its logprobs."""
+        for token in tokens:
+            self._known = True
+            self._tokens.append((len(str(token["token"])), chance(token)))
+
+    def of(self, piece: str) -> float | None:
+        """The probability of the next piece; None where the server tells none."""
+        self._missing += len(piece)
+        product = 1.0
+        while self._tokens and self._missing > 0:
+            length, probability = self._tokens.popleft()
+            self._missing -= length
+            product *= probability
+        return product if self._known else None
+
+
+def chance(token: dict[str, Any]) -> float:
+    """A token's probability, as a server tells it."""
+    return math.exp(min(0.0, float(token["logprob"])))
+
+
+def chance_of_yes(text: str, tokens: list[dict[str, Any]]) -> float | None:
+    """How likely yes is, against no, where this was said; None where it is neither."""
+    for token in tokens:
+        listed = token.get("top_logprobs") or [token]
+        yes, no = (
+            sum(chance(one) for one in listed if words_of(str(one["token"])) == word)
+            for word in ("yes", "no")
+        )
+        if len(listed) == 1 and yes + no > 0:  # of what was chosen alone
+            return yes or 1 - no
+        if yes + no > 0:
+            return yes / (yes + no)
+    word = words_of(text).partition(" ")[0]
+    return {"yes": 1.0, "no": 0.0}.get(word)
 
 
 def choices(reply: httpx2.Response, most: int) -> Iterator[dict[str, Any]]:

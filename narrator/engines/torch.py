@@ -9,12 +9,19 @@ from typing import Any
 
 import torch
 
+from narrator.engines.engine import Piece
 from narrator.engines.memory import peak_process_memory
 from narrator.errors import ModelError
 from narrator.frames.frame import Frame
 from narrator.libraries import keep_freed_memory
 from narrator.models.folder import is_smolvlm
-from narrator.models.smolvlm import SmolVlmInputs, split_into_tiles, taking_several
+from narrator.models.smolvlm import (
+    LibraryWords,
+    SmolVlmInputs,
+    split_into_tiles,
+    taking_several,
+    yes_and_no,
+)
 
 
 def torch_device() -> str:
@@ -57,14 +64,31 @@ class TorchEngine:
             self._processor = AutoProcessor.from_pretrained(folder, **settings)
             if not getattr(self._processor, "chat_template", None):
                 raise ModelError(f"{folder} has no chat template, so it can't be asked anything")
+        self._words = self._inputs or LibraryWords(self._processor)
+        self._answers = yes_and_no(self._words.encode)
+        self._frames: tuple[Sequence[Frame], bool] = ([], False)  # looked at last; in detail
+        self._features: Any = None  # what was seen in them
         self.label = f"torch on {device}, {str(dtype).removeprefix('torch.')}"
 
     def describe(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
-    ) -> Iterator[str]:
+    ) -> Iterator[Piece]:
         """See Engine."""
-        tokens = self._tokens(clip, prompt, max_tokens, detail)
-        return self._inputs.text_of(tokens) if self._inputs is not None else self._decoded(tokens)
+        decode = self._words.decoder()
+        for token, probability in self._tokens(clip, prompt, max_tokens, detail):
+            yield Piece(decode(token), probability)
+
+    def likelihoods(
+        self, frame: Frame, questions: Sequence[str], detail: bool = False
+    ) -> list[float | None]:
+        """See Engine. Models of other families see the frame anew for each question."""
+        found: list[float | None] = []
+        for question in questions:
+            with torch.inference_mode():
+                output = self._model(**self._looked_at([frame], question, detail), logits_to_keep=1)
+                yes, no = (output.logits[0, -1, one].float().logsumexp(0) for one in self._answers)
+            found.append(float((yes - no).sigmoid()))
+        return found
 
     def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> dict[str, Any]:
         """See Engine."""
@@ -93,29 +117,33 @@ class TorchEngine:
             return int(torch.cuda.max_memory_allocated())
         return peak_process_memory()
 
+    def _looked_at(self, clip: Sequence[Frame], prompt: str, detail: bool) -> dict[str, Any]:
+        """The model's inputs, as from prepare(); of the SmolVLM family with what it sees."""
+        if self._inputs is None:
+            return self.prepare(clip, prompt, detail)
+        detail = detail and len(clip) == 1
+        frames, in_detail = self._frames
+        if detail is not in_detail or list(map(id, frames)) != list(map(id, clip)):
+            pixels = self.prepare(clip, prompt, detail)["pixel_values"]
+            self._features = self._model.get_image_features(pixels, return_dict=True)
+            self._frames = clip, detail
+        ids = torch.tensor([self._inputs.numbers(clip, prompt, detail)], device=self._device)
+        return {"input_ids": ids, "mm_encoder_outputs": {"image": self._features}}
+
     def _tokens(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
-    ) -> Iterator[int]:
-        """Greedy decoding with transformers' cache, like model.generate, but it can be stopped."""
-        inputs = self.prepare(clip, prompt, detail)
+    ) -> Iterator[tuple[int, float]]:
+        """Tokens and their probabilities: greedy decoding with transformers' cache, like
+        model.generate, but it can be stopped."""
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
+        with torch.inference_mode():
+            inputs = self._looked_at(clip, prompt, detail)
         for _ in range(max_tokens):
             with torch.inference_mode():
                 output = self._model(**inputs, use_cache=True, logits_to_keep=1)
-                token = output.logits[:, -1].argmax(-1)
+                probability, token = output.logits[0, -1].float().softmax(-1).max(-1)
             if int(token) in ends:
                 return
-            yield int(token)
-            inputs = {"input_ids": token[None], "past_key_values": output.past_key_values}
-
-    def _decoded(self, tokens: Iterator[int]) -> Iterator[str]:
-        """What each token adds to the text; a character that is not whole yet waits."""
-        so_far: list[int] = []
-        text = ""
-        for token in tokens:
-            so_far.append(token)
-            longer = self._processor.decode(so_far, skip_special_tokens=True)
-            whole = not longer.endswith("\ufffd")
-            yield longer[len(text) :] if whole else ""
-            text = longer if whole else text
+            yield int(token), float(probability)
+            inputs = {"input_ids": token[None, None], "past_key_values": output.past_key_values}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -100,11 +100,15 @@ class SmolVlmInputs:
         pixels -= self._mean / self._deviation
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
-    def text_of(self, tokens: Iterable[int]) -> Iterator[str]:
-        """A piece of text for each token, empty while a character is not whole."""
+    def decoder(self) -> Callable[[int], str]:
+        """For a text of its own: what each token adds to it, nothing while a character is not
+        whole."""
         stream = DecodeStream(skip_special_tokens=True)
-        for token in tokens:
-            yield stream.step(self._tokenizer, token) or ""
+        return lambda token: stream.step(self._tokenizer, token) or ""
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text alone."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _grid(self, frame: Frame, detail: bool) -> tuple[int, int]:
         """Rows and columns of tiles beside the one of the whole frame."""
@@ -126,7 +130,7 @@ class SmolVlmInputs:
         if text.count("<image>") != len(seconds):
             raise ModelError("the model's chat template has not one place for each picture")
         text = text.replace("<image>", self._image_text(*grid))
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return self.encode(text)
 
     def _image_text(self, rows: int, columns: int) -> str:
         fake, images = "<fake_token_around_image>", "<image>" * self._image_tokens
@@ -136,6 +140,40 @@ class SmolVlmInputs:
             for column in range(1, columns + 1)
         ]
         return "".join([*tiles, "\n" if tiles else "", f"{fake}<global-img>{images}{fake}"])
+
+
+class LibraryWords:
+    """Text to tokens and back, as SmolVlmInputs has it, with a library's own processor."""
+
+    def __init__(self, processor: Any) -> None:
+        self._tokenizer = getattr(processor, "tokenizer", processor)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def decoder(self) -> Callable[[int], str]:
+        so_far: list[int] = []
+        text = ""
+
+        def decode(token: int) -> str:
+            nonlocal text
+            so_far.append(token)
+            longer = str(self._tokenizer.decode(so_far, skip_special_tokens=True))
+            if longer.endswith("\ufffd"):
+                return ""
+            before, text = len(text), longer
+            return longer[before:]
+
+        return decode
+
+
+def yes_and_no(encode: Callable[[str], list[int]]) -> tuple[list[int], list[int]]:
+    """The tokens that yes and no begin with, whatever their case. encode: the tokens of a text."""
+    yes, no = (
+        {encode(text)[0] for text in (f" {word}", word, f" {word.lower()}", word.lower())}
+        for word in ("Yes", "No")
+    )
+    return sorted(yes - no), sorted(no - yes)
 
 
 def split_into_tiles(processor: Any, detail: bool) -> None:

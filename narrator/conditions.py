@@ -1,0 +1,93 @@
+"""What a person wants to be told of: when each was last in view, and when it is time for an alert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from narrator.models.presets import IN_VIEW, OUT_OF_VIEW
+from narrator.settings import MAX_CONDITIONS
+from narrator.text import ago, words_of
+
+LOOKS = 2  # that have to agree
+LOOK_EVERY_S = 5.0  # at least, as what the scene gate takes for light may be what is waited for
+SENTENCE = re.compile(r"\b(is|are|was|were|has|have|does|do|isn't|aren't|can)\b", re.IGNORECASE)
+
+
+@dataclass
+class Condition:
+    """What is waited for: a thing, "a red circle", or a sentence, "the door is open".
+
+    It is told once LOOKS in a row find it, and again only after as many in between deny it. What is
+    neither likely nor unlikely counts for nothing: that is the hysteresis.
+    """
+
+    text: str
+    told: bool = False
+    agreeing: int = 0  # looks in a row that speak for the other state
+    seen_at: float | None = None  # seconds on the source's clock
+
+    @property
+    def question(self) -> str:
+        """As the model is asked."""
+        asked = f"Is it true that {self.text}" if self.is_sentence else f"Is there {self.text}"
+        return f"{asked}? Answer yes or no."
+
+    @property
+    def is_sentence(self) -> bool:
+        return SENTENCE.search(self.text) is not None
+
+    def look(self, probability: float | None, at: float) -> bool:
+        """Take in one look; True when it is time for the alert."""
+        found = probability is not None and probability >= IN_VIEW
+        denied = probability is not None and probability <= OUT_OF_VIEW
+        if found:
+            self.seen_at = at
+        self.agreeing = self.agreeing + 1 if (denied if self.told else found) else 0
+        if self.agreeing < LOOKS:
+            return False
+        self.agreeing, self.told = 0, not self.told
+        return self.told
+
+
+class Conditions:
+    """All that is waited for, in the order in which it was given."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self.all = [Condition(text) for text in texts]
+        self._looked_at = float("-inf")
+
+    def __bool__(self) -> bool:
+        return bool(self.all)
+
+    def add(self, text: str) -> str:
+        """Wait for one more; what to tell of it."""
+        if words_of(text) in [words_of(one.text) for one in self.all]:
+            return f"That is waited for already: {text}."
+        if len(self.all) >= MAX_CONDITIONS:
+            return f"{MAX_CONDITIONS} things are waited for, which is the most; forget drops them."
+        self.all.append(Condition(text))
+        return f"It is told when it comes: {text}. All else is silent until you type forget."
+
+    def due(self, changed: bool, now: float) -> bool:
+        """Whether it is time for a look: the scene changed, a look waits to be confirmed, or the
+        last one is long ago. now: seconds on the source's clock."""
+        unsettled = any(one.agreeing for one in self.all)
+        return changed or unsettled or not 0 <= now - self._looked_at < LOOK_EVERY_S
+
+    def look(
+        self, probabilities: Iterable[float | None], at: float
+    ) -> list[tuple[Condition, float | None]]:
+        """Take in one look, a probability for each; those of which an alert is due, with theirs."""
+        self._looked_at = at
+        looks = list(zip(self.all, probabilities))
+        return [(one, probability) for one, probability in looks if one.look(probability, at)]
+
+    def summary(self, now: float) -> str:
+        """All of them, and when each was last seen, to be spoken."""
+        seen = [
+            f"{one.text}, {'not seen yet' if one.seen_at is None else ago(now - one.seen_at)}"
+            for one in self.all
+        ]
+        return f"Waiting for: {'; '.join(seen)}." if seen else "Nothing is waited for."

@@ -1,0 +1,110 @@
+"""How sure a sentence is: by the probabilities of its words, and where they are low by what is said
+of the next frame.
+
+Sentences pass through as they come; a doubtful one waits for the end of its caption and the second
+look. What is spoken or printed, and how a frame is looked at, is not known here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from narrator.engines.engine import Piece
+from narrator.models.presets import SURE
+from narrator.text import sentences
+
+CANT_TELL = "I can't tell what this is."
+NAMES_NOTHING = re.compile(
+    r"a|an|and|are|as|at|be|been|being|by|for|from|has|have|in|is|its?|of|on|or|some|see|seen|shows?|"
+    r"shown|that|the|their|there|these|this|those|to|visible|was|were|which|with|"
+    r"picture|image|photo|scene|frame|view"
+)
+
+
+class Sentence(NamedTuple):
+    """A sentence. confidence: from 0 to 1, None where the engine can't tell. hedged: it says itself
+    that it may be wrong."""
+
+    text: str
+    confidence: float | None
+    hedged: bool = False
+
+
+def named(text: str) -> list[str]:
+    """The words that name something, in small letters, each once, in their order."""
+    words = re.findall(r"\w+", text.casefold())
+    return list(dict.fromkeys(word for word in words if not NAMES_NOTHING.fullmatch(word)))
+
+
+def rated(pieces: Iterable[Piece]) -> Iterator[Sentence]:
+    """Pieces of text as sentences, each as soon as the next one begins. One's confidence is the
+    probability of its least likely word among those that name something."""
+    text, known, waiting = "", True, 1.0
+    spans: list[tuple[int, int, float]] = []  # of each piece: start, end, probability
+
+    def texts() -> Iterator[str]:
+        nonlocal text, known, waiting
+        for piece, probability in pieces:
+            known = known and probability is not None
+            waiting *= probability or 0.0
+            if piece:  # Else it is a part of a character that is not whole yet.
+                spans.append((len(text), len(text) + len(piece), waiting))
+                text, waiting = text + piece, 1.0
+            yield piece
+
+    end = 0
+    for sentence in sentences(texts()):
+        start = text.index(sentence, end)
+        end = start + len(sentence)
+        words = list(re.finditer(r"\w+", sentence))
+        naming = [
+            word for word in words if not NAMES_NOTHING.fullmatch(word[0].casefold())
+        ] or words
+        chances = [
+            math.prod(
+                chance
+                for first, last, chance in spans
+                if first < start + word.end() and last > start + word.start()
+            )
+            for word in naming
+        ]
+        yield Sentence(sentence, min(chances, default=1.0) if known else None)
+
+
+def weighed(
+    said: Iterable[Sentence], look_again: Callable[[], str], sure: float = SURE
+) -> Iterator[Sentence]:
+    """Sentences, hedged where they are doubtful and a second look names something else. look_again:
+    what is said of the next frame; asked once, behind the last sentence, and only in doubt."""
+    held: list[Sentence] = []
+    for sentence in said:
+        if held or is_doubtful(sentence, sure):
+            held.append(sentence)
+        else:
+            yield sentence
+    again = named(look_again()) if held else []
+    for sentence in held:
+        yield confirmed(sentence, again) if is_doubtful(sentence, sure) else sentence
+
+
+def is_doubtful(sentence: Sentence, sure: float) -> bool:
+    return sentence.confidence is not None and sentence.confidence < sure
+
+
+def confirmed(sentence: Sentence, again: list[str]) -> Sentence:
+    """A doubtful sentence as it may be said, where a second look named these words."""
+    names = set(named(sentence.text))
+    if names <= set(again):
+        return sentence
+    text = perhaps(sentence.text) if names & set(again) else CANT_TELL
+    return sentence._replace(text=text, hedged=True)
+
+
+def perhaps(text: str) -> str:
+    """A sentence with the word before it."""
+    first = re.match(r"\w*", text)
+    keeps_case = first is not None and (first[0] == "I" or first[0][1:] != first[0][1:].lower())
+    return f"Perhaps {text if keeps_case else text[:1].lower() + text[1:]}"
