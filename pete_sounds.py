@@ -68,7 +68,7 @@ def watch(session: Session) -> None:
     while not session.finished:
         frame = view.newest()  # capture; tells what the source has to say, and shows the preview
         if frame is not None and captioner.wants_frame:  # readable, changed, the voice has time
-            captioner.describe(frame)  # engine -> sentences -> voice and outputs
+            captioner.look(frame)  # engine -> sentences -> voice and outputs
         for request in session.commands.requests():  # what was typed or pressed meanwhile
             captioner.answer(request)
 

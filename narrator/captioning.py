@@ -6,11 +6,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from narrator.backoff import Backoff
 from narrator.commands import Commands, Request
-from narrator.engines.engine import Engine
+from narrator.conditions import LOOKS
+from narrator.doubt import compared
+from narrator.engines.engine import Engine, Piece
 from narrator.errors import (
     CaptionCancelled,
     EngineError,
@@ -22,7 +24,9 @@ from narrator.errors import (
 from narrator.frames.frame import Frame
 from narrator.narration import Narrator
 from narrator.options import Options
+from narrator.outputs.output import Alert
 from narrator.speech.sounds import Sound
+from narrator.text import printable
 from narrator.view import View
 
 log = logging.getLogger(__name__)
@@ -59,18 +63,28 @@ class Captioner:
         """True when the frame that was looked at last is worth a caption now: it can be read, it
         differs from the one described last, and the voice has time."""
         # That the engine is back is worth a caption, whatever is in view.
-        due = self._backoff.wait_s() == 0 if self.unavailable else self._view.scene.changed
-        return due and self._view.scene.readable and not self._narrator.busy
+        scene, conditions = self._view.scene, self._commands.conditions
+        due = self._backoff.wait_s() == 0 if self.unavailable else scene.changed
+        if conditions.all:
+            return scene.readable and conditions.due(due, self._view.source.now())
+        return due and scene.readable and not self._narrator.busy
 
-    def describe(self, frame: Frame, request: Request | None = None) -> None:
-        """Describe a frame once; one of a film again, until the engine is back. Raises EngineError
-        when the engine fails again and again, and StopRequested."""
-        self._try(frame, request)
+    def look(self, frame: Frame) -> None:
+        """Describe a frame; or where something is waited for, tell of that alone. Raises
+        EngineError when the engine fails again and again, and StopRequested."""
+        if self._commands.conditions.all:
+            self._persist(lambda: self._look_out(frame))
+        else:
+            self._persist(lambda: self._describe(frame))
+
+    def _persist(self, work: Callable[[], None], request: Request | None = None) -> None:
+        """Try it once; on a frame of a film again, until the engine is back."""
+        self._try(work, request)
         while self.unavailable and self._view.source.is_film:
             while self._backoff.wait_s() > 0:
                 self._view.refresh()
                 time.sleep(min(0.1, self._backoff.wait_s()))
-            self._try(frame, request)
+            self._try(work, request)
 
     def answer(self, request: Request) -> None:
         """Answer what was asked from what is in view now, or say why that can't be done."""
@@ -80,22 +94,67 @@ class Captioner:
         elif self._view.problem is not None:
             self._narrator.announce(self._view.problem)
         else:
-            if request.question and not request.detail:
+            if request.question and not (request.detail or request.said):
                 log.info(f"> {request.question}")  # or nobody could tell an answer from a caption
             if not request.detail:  # That is told in words.
                 self._narrator.sound(Sound.ANSWER)
-            self._answering = True
-            self.describe(frame, request)
-            self._answering = False
+            with self._undisturbed():
+                do = self._compare if request.said else self._describe
+                self._persist(lambda: do(frame, request), request)
 
-    def _try(self, frame: Frame, request: Request | None) -> None:
-        question = None if request is None else request.question
-        pieces = self._attended(self._pieces(frame, request or Request()))
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """What is asked meanwhile has to wait."""
+        self._answering = True
+        yield
+        self._answering = False
+
+    def _describe(
+        self, frame: Frame, request: Request | None = None, alert: Alert | None = None
+    ) -> None:
+        asked = request or Request()
+        self._narrator.narrate(
+            frame,
+            self._attended(self._pieces(frame, asked)),
+            asked.question,
+            asked=request is not None,
+            look_again=None if asked.detail else lambda: self._look_again(frame, asked),
+            alert=alert,
+        )
+        if asked.question is None:
+            self._view.scene.set_reference(frame)
+
+    def _look_again(self, frame: Frame, request: Request) -> str:
+        """What is said of the next frame, or of this one where there is none yet. It is looked at
+        closer, as the same picture twice would get the same words."""
+        newer = self._view.source.peek() or frame
+        pieces = self._attended(self._pieces(newer, request, closer=True))
+        return "".join(piece.text for piece in pieces)
+
+    def _compare(self, frame: Frame, request: Request) -> None:
+        """Tell whether a second look agrees with what was said before."""
+        again = self._look_again(frame, request)
+        self._narrator.announce(printable(compared(request.said, again)))
+
+    def _look_out(self, frame: Frame) -> None:
+        """Look for all that is waited for; what has come into view is told, and the frame described
+        for it."""
+        view, conditions = self._view, self._commands.conditions
+        questions = [one.question for one in conditions.all]
+        likely = self._engine.likelihoods(frame, questions, self._options.detail)
+        looks = LOOKS if view.source.ended else 1  # The last frame of a file has no other turn.
+        found = [one for _ in range(looks) for one in conditions.look(likely, frame.taken)]
+        view.scene.set_reference(frame)
+        for condition, probability in found:
+            with self._undisturbed():
+                self._describe(frame, alert=Alert(condition.text, probability))
+
+    def _try(self, work: Callable[[], None], request: Request | None) -> None:
         preview = self._view.preview
         self._narrator.looking(True)  # until the view takes the next frame
         try:
             with contextlib.nullcontext() if preview is None else preview.looking():
-                self._narrator.narrate(frame, pieces, question, asked=request is not None)
+                work()
         except CaptionCancelled:
             pass  # What was asked is answered next.
         except PeteError:
@@ -103,21 +162,21 @@ class Captioner:
         except EngineUnavailable as error:
             self._wait_for_engine(error, request)
         except Exception as error:
-            self._count_fault(error, question)
+            self._count_fault(error, None if request is None else request.question)
         else:
             self._faults = 0
-            if question is None:
-                self._view.scene.set_reference(frame)
             if self.unavailable:
                 self._backoff.reset()
                 self._view.engine_lost = False
                 self._narrator.announce("The server is back.")
 
-    def _pieces(self, frame: Frame, request: Request) -> Iterator[str]:
+    def _pieces(self, frame: Frame, request: Request, closer: bool = False) -> Iterator[Piece]:
         options, describe = self._options, self._engine.describe
         prompt = request.prompt or options.prompt
         if not request.detail:
             clip = self._view.source.clip_to(frame)
+            if closer:
+                clip = [one.closer() for one in clip]
             yield from describe(clip, prompt, options.max_tokens, options.detail)
             return
         self._narrator.announce("Looking closely.", shown=False)
@@ -127,7 +186,7 @@ class Captioner:
         except UsageError:  # a model that does not look at tiles
             yield from describe([frame], prompt, max_tokens, False)
 
-    def _attended(self, pieces: Iterator[str]) -> Iterator[str]:
+    def _attended(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         """The same pieces; between them the preview is kept alive, and what was typed is done."""
         for piece in pieces:
             self._view.refresh()

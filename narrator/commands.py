@@ -11,14 +11,15 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from narrator.conditions import Conditions
 from narrator.errors import StopRequested
 from narrator.narration import Narrator
 from narrator.outputs.saved_frames import SavedFrames
 from narrator.terminal import Terminal
-from narrator.text import nearest, printable, without_marks
+from narrator.text import as_condition, nearest, printable, without_marks
 from narrator.view import View
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,11 @@ END = ("q", "quit", "exit")
 @dataclass(frozen=True)
 class Request:
     """What the model is asked for. question: as typed, or None for the usual prompt. detail: look
-    closely and say more."""
+    closely and say more. said: what is to be compared with what is seen now."""
 
     question: str | None = None
     detail: bool = False
+    said: str = ""
 
     @property
     def prompt(self) -> str | None:
@@ -88,9 +90,11 @@ class Commands:
         view: View,
         saved: SavedFrames,
         typed: TypedLines | None = None,
+        conditions: Sequence[str] = (),
     ) -> None:
         self._narrator, self._view, self._saved = narrator, view, saved
         self._typed, self._preview = typed, view.preview
+        self.conditions = Conditions(conditions)
         self._asked: deque[Request] = deque()
         self._asked_back = ""  # the line that looked like a mistyped command
         self._told_to_wait = False
@@ -128,6 +132,11 @@ class Commands:
         if command is not None:
             command.run(self)
             return
+        first, _, rest = text.partition(" ")
+        command = BY_NAME.get(first.casefold())
+        if command is not None and command.run_with is not None and not text.endswith("?"):
+            command.run_with(self, rest)
+            return
         near = nearest(name, [known for known in BY_NAME if len(known) > 2])
         if near is not None and text != self._asked_back and not text.endswith("?"):
             self._asked_back = text
@@ -148,6 +157,24 @@ class Commands:
 
     def more(self) -> None:
         self._ask(Request(MORE_PROMPT, detail=True))
+
+    def sure(self) -> None:
+        """Look again, and compare with what was said last."""
+        if self._narrator.latest:
+            question = self._narrator.answered or MORE_PROMPT  # in other words than a caption's
+            self._ask(Request(question, said=self._narrator.latest))
+        else:
+            self._narrator.announce("Nothing was said yet.")
+
+    def wait_for(self, text: str) -> None:
+        self._narrator.announce(self.conditions.add(as_condition(text)))
+
+    def list_conditions(self) -> None:
+        self._narrator.announce(self.conditions.summary(self._view.source.now()), shown=False)
+
+    def forget(self) -> None:
+        self.conditions.all.clear()
+        self._narrator.announce("Nothing is waited for; what changes is described.")
 
     def again(self) -> None:
         """Say the last caption once more, and log it."""
@@ -212,17 +239,27 @@ class Commands:
 
 @dataclass(frozen=True)
 class Command:
-    """A line that can be typed: its names, what it does in a few words, and what does it."""
+    """A line that can be typed: its names, what it does in a few words, and what does it. run_with:
+    what a line does that has more words behind the name."""
 
     names: tuple[str, ...]
     help: str
     run: Callable[[Commands], None]
+    run_with: Callable[[Commands, str], None] | None = None
 
 
 TYPED = (
     Command(("Enter",), "describe now", Commands.describe),
     Command(("more",), "in detail", Commands.more),
     Command(("again",), "the last caption once more", Commands.again),
+    Command(("sure",), "look again, and compare", Commands.sure),
+    Command(
+        ("when",),
+        "what is waited for; when and a few words: tell when that is in view, and nothing else",
+        Commands.list_conditions,
+        Commands.wait_for,
+    ),
+    Command(("forget",), "wait for nothing more", Commands.forget),
     Command(("hush", "stop"), "silence now", Commands.hush),
     Command(("quiet",), "voice off", Commands.quiet),
     Command(("speak",), "voice on", Commands.speak),

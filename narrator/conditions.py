@@ -1,4 +1,4 @@
-"""What a person wants to be told of: when each was last in view, and when it is time for an alert."""
+"""What is waited for: when each was last in view, and when it is time for an alert."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from narrator.models.presets import IN_VIEW, OUT_OF_VIEW
-from narrator.settings import MAX_CONDITIONS
+from narrator.settings import MAX_CONDITION_LENGTH, MAX_CONDITIONS
 from narrator.text import ago, words_of
 
 LOOKS = 2  # that have to agree
@@ -55,20 +55,21 @@ class Conditions:
     """All that is waited for, in the order in which it was given."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        self.all = [Condition(text) for text in texts]
+        self.all: list[Condition] = []
         self._looked_at = float("-inf")
-
-    def __bool__(self) -> bool:
-        return bool(self.all)
+        for text in texts:
+            self.add(text)
 
     def add(self, text: str) -> str:
-        """Wait for one more; what to tell of it."""
+        """Wait for one more, clean as from as_condition(); what to tell of it."""
         if words_of(text) in [words_of(one.text) for one in self.all]:
             return f"That is waited for already: {text}."
         if len(self.all) >= MAX_CONDITIONS:
-            return f"{MAX_CONDITIONS} things are waited for, which is the most; forget drops them."
+            return f"Not more than {MAX_CONDITIONS} things can be waited for; forget drops them."
+        if len(text) > MAX_CONDITION_LENGTH:
+            return f"That is too long; {MAX_CONDITION_LENGTH} characters will do."
         self.all.append(Condition(text))
-        return f"It is told when it comes: {text}. All else is silent until you type forget."
+        return f"Waiting for: {text}. Nothing else is told until you type forget."
 
     def due(self, changed: bool, now: float) -> bool:
         """Whether it is time for a look: the scene changed, a look waits to be confirmed, or the

@@ -20,7 +20,7 @@ CANT_TELL = "I can't tell what this is."
 NAMES_NOTHING = re.compile(
     r"a|an|and|are|as|at|be|been|being|by|for|from|has|have|in|is|its?|of|on|or|some|see|seen|shows?|"
     r"shown|that|the|their|there|these|this|those|to|visible|was|were|which|with|"
-    r"picture|image|photo|scene|frame|view"
+    r"picture|image|photo|scene|frame|view|perhaps"
 )
 
 
@@ -75,17 +75,18 @@ def rated(pieces: Iterable[Piece]) -> Iterator[Sentence]:
 
 
 def weighed(
-    said: Iterable[Sentence], look_again: Callable[[], str], sure: float = SURE
+    said: Iterable[Sentence], look_again: Callable[[], str] | None, sure: float = SURE
 ) -> Iterator[Sentence]:
     """Sentences, hedged where they are doubtful and a second look names something else. look_again:
-    what is said of the next frame; asked once, behind the last sentence, and only in doubt."""
+    what is said of the next frame; asked once, behind the last sentence, and only in doubt; None:
+    nothing is."""
     held: list[Sentence] = []
     for sentence in said:
-        if held or is_doubtful(sentence, sure):
+        if look_again is not None and (held or is_doubtful(sentence, sure)):
             held.append(sentence)
         else:
             yield sentence
-    again = named(look_again()) if held else []
+    again = named(look_again()) if look_again is not None and held else []
     for sentence in held:
         yield confirmed(sentence, again) if is_doubtful(sentence, sure) else sentence
 
@@ -108,3 +109,14 @@ def perhaps(text: str) -> str:
     first = re.match(r"\w*", text)
     keeps_case = first is not None and (first[0] == "I" or first[0][1:] != first[0][1:].lower())
     return f"Perhaps {text if keeps_case else text[:1].lower() + text[1:]}"
+
+
+def compared(said: str, again: str) -> str:
+    """What two looks agree on, and where they differ. said, again: what was said at each."""
+    before, now = named(said), named(again)
+    both = [word for word in before if word in now]
+    if before == both:
+        return f"Yes: a second look names the same, {', '.join(both)}." if both else again
+    lost = [word for word in before if word not in now]
+    agreed = f"Not quite: both looks name {', '.join(both)}" if both else "No: nothing agrees"
+    return f"{agreed}; only the first one {', '.join(lost)}. This time: {again}"

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from narrator.doubt import Sentence, rated, weighed
+from narrator.engines.engine import Piece
 from narrator.frames.frame import Frame
 from narrator.frames.source import Source
-from narrator.outputs.output import Caption, Output
+from narrator.outputs.output import Alert, Caption, Output
 from narrator.speech.sounds import Sound
 from narrator.speech.speaker import Speaker
-from narrator.text import ago, printable, sentences, words_of
+from narrator.text import ago, first_large, printable, words_of
 
 log = logging.getLogger(__name__)
 
@@ -53,34 +55,46 @@ class Narrator:
         self._told: dict[str, tuple[float, str]] = {}  # words: when last, and how; newest last
         self._begun = self._silenced = False  # some of the caption is spoken; no more of it is
         self.latest = ""  # the last caption or answer as it was printed
+        self.answered: str | None = None  # what that was the answer to
         self.count = 0  # captions, answers to questions not among them
 
     # -- captions
 
     def narrate(
-        self, frame: Frame, pieces: Iterable[str], question: str | None = None, asked: bool = False
+        self,
+        frame: Frame,
+        pieces: Iterable[Piece],
+        question: str | None = None,
+        asked: bool = False,
+        look_again: Callable[[], str] | None = None,
+        alert: Alert | None = None,
     ) -> None:
         """Narrate what an engine says of a frame. Raises what `pieces` raises; nothing is printed
         then.
 
-        question: what this answers. asked: it is spoken even where it was said before.
+        question: what this answers. asked: it is spoken even where it was said before. look_again:
+        for weighed(). alert: what it is told for, which is said first.
         """
         started, began = self._clock(), self._source.now()
         self._begun = self._silenced = False
         if asked:
             self._last = set()
-        first_token_s, spoken, is_new, age = 0.0, False, self._every_caption or asked, 0.0
+        first_token_s, age, spoken = 0.0, 0.0, False
+        is_new = self._every_caption or asked or alert is not None
+        if alert is not None:
+            self.sound(Sound.ALERT)
+            spoken = self._speak(f"{first_large(alert.when)}.")
 
-        def timed() -> Iterator[str]:
+        def timed() -> Iterator[Piece]:
             nonlocal first_token_s
             for number, piece in enumerate(pieces):
                 if number == 0:
                     first_token_s = self._clock() - started
                 yield piece
 
-        said: dict[str, str] = {}  # sentences by their words alone
-        for sentence in sentences(timed()):
-            text = printable(sentence)
+        said: dict[str, Sentence] = {}  # by their words alone
+        for sentence in weighed(rated(timed()), look_again):
+            text = printable(sentence.text)
             words = words_of(text)
             if not text:
                 continue
@@ -92,14 +106,18 @@ class Narrator:
             if words not in self._last or now - self._spoken_at >= self._repeat_after_s:
                 self._spoken_at, is_new = now, True
                 spoken = self._speak(text) or spoken
-            said[words] = text
+            said[words] = sentence._replace(text=text)
         if not said:
             raise RuntimeError("the model had nothing to say")
         self._last = set(said)
         caption_s = self._clock() - started
-        time, text = self.time_of(frame), " ".join(said.values())
         if is_new:
-            self._keep(Caption(frame, time, text, first_token_s, caption_s, age, spoken, question))
+            time, text = self.time_of(frame), " ".join(one.text for one in said.values())
+            rates = [one.confidence for one in said.values() if one.confidence is not None]
+            hedged = any(one.hedged for one in said.values())
+            times = first_token_s, caption_s, age
+            doubt = min(rates, default=None), hedged
+            self._keep(Caption(frame, time, text, *times, spoken, question, *doubt, alert))
 
     def time_of(self, frame: Frame) -> datetime:
         """When a frame was taken, by the local clock; one of a film, when it was looked at."""
@@ -112,13 +130,13 @@ class Narrator:
         return self._speaker is not None and self._speaker.quiet_in(self._source.at) > self._lead_s
 
     def _keep(self, caption: Caption) -> None:
-        self.latest = caption.text
+        self.latest, self.answered = caption.line, caption.question
         if caption.question is None:
             self.count += 1
             # In the place of an earlier one in the same words.
-            words = words_of(caption.text)
+            words = words_of(caption.line)
             self._told.pop(words, None)
-            self._told[words] = self._clock(), caption.text
+            self._told[words] = self._clock(), caption.line
             if len(self._told) > RECAP_LENGTH:
                 del self._told[next(iter(self._told))]
         for output in self._outputs:

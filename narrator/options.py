@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from narrator import settings
 from narrator.errors import ExitCode, reason_of
 from narrator.settings import DEFAULT_MODEL, DEFAULT_SOURCE
-from narrator.text import did_you_mean, without_marks, without_password
+from narrator.text import as_condition, did_you_mean, without_marks, without_password
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Options:
     list_models: bool
     limit: int | None
     always: bool
+    when: tuple[str, ...]
     mute: bool
     voice: str | None
     rate: int
@@ -98,6 +99,14 @@ def non_empty(text: str) -> str:
 def question(text: str) -> str:
     """A parser for argparse: what to ask a model."""
     return non_empty(without_marks(text))
+
+
+def condition(text: str) -> str:
+    """A parser for argparse: what to wait for."""
+    text = non_empty(as_condition(text))
+    if len(text) > settings.MAX_CONDITION_LENGTH:
+        raise argparse.ArgumentTypeError(f"longer than {settings.MAX_CONDITION_LENGTH} characters")
+    return text
 
 
 def engine_name(text: str) -> str:
@@ -185,6 +194,9 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
     add("--once", action="store_true", help="one caption, then end")
     add("--limit", metavar="N", type=number_between(1, 1_000_000), help="end after N captions")
     add("--always", action="store_true", help="caption even when nothing changed")
+    add("--when", metavar="TEXT", type=condition, action="append", default=[],
+        help="tell when TEXT is in view, and be silent else: a thing (a red circle) or a sentence "
+             f"(the door is open); up to {settings.MAX_CONDITIONS} times")
 
     add = parser.add_argument_group("voice").add_argument
     add("--mute", action="store_true", help="text only, no voice")
@@ -244,6 +256,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
             if getattr(given, name) != default:
                 parser.error(f"--demo brings its own --{name}; leave one of the two out")
         given.source, given.model = str(settings.DEMO / "demo.mp4"), str(settings.DEMO)
+    if len(given.when) > settings.MAX_CONDITIONS:
+        parser.error(f"--when can be given {settings.MAX_CONDITIONS} times at most")
+    given.when = tuple(given.when)
     if given.detail and given.frames > 1:
         parser.error("--detail is for single frames, --frames for clips; leave one of the two out")
     if given.prompt is None:

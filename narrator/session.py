@@ -89,7 +89,10 @@ class Session:
         scene = Scene(options.always)
         self.view = View(self._source, scene, self.narrator, self._preview, on_frame)
         saved = next((one for one in outputs if isinstance(one, SavedFrames)), SavedFrames("."))
-        self.commands = Commands(self.narrator, self.view, saved, None if is_film else typed)
+        listened = None if is_film else typed
+        self.commands = Commands(self.narrator, self.view, saved, listened, options.when)
+        for one in self.commands.conditions.all:
+            log.info(f"silent until it is in view: {one.text}")
         self.captioner = Captioner(engine, options, self.view, self.narrator, self.commands)
 
     @property

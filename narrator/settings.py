@@ -19,6 +19,7 @@ DEFAULT_RATE = 200  # words a minute, pyttsx3's own default
 DEFAULT_VOLUME = 1.0
 MAX_CLIP_FRAMES = 16  # 16 seconds, and 16 times the work of one frame
 MAX_CONDITIONS = 8  # of --when: each one costs a look the time of a prompt
+MAX_CONDITION_LENGTH = 200  # characters
 ENGINES = ("auto", "mlx", "openvino", "torch")
 BITS = (4, 8, 16)
 SERVER_KEY = "PETE_SOUNDS_API_KEY"  # no other program's key, as this goes to whoever is named

@@ -46,6 +46,16 @@ def without_marks(prompt: str) -> str:
     return re.sub(r"[<>]", " ", prompt)
 
 
+def as_condition(text: str) -> str:
+    """What is to be waited for, as it may stand in a question."""
+    return printable(without_marks(text)).strip(" .!?")
+
+
+def first_large(text: str) -> str:
+    """Text that begins as a sentence does."""
+    return text[:1].upper() + text[1:]
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The one of those known that a word may have been meant to be; None where none is like it."""
     return next(iter(difflib.get_close_matches(word.lower(), list(known), 1, 0.7)), None)

@@ -139,7 +139,7 @@ def measure_agreement(folder: Path, frames: int = 24) -> None:
     same, total = dict.fromkeys(engines, 0), 0
     for seed in range(100, 100 + frames):
         frame = frame_of_noise(seed)
-        said = list(exact._tokens([frame], DEFAULT_PROMPT, TOKENS))
+        said = [token for token, _ in exact._tokens([frame], DEFAULT_PROMPT, TOKENS)]
         total += len(said)
         for name, engine in engines.items():
             found = next_tokens(engine, frame, said)

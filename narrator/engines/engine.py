@@ -38,9 +38,9 @@ class Engine(Protocol):
     def likelihoods(
         self, frame: Frame, questions: Sequence[str], detail: bool = False
     ) -> list[float | None]:
-        """How likely yes is as the answer to each question, against no: from 0 to 1, or None where it
-        is neither. What the model sees in the frame is made out once, for all of them and for the
-        next describe() of the frame. Raises what describe() does."""
+        """How likely yes is as the answer to each question, against no: from 0 to 1, or None where
+        it is neither. What the model sees in the frame is made out once, for all of them and for
+        the next describe() of the frame. Raises what describe() does."""
 
     def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> Any:
         """What describe() does before the model's turn; for measurements."""

@@ -59,7 +59,7 @@ class MlxEngine:
         found: list[float | None] = []
         for question in questions:
             chances = mx.exp(next(self._results([frame], question, 1, detail)).logprobs)
-            yes, no = (chances[mx.array(one)].sum().item() for one in self._answers)
+            yes, no = (float(chances[mx.array(one)].sum()) for one in self._answers)
             found.append(yes / (yes + no))
         return found
 

@@ -26,7 +26,7 @@ class Lines(Output):
         """Print one. Raises StopRequested when nobody reads stdout any more, else UsageError."""
         try:
             with self._around():
-                print(json_of(caption) if self._as_json else caption.text, flush=True)
+                print(json_of(caption) if self._as_json else caption.line, flush=True)
         except OSError as error:
             if error.errno in (EPIPE, EIO):  # the pipe or the terminal is closed
                 raise StopRequested from error
@@ -43,10 +43,18 @@ def json_of(caption: Caption) -> str:
         "caption_s": round(caption.caption_s, 3),
         "frame_age_s": round(caption.frame_age_s, 3),
         "spoken": caption.spoken,
+        "confidence": rounded(caption.confidence),
+        "hedged": caption.hedged,
     }
+    if caption.alert is not None:
+        facts["when"], facts["probability"] = caption.alert.when, rounded(caption.alert.probability)
     if caption.question is not None:
         facts["question"] = caption.question
     return json.dumps(facts, ensure_ascii=False)
+
+
+def rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 3)
 
 
 def stdout_is_read() -> bool:

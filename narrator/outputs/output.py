@@ -5,8 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from narrator.frames.frame import Frame
+from narrator.text import first_large
+
+
+class Alert(NamedTuple):
+    """What was waited for, and is in view now. probability: from 0 to 1."""
+
+    when: str
+    probability: float | None
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,8 @@ class Caption:
     first_token_s, caption_s: from the start of the work to its first token and to its end.
     frame_age_s: how old the frame was when the first sentence was handed on; 0 for a film, whose
     clock stands still meanwhile. spoken: to a voice. question: what was typed, for an answer.
+    confidence: from 0 to 1, None where the engine can't tell. hedged: the text says itself that it
+    may be wrong. alert: what it is told for.
     """
 
     frame: Frame
@@ -27,6 +38,14 @@ class Caption:
     frame_age_s: float
     spoken: bool
     question: str | None = None
+    confidence: float | None = None
+    hedged: bool = False
+    alert: Alert | None = None
+
+    @property
+    def line(self) -> str:
+        """The text, behind what it is told for."""
+        return self.text if self.alert is None else f"{first_large(self.alert.when)}: {self.text}"
 
 
 class Output(ABC):

@@ -45,7 +45,7 @@ class SavedFrames(Output):
 
     def write(self, caption: Caption) -> None:
         """Save the frame of a caption."""
-        self.save(caption.frame, caption.time, caption.text)
+        self.save(caption.frame, caption.time, caption.line)
 
     def save(self, frame: Frame, taken: datetime, text: str) -> Path | None:
         """Save a frame with what was said of it; the file's path, or None where that failed."""

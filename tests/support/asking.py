@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.engines.engine import Engine
+from narrator.engines.engine import Engine, Piece
 from narrator.frames.frame import Frame
 from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT
 
@@ -30,7 +30,12 @@ def caption(
 ) -> str:
     """What an engine says of a picture, or of several as one clip."""
     asked = prompt or (DEFAULT_PROMPT if len(images) == 1 else CLIP_PROMPT)
-    return "".join(engine.describe(clip_of(*images), asked, max_tokens)).strip()
+    return text_of(engine.describe(clip_of(*images), asked, max_tokens)).strip()
+
+
+def text_of(pieces: Iterable[Piece]) -> str:
+    """What was said in pieces."""
+    return "".join(piece.text for piece in pieces)
 
 
 def opened_openvino(folder: Path, bits: int, cache: Path, guesses: bool = True) -> OpenVinoEngine:

@@ -373,6 +373,7 @@ def asked_through_torch(folder: Path) -> dict[str, Any]:
     from narrator.engines.torch import TorchEngine
     from narrator.errors import PeteError
     from narrator.frames.frame import Frame
+    from support.asking import text_of
 
     facts: dict[str, Any] = {}
     clips = {name: [Frame(image, 0.0, 0.0)] for name, image in pictures().items()}
@@ -387,8 +388,8 @@ def asked_through_torch(folder: Path) -> dict[str, Any]:
             made = model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)[0]
             expected = made[inputs["input_ids"].shape[1] :].tolist()
             facts[name] = {
-                "said": "".join(engine.describe(clip, PROMPT, TOKENS)),
-                "tokens": list(engine._tokens(clip, PROMPT, TOKENS)),
+                "said": text_of(engine.describe(clip, PROMPT, TOKENS)),
+                "tokens": [token for token, _ in engine._tokens(clip, PROMPT, TOKENS)],
                 "expected": [token for token in expected if token != ENDS],
             }
         facts["prompt"] = len(engine.prepare(clips["red"], PROMPT)["input_ids"][0])

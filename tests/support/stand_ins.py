@@ -7,7 +7,7 @@ tests/program.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from narrator.backoff import Backoff
 from narrator.captioning import Captioner
 from narrator.commands import Commands
+from narrator.engines.engine import Piece
 from narrator.frames.frame import Frame
 from narrator.narration import Narrator
 from narrator.options import Options, parse_options
@@ -31,6 +32,11 @@ Describe = Callable[[Sequence[Frame], str], Iterator[str]]
 def a_frame(age: float = 0.0) -> Frame:
     """A grey frame that was taken `age` seconds ago, 7.5 s into its source."""
     return Frame(np.full((48, 64, 3), 128, np.uint8), time.monotonic() - age, 7.5)
+
+
+def as_pieces(texts: Iterable[str], probability: float | None = None) -> Iterator[Piece]:
+    """What an engine gives for these pieces of text."""
+    return (Piece(text, probability) for text in texts)
 
 
 class SpeakerLog:
@@ -150,12 +156,19 @@ class SayingEngine:
     def __init__(self, describe: Describe) -> None:
         self._describe = describe
         self.asked: list[tuple[str, int, bool]] = []  # prompt, max_tokens, detail
+        self.probability: float | None = None  # of each piece
+        self.likely: Callable[[str], float | None] = lambda question: None
 
     def describe(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
-    ) -> Iterator[str]:
+    ) -> Iterator[Piece]:
         self.asked.append((prompt, max_tokens, detail))
-        return self._describe(clip, prompt)
+        return as_pieces(self._describe(clip, prompt), self.probability)
+
+    def likelihoods(
+        self, frame: Frame, questions: Sequence[str], detail: bool = False
+    ) -> list[float | None]:
+        return [self.likely(question) for question in questions]
 
     def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> Any:
         """Nothing."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from narrator.engines.engine import Piece
 from narrator.bench import ROWS, TOKENS, bench, measure, table
 from narrator.errors import ModelError
 from narrator.frames.frame import Frame
@@ -51,10 +52,15 @@ class Counting:
 
     def describe(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
-    ) -> Iterator[str]:
+    ) -> Iterator[Piece]:
         [frame] = clip
         self.described.append((frame.image.tobytes(), prompt, max_tokens, detail))
-        return iter("A cat.")
+        return iter([Piece(letter, None) for letter in "A cat."])
+
+    def likelihoods(
+        self, frame: Frame, questions: Sequence[str], detail: bool = False
+    ) -> list[float | None]:
+        return [None for _ in questions]
 
     def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> Any:
         self.prepared.append(clip)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from narrator.narration import Narrator
-from support.stand_ins import FrameSource, OutputLog, SpeakerLog, a_frame
+from support.stand_ins import FrameSource, OutputLog, SpeakerLog, a_frame, as_pieces
 
 
 def a_narrator(
@@ -29,7 +29,7 @@ def test_the_first_sentence_is_spoken_while_the_rest_is_still_generated() -> Non
             log.append(f"generated {piece}")
             yield piece
 
-    a_narrator(SpeakerLog(log), output).narrate(a_frame(), pieces())
+    a_narrator(SpeakerLog(log), output).narrate(a_frame(), as_pieces(pieces()))
     assert log.index("A cat sits.") < log.index("generated  runs.")
     assert log[-1] == "A dog runs."
     assert output.texts == ["A cat sits. A dog runs."]
@@ -53,7 +53,7 @@ def test_a_caption_tells_its_times_truly() -> None:
     source, frame = Source(1), a_frame()
     told = Narrator(source, SpeakerLog(), [output], clock=lambda: now[0])
     taken = now[0] - 3
-    told.narrate(type(frame)(frame.image, taken, 7.5), pieces())
+    told.narrate(type(frame)(frame.image, taken, 7.5), as_pieces(pieces()))
     caption = output.captions[0]
     assert caption.text == "One. Two more."
     assert caption.first_token_s == pytest.approx(0.2)
@@ -66,19 +66,19 @@ def test_a_caption_tells_its_times_truly() -> None:
 
 def test_without_a_voice_nothing_counts_as_spoken() -> None:
     output = OutputLog()
-    a_narrator(None, output).narrate(a_frame(), iter(["A cat."]))
+    a_narrator(None, output).narrate(a_frame(), as_pieces(iter(["A cat."])))
     assert output.captions[0].spoken is False
 
 
 def test_a_caption_cannot_steer_the_terminal() -> None:
     output = OutputLog()
-    a_narrator(None, output).narrate(a_frame(), iter(["A \x1b[2Jred\n\x07 cat\u202e."]))
+    a_narrator(None, output).narrate(a_frame(), as_pieces(iter(["A \x1b[2Jred\n\x07 cat\u202e."])))
     assert output.texts == ["A [2Jred cat."]
 
 
 def test_a_model_that_says_nothing_is_a_fault() -> None:
     with pytest.raises(RuntimeError, match="nothing to say"):
-        a_narrator().narrate(a_frame(), iter(["", " "]))
+        a_narrator().narrate(a_frame(), as_pieces(iter(["", " "])))
 
 
 # -- repeats
@@ -89,7 +89,7 @@ def spoken_of(texts: list[str], **settings: Any) -> list[str]:
     speaker = SpeakerLog()
     told = a_narrator(speaker, **settings)
     for text in texts:
-        told.narrate(a_frame(), iter([text]))
+        told.narrate(a_frame(), as_pieces(iter([text])))
     return speaker.said
 
 
@@ -114,7 +114,7 @@ def printed_of(texts: list[str], **settings: Any) -> list[tuple[str, bool]]:
     output = OutputLog()
     told = a_narrator(SpeakerLog(), output, **settings)
     for text in texts:
-        told.narrate(a_frame(), iter([text]))
+        told.narrate(a_frame(), as_pieces(iter([text])))
     assert told.count == len(output.captions)
     return [(caption.text, caption.spoken) for caption in output.captions]
 
@@ -133,16 +133,16 @@ def test_where_every_caption_is_wanted_a_repeat_is_printed_and_marked_as_not_spo
 def test_after_an_announcement_the_view_is_worth_a_word_again() -> None:
     speaker = SpeakerLog()
     told = a_narrator(speaker)
-    told.narrate(a_frame(), iter(["A cat."]))
+    told.narrate(a_frame(), as_pieces(iter(["A cat."])))
     told.announce("The camera is back.")
-    told.narrate(a_frame(), iter(["A cat."]))
+    told.narrate(a_frame(), as_pieces(iter(["A cat."])))
     assert speaker.said == ["A cat.", "The camera is back.", "A cat."]
 
 
 def test_a_model_that_goes_round_in_circles_is_stopped() -> None:
     output = OutputLog()
     pieces = (f"{word} " for word in itertools.cycle(["A cat.", "It sits."]))
-    a_narrator(None, output).narrate(a_frame(), pieces)
+    a_narrator(None, output).narrate(a_frame(), as_pieces(pieces))
     assert output.texts == ["A cat. It sits."]
 
 
@@ -161,7 +161,7 @@ def test_the_next_caption_starts_so_early_that_it_is_ready_when_the_voice_falls_
         yield "A cat."
 
     told = a_narrator(Timed())
-    told.narrate(a_frame(), slowly())
+    told.narrate(a_frame(), as_pieces(slowly()))
     left[0] = 30.0
     assert told.busy
     left[0] = 0.15
@@ -182,9 +182,9 @@ def hushed_at(second: bool, hush: Callable[[Narrator], None]) -> list[str]:
             if hushed and number == second:
                 hush(told)
 
-    told.narrate(a_frame(), pieces(True))
+    told.narrate(a_frame(), as_pieces(pieces(True)))
     speaker.said.append("next:")
-    told.narrate(a_frame(), pieces(False))
+    told.narrate(a_frame(), as_pieces(pieces(False)))
     return speaker.said[: speaker.said.index("next:")]
 
 
@@ -207,7 +207,7 @@ def test_a_recap_folds_repeats_and_forgets() -> None:
     told = a_narrator(clock=lambda: now[0])
     assert told.recap() == "Nothing was said in the last ten minutes."
     for now[0], text in ((0.0, "Old."), (600.0, "A cat."), (610.0, "A cat."), (689.0, "A dog.")):
-        told.narrate(a_frame(), iter([text]))
+        told.narrate(a_frame(), as_pieces(iter([text])))
     now[0] = 720.0
     assert told.recap() == "2 minutes ago: A cat. 31 seconds ago: A dog."
 
@@ -215,17 +215,17 @@ def test_a_recap_folds_repeats_and_forgets() -> None:
 def test_what_is_said_again_and_again_leaves_room_for_the_rest_in_a_recap() -> None:
     told = a_narrator()
     for text in ["A dog.", *["A cat.", "A hen."] * 30]:
-        told.narrate(a_frame(), iter([text]))
-    told.narrate(a_frame(), iter(["Nobody."]), question="Who")
+        told.narrate(a_frame(), as_pieces(iter([text])))
+    told.narrate(a_frame(), as_pieces(iter(["Nobody."])), question="Who")
     parts = [part.strip() for part in told.recap().split("0 seconds ago:")]
     assert parts == ["", "A dog.", "A cat.", "A hen."]
 
 
 def test_an_answer_does_not_count_as_a_caption_but_what_enter_asks_for_does() -> None:
     told = a_narrator()
-    told.narrate(a_frame(), iter(["Nobody."]), question="Who", asked=True)
+    told.narrate(a_frame(), as_pieces(iter(["Nobody."])), question="Who", asked=True)
     assert told.count == 0
-    told.narrate(a_frame(), iter(["A cat."]), asked=True)
+    told.narrate(a_frame(), as_pieces(iter(["A cat."])), asked=True)
     assert told.count == 1
 
 
@@ -233,7 +233,7 @@ def test_what_was_said_last_can_be_said_again() -> None:
     speaker = SpeakerLog()
     told = a_narrator(speaker)
     assert not told.again()
-    told.narrate(a_frame(), iter(["A cat."]))
+    told.narrate(a_frame(), as_pieces(iter(["A cat."])))
     assert told.again()
     assert speaker.said == ["A cat.", "A cat."]
     assert told.latest == "A cat."

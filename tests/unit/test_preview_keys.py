@@ -53,7 +53,7 @@ class Watched:
         """As the loop of pete_sounds.py."""
         frame = self.view.newest()
         if frame is not None:
-            self.captioner.describe(frame)
+            self.captioner.look(frame)
         for request in self.commands.requests():
             self.captioner.answer(request)
         return frame

@@ -26,6 +26,7 @@ from narrator.models.folder import tensors_in
 from narrator.models.presets import Weights
 from narrator.models.weights import find_weights
 from support import made_models
+from support.asking import text_of
 from support.made_models import PROMPT, TOKENS
 from support.program import ROOT
 
@@ -40,7 +41,7 @@ NOISE = [Frame(made_models.pictures()["noise"], 0.0, 0.0)]
 
 
 def said(engine: MlxEngine, clip: list[Frame], tokens: int = TOKENS) -> str:
-    return "".join(engine.describe(clip, PROMPT, tokens))
+    return text_of(engine.describe(clip, PROMPT, tokens))
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def clip_of(*images: np.ndarray) -> list[Frame]:
 
 
 def caption(engine: ServerEngine, image: np.ndarray = GREY, max_tokens: int = 32) -> str:
-    return "".join(engine.describe(clip_of(image), DEFAULT_PROMPT, max_tokens)).strip()
+    return text_of(engine.describe(clip_of(image), DEFAULT_PROMPT, max_tokens)).strip()
 
 
 # ---------------------------------------------------------------------------------- what is sent
@@ -85,8 +85,8 @@ def test_with_detail_all_its_pixels_go(server: ScriptedServer) -> None:
 def test_a_clip_goes_as_several_pictures_the_oldest_first(server: ScriptedServer) -> None:
     clip = clip_of(*(np.full((40, 60, 3), level, np.uint8) for level in (10, 100, 200)))
     pieces = list(ServerEngine(server.url, None).describe(clip, "What moves?", 32))
-    assert "".join(pieces).strip() == SAID
-    assert all(pieces)
+    assert text_of(pieces).strip() == SAID
+    assert all(piece.text for piece in pieces)
     sent = server.asked()[-1]
     assert [round(float(picture.mean()), -1) for picture in sent.pictures()] == [10, 100, 200]
     assert sent.prompt() == "What moves?"
@@ -438,7 +438,7 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
     engine = ServerEngine(server.url, None)
     threads = threading.active_count()
     pieces = engine.describe(clip_of(GREY), DEFAULT_PROMPT, 4096)
-    assert next(iter(pieces)) == "la "
+    assert next(iter(pieces)).text == "la "
     closing: Callable[[], None] = pieces.close  # type: ignore[attr-defined]
     closing()
     assert hung_up.wait(10)
