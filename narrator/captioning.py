@@ -145,9 +145,11 @@ class Captioner:
         looks = LOOKS if view.source.ended else 1  # The last frame of a file has no other turn.
         found = [one for _ in range(looks) for one in conditions.look(likely, frame.taken)]
         view.scene.set_reference(frame)
-        for condition, probability in found:
+        for number, (condition, probability) in enumerate(found):
+            # The first caption is said whatever was said before, the others are of the same frame.
+            request = Request() if number == 0 else None
             with self._undisturbed():
-                self._describe(frame, alert=Alert(condition.text, probability))
+                self._describe(frame, request, Alert(condition.text, probability))
 
     def _try(self, work: Callable[[], None], request: Request | None) -> None:
         preview = self._view.preview

@@ -112,8 +112,9 @@ class OpenVinoEngine:
     def _tokens(
         self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
     ) -> Iterator[tuple[int, float]]:
-        """Tokens and their probabilities. Greedy decoding, with guesses: a step that checks some tokens more costs 1.4 times what
-        a step for one does, as both read all the weights once (arXiv:2304.04487)."""
+        """Tokens and their probabilities. Greedy decoding, with guesses: a step that checks some
+        tokens more costs 1.4 times what a step for one does, as both read all the weights once
+        (arXiv:2304.04487)."""
         said: list[int] = []
         sure = likeliest(self.first_logits(clip, prompt, detail))
         try:

@@ -16,7 +16,17 @@ from support.drawn_scenes import Scene, Shape, caption_of, draw
 from support.server import Request
 from support.sound import heard
 
-FIELDS = {"time", "at", "caption", "first_token_s", "caption_s", "frame_age_s", "spoken"}
+FIELDS = {
+    "time",
+    "at",
+    "caption",
+    "first_token_s",
+    "caption_s",
+    "frame_age_s",
+    "spoken",
+    "confidence",
+    "hedged",
+}
 SCENES = (
     Scene(Shape("circle", "red", 0.2, 0.5, 0.17)),
     Scene(Shape("square", "blue", 0.5, 0.22, 0.17)),

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -124,6 +125,24 @@ def event(text: str | None, finish: str | None = None) -> bytes:
     """A piece of a caption, as servers stream it."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
     return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+
+def tokens(
+    *said: tuple[str, float, dict[str, float]], pieces: Sequence[str] | None = None
+) -> Answer:
+    """A caption with what is told of its tokens: each one's text, its probability, and those of
+    others that were as possible. pieces: the text of each event, where that is not its token's."""
+
+    def logprob(text: str, probability: float) -> dict[str, Any]:
+        return {"token": text, "logprob": math.log(probability)}
+
+    events = b""
+    for (text, probability, others), piece in zip(said, pieces or [text for text, *_ in said]):
+        listed = [logprob(*other) for other in {text: probability, **others}.items()]
+        told = {**logprob(text, probability), "top_logprobs": listed if others else []}
+        choice = {"index": 0, "delta": {"content": piece}, "logprobs": {"content": [told]}}
+        events += b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+    return raw(events + event(None, "stop"))
 
 
 def say(text: str = SAID, pause_s: float = 0.0) -> Answer:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from narrator.engines.engine import Piece
 from narrator.bench import ROWS, TOKENS, bench, measure, table
+from narrator.engines.engine import Piece
 from narrator.errors import ModelError
 from narrator.frames.frame import Frame
 from narrator.options import parse_options

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from narrator.commands import MORE_PROMPT
 from narrator.errors import EngineError, EngineUnavailable, StopRequested
 from narrator.frames.frame import Frame
 from narrator.speech.sounds import Sound
-from support.stand_ins import Describe, FrameSource, Loop, SpeakerLog, Typed
+from support.stand_ins import Describe, FrameSource, Loop, SpeakerLog, Typed, a_frame
 
 
 @pytest.fixture
@@ -120,6 +121,188 @@ def test_a_film_whose_server_went_away_notices_that_nobody_reads_stdout(
     source.is_film = True
     with pytest.raises(StopRequested):
         Loop(away, source, backoff=Backoff([30.0])).run()
+
+
+# -- in doubt
+
+
+def in_doubt(first: str, second: str) -> Loop:
+    """A loop whose engine is never sure, and says these two things in turn."""
+    answers = [first, second]
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        return iter([answers.pop(0)])
+
+    loop = Loop(describe, FrameSource(1))
+    loop.engine.probability = 0.5
+    return loop.run()
+
+
+def test_a_doubtful_caption_is_said_after_a_second_look_at_part_of_the_picture() -> None:
+    sizes = []
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        sizes.append(clip[-1].image.shape[:2])
+        return iter(["A cat."])
+
+    loop = Loop(describe, FrameSource(1))
+    loop.engine.probability = 0.5
+    assert loop.run().speaker.said == ["A cat."]
+    assert sizes == [(384, 512), (336, 448)]
+    assert [prompt for prompt, *_ in loop.engine.asked] == ["Usual", "Usual"]
+    [caption] = loop.output.captions
+    assert (caption.confidence, caption.hedged) == (0.5, False)
+
+
+def test_a_caption_that_a_second_look_does_not_confirm_is_hedged() -> None:
+    loop = in_doubt("A red cat.", "A black cat.")
+    assert loop.speaker.said == loop.output.texts == ["Perhaps a red cat."]
+    assert loop.output.captions[0].hedged
+    loop = in_doubt("A red cat.", "A bus.")
+    assert loop.speaker.said == loop.output.texts == ["I can't tell what this is."]
+
+
+def test_what_can_not_be_told_is_said_once_until_the_scene_changes() -> None:
+    answers = iter(f"Thing{number}." for number in range(99))
+    loop = Loop(lambda clip, prompt: iter([next(answers)]), FrameSource(5), always=False)
+    loop.engine.probability = 0.5
+    assert loop.run().speaker.said == ["I can't tell what this is."]
+
+
+def test_a_sure_caption_is_asked_for_once() -> None:
+    loop = Loop(says("A cat."), FrameSource(3))
+    loop.engine.probability = 0.999
+    assert len(loop.run().engine.asked) == len(loop.output.texts) == 3
+
+
+def test_an_answer_in_doubt_is_asked_again_too_but_more_is_not() -> None:
+    answers = {"Who is it": ["Bob.", "Eve."], MORE_PROMPT: ["A cat.", "A dog."]}
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        return iter([answers[prompt].pop(0)])
+
+    typed = Typed("Who is it", "more")
+    loop = Loop(describe, FrameSource(3), typed, limit=0)
+    loop.engine.probability = 0.5
+    for request in loop.commands.requests():
+        loop.captioner.answer(request)
+    assert loop.output.texts == ["I can't tell what this is.", "A cat."]
+
+
+def test_sure_compares_a_new_look_with_what_was_said() -> None:
+    asked = []
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        asked.append(prompt)
+        return iter(["A black cat sleeps." if prompt == MORE_PROMPT else "A black cat."])
+
+    loop = Loop(describe, FrameSource(9), Typed())
+    loop.captioner.look(a_frame())
+    answer(loop, "sure")
+    assert loop.speaker.said[1:] == ["Yes: a second look names the same, black, cat."]
+    assert asked == ["Usual", MORE_PROMPT]
+    assert loop.output.texts == ["A black cat."]  # what was said last is still that
+    answer(loop, "Who is it", "sure")
+    assert asked[2:] == ["Who is it", "Who is it"]  # an answer's own question
+
+
+def answer(loop: Loop, *lines: str) -> None:
+    """Have these lines typed, and all done that they ask for."""
+    assert loop.typed is not None
+    for line in lines:
+        loop.typed.lines.append(line)
+        for request in loop.commands.requests():
+            loop.captioner.answer(request)
+
+
+# -- what is waited for
+
+
+def watching(likely: list[float], *lines: str, **settings: Any) -> Loop:
+    """A loop that waits for a red cat, and finds it so likely, a frame a time."""
+    source = FrameSource(len(likely))
+    loop = Loop(says("A red cat on a mat."), source, Typed(*lines), **settings)
+    loop.engine.likely = lambda question: likely[len(likely) - 1 - source.left]
+    loop.commands.conditions.add("a red cat")
+    return loop
+
+
+def test_nothing_is_said_until_what_is_waited_for_was_seen_twice() -> None:
+    loop = watching([0.0, 0.0, 1.0, 0.9, 1.0, 1.0, 0.0, 0.0]).run()
+    assert loop.speaker.said == ["A red cat.", "A red cat on a mat."]
+    [caption] = loop.output.captions
+    assert caption.alert == ("a red cat", 0.9)
+    assert caption.line == "A red cat: A red cat on a mat."
+    assert loop.speaker.sounds.count(Sound.ALERT) == 1
+    assert loop.narrator.latest == caption.line
+
+
+def test_it_is_told_again_in_the_same_words_when_it_comes_back() -> None:
+    likely = [1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+    assert watching(likely).run().speaker.said == ["A red cat.", "A red cat on a mat."] * 2
+
+
+def test_on_the_only_frame_one_look_is_enough() -> None:
+    assert watching([1.0]).run().output.texts == ["A red cat on a mat."]
+    assert watching([0.0]).run().speaker.said == []
+
+
+def test_two_things_that_come_together_are_each_told_and_the_caption_said_once() -> None:
+    loop = watching([1.0, 1.0])
+    loop.commands.conditions.add("a mat is there")
+    assert loop.run().speaker.said == ["A red cat.", "A red cat on a mat.", "A mat is there."]
+    assert [caption.alert and caption.alert.when for caption in loop.output.captions] == [
+        "a red cat", "a mat is there",
+    ]  # fmt: skip
+
+
+def test_an_alert_is_not_held_back_by_the_voice_and_counts_for_the_limit() -> None:
+    loop = watching([1.0] * 9, speaker=SpeakerLog(busy_for=99), limit=1).run()
+    assert loop.output.texts == ["A red cat on a mat."]
+    assert loop.view.source.left > 0  # type: ignore[attr-defined]
+
+
+def test_questions_and_enter_work_while_something_is_waited_for() -> None:
+    loop = watching([0.0] * 5, "Who is it", "").run()
+    assert [caption.question for caption in loop.output.captions] == ["Who is it", None]
+    assert all(caption.alert is None for caption in loop.output.captions)
+
+
+def test_in_the_dark_nothing_is_looked_for() -> None:
+    loop = Loop(says("A cat."), FrameSource(9, dark=True))
+    loop.engine.likely = lambda question: 1.0
+    loop.commands.conditions.add("a cat")
+    assert loop.run().output.texts == []
+
+
+def test_a_question_does_not_take_an_alert_back() -> None:
+    later = ["Who is it"]
+    loop = watching([1.0] * 3)
+
+    def describe(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
+        assert loop.typed is not None
+        loop.typed.lines += later
+        later.clear()
+        yield from ("A red cat", " on a mat.")
+
+    loop.engine._describe = describe
+    loop.run()
+    assert loop.output.captions[0].alert is not None
+    assert loop.output.captions[1].question == "Who is it"
+
+
+def test_a_look_that_fails_costs_its_frame(logged: pytest.LogCaptureFixture) -> None:
+    loop = watching([1.0] * 4)
+    looks: Iterator[float | ValueError] = iter([ValueError("broken"), 1.0, 1.0, 1.0])
+
+    def likely(question: str) -> float:
+        if isinstance(look := next(looks), ValueError):
+            raise look
+        return look
+
+    loop.engine.likely = likely
+    assert loop.run().output.texts == ["A red cat on a mat."]
+    assert "a frame could not be described: broken" in logged.text
 
 
 # -- what is asked
@@ -238,13 +421,13 @@ def test_the_way_to_a_caption_and_a_lost_server_are_waits_and_rest_is_none() -> 
     loop = Loop(describe, FrameSource(9), speaker=speaker, backoff=Backoff([0.0]))
     frame = loop.view.newest()
     assert frame is not None
-    loop.captioner.describe(frame)
+    loop.captioner.look(frame)
     loop.view.newest()
     waits.append(speaker.looked_for)
-    loop.captioner.describe(frame)  # It can't be reached.
+    loop.captioner.look(frame)  # It can't be reached.
     loop.view.newest()
     waits.append(speaker.looked_for)
-    loop.captioner.describe(frame)
+    loop.captioner.look(frame)
     loop.view.newest()
     waits.append(speaker.looked_for)
     assert waits == [True, False, True, True, True, False]

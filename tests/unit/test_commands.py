@@ -98,6 +98,26 @@ def test_a_pause_lets_questions_wait_and_go_on_answers_them() -> None:
     assert list(loop.commands.requests()) == [Request("Who is it")]
 
 
+def test_when_with_words_behind_it_waits_for_them_and_forget_drops_them() -> None:
+    loop = Loop(echo, FrameSource(9), Typed())
+    assert said_after("when A red <circle>.", "When somebody is there", "when", loop=loop) == [
+        "Waiting for: A red circle. Nothing else is told until you type forget.",
+        "Waiting for: somebody is there. Nothing else is told until you type forget.",
+        "Waiting for: A red circle, not seen yet; somebody is there, not seen yet.",
+    ]
+    assert said_after("forget", "when?", loop=loop)[3:] == [
+        "Nothing is waited for; what changes is described.", "Nothing is waited for.",
+    ]  # fmt: skip
+
+
+def test_a_question_may_begin_with_when() -> None:
+    assert asked_by("When is it full?") == [Request("When is it full?")]
+
+
+def test_of_nothing_nobody_can_be_sure() -> None:
+    assert said_after("sure") == ["Nothing was said yet."]
+
+
 def test_help_lists_every_command() -> None:
     help_text = said_after("?")[0]
     assert all(name in help_text for command in TYPED for name in command.names)

@@ -37,6 +37,11 @@ WRONG = {
     "a server without a host": ["--engine", "http://"],
     "a server with a wrong port": ["--engine", "http://host:x"],
     "bits that do not exist": ["--bits", "5"],
+    "nothing to wait for": ["--when", " "],
+    "marks to wait for": ["--when", "a cat", "--when", "<.>"],
+    "too much to wait for": ["--when", "a" * 201],
+    "too many to wait for": ["--when", "a cat"] * 50,
+    "a bench of what is waited for": ["--bench", "--when", "a cat"],
     "an empty source": ["--source", ""],
     "a blank prompt": ["--prompt", " \t "],
     "a prompt of brackets": ["--prompt", "<>"],
@@ -192,3 +197,9 @@ def test_a_clip_is_asked_about_what_happens() -> None:
 def test_options_can_not_be_changed() -> None:
     with pytest.raises(AttributeError):
         parse_options([]).rate = 100  # type: ignore[misc]
+
+
+def test_what_is_waited_for_is_given_several_times_and_made_clean() -> None:
+    options = parse_options(["--when", "a red circle.", "--when", " the <image> is\x1b[2J open. "])
+    assert options.when == ("a red circle", "the image is[2J open")
+    assert parse_options([]).when == ()

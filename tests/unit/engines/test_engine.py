@@ -13,8 +13,10 @@ import torch
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine
 from narrator.engines.torch import TorchEngine
+from narrator.frames.frame import Frame
+from narrator.models.smolvlm import SmolVlmInputs
 from narrator.settings import DEFAULT_PROMPT
-from support.asking import caption, clip_of, noise
+from support.asking import caption, clip_of, noise, text_of
 
 Make = Callable[[Path, Path], Engine]  # from a checkpoint's folder, and a cache
 
@@ -89,3 +91,47 @@ def test_a_longer_prompt_than_the_last_one_fits(engine: Engine) -> None:
 def test_it_says_what_it_is_and_what_memory_it_took(engine: Engine) -> None:
     assert engine.label.split()[0] in ("mlx", "OpenVINO", "torch")
     assert 10**8 < engine.peak_memory() < 10**11
+
+
+def test_each_token_has_the_probability_it_was_chosen_with(
+    engine: Engine, in_float32: TorchEngine
+) -> None:
+    halves = np.concatenate([red_circle()[:, :320], red_circle()[:, 320:, ::-1]], axis=1)
+    for image in (red_circle(), halves, noise()):
+        expected, found = (
+            [piece.probability for piece in one.describe(clip_of(image), DEFAULT_PROMPT, 4)]
+            for one in (in_float32, engine)
+        )
+        assert found == pytest.approx(expected, abs=0.1 if "mlx" in engine.label else 0.05)
+
+
+QUESTIONS = ["Is there a red circle? Answer yes or no.", "Is there a star? Answer yes or no."]
+
+
+def test_what_is_seen_is_made_out_once_for_all_questions_and_the_caption(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = []
+    pixels = SmolVlmInputs.pixels
+
+    def counted(inputs: SmolVlmInputs, frame: Frame, detail: bool = False) -> np.ndarray:
+        prepared.append(frame)
+        return pixels(inputs, frame, detail)
+
+    monkeypatch.setattr(SmolVlmInputs, "pixels", counted)
+    [frame] = clip_of(red_circle())
+    likely = engine.likelihoods(frame, QUESTIONS)
+    assert text_of(engine.describe([frame], DEFAULT_PROMPT, 32)).strip() == TRUTH
+    assert len(prepared) == 1
+    assert [0.0 < (chance or 0.0) < 1.0 for chance in likely] == [True, True]
+    [other] = clip_of(noise())
+    assert engine.likelihoods(other, QUESTIONS) != likely
+    assert len(prepared) == 2
+    [same] = clip_of(red_circle())
+    assert engine.likelihoods(same, QUESTIONS[:1]) == pytest.approx(likely[:1])
+
+
+def test_in_detail_what_is_seen_is_something_else(engine: Engine) -> None:
+    [frame] = clip_of(red_circle())
+    assert engine.likelihoods(frame, QUESTIONS) != engine.likelihoods(frame, QUESTIONS, True)
+    assert caption(engine, red_circle()) == TRUTH

@@ -22,6 +22,7 @@ from narrator.engines.server import Limits, ServerEngine
 from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError
 from narrator.frames.frame import Frame
 from narrator.settings import DEFAULT_PROMPT, SERVER_KEY
+from support.asking import text_of
 from support.server import (
     SAID,
     Answer,
@@ -35,6 +36,7 @@ from support.server import (
     say,
     silent,
     status,
+    tokens,
 )
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
@@ -443,3 +445,73 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
     closing()
     assert hung_up.wait(10)
     assert threading.active_count() <= threads + 1  # the server's own; nothing waits for a deadline
+
+
+# ------------------------------------------------------------------------------- how sure it is
+
+
+def chances_of(server: ScriptedServer) -> list[tuple[str, float | None]]:
+    pieces = ServerEngine(server.url, None).describe(clip_of(GREY), DEFAULT_PROMPT, 32)
+    return [(text, chance and round(chance, 6)) for text, chance in pieces]
+
+
+def test_the_probability_of_each_token_is_asked_for(server: ScriptedServer) -> None:
+    server.answer = tokens(("A", 0.9, {"The": 0.1}), (" cat", 0.5, {}), (".", 1.0, {}))
+    assert chances_of(server) == [("A", 0.9), (" cat", 0.5), (".", 1.0)]
+    assert server.asked()[-1].facts()["logprobs"] is True
+
+
+def test_a_server_may_tell_of_a_token_before_its_text(server: ScriptedServer) -> None:
+    """As mlx_vlm.server does, which holds a word back until the next one begins."""
+    said: list[tuple[str, float, dict[str, float]]] = [
+        ("A", 0.9, {}),
+        (" cat", 0.5, {}),
+        (".", 0.8, {}),
+    ]
+    server.answer = tokens(*said, pieces=["", "A", " cat."])
+    assert chances_of(server) == [("A", 0.9), (" cat.", 0.4)]
+
+
+def test_a_server_that_tells_no_probabilities_leaves_them_open(server: ScriptedServer) -> None:
+    assert {chance for _, chance in chances_of(server)} == {None}
+
+
+def test_a_server_that_refuses_to_tell_them_is_not_asked_again(server: ScriptedServer) -> None:
+    def answer(handler: Handler) -> None:
+        known = "logprobs" not in handler.request_sent.facts()
+        (say() if known else status(400, b'{"error": "unknown field"}'))(handler)
+
+    server.answer = answer
+    engine = ServerEngine(server.url, None)
+    assert [caption(engine), caption(engine)] == [SAID, SAID]
+    assert len(server.asked()) == 3
+
+
+def test_a_server_that_refuses_all_is_told_as_one(server: ScriptedServer) -> None:
+    server.answer = status(400, b'{"error": "no pictures"}')
+    with pytest.raises(EngineError, match=r"refuses .*no pictures"):
+        caption(ServerEngine(server.url, None))
+    assert len(server.asked()) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "likely"),
+    [
+        (tokens((" Yes", 0.6, {"No": 0.1, "yes": 0.1, "A": 0.2}), (".", 1.0, {})), 0.875),
+        (tokens(("\n", 1.0, {}), ("No", 0.8, {"Yes": 0.2})), 0.2),
+        (tokens(("Yes", 0.7, {})), 0.7),  # of the others nothing is told
+        (tokens(("No", 0.7, {})), 0.3),
+        (say("Yes, there is."), 1.0),
+        (say("no"), 0.0),
+        (say("Nothing."), None),
+        (tokens(("It", 0.7, {"A": 0.1}), (" is", 0.9, {})), None),
+    ],
+)
+def test_yes_against_no_by_what_the_server_tells(
+    server: ScriptedServer, answer: Answer, likely: float | None
+) -> None:
+    server.answer = answer
+    [frame] = clip_of(GREY)
+    found = ServerEngine(server.url, None).likelihoods(frame, ["Is it?", "Is it not?"])
+    assert found == [likely if likely is None else pytest.approx(likely)] * 2
+    assert [request.prompt() for request in server.asked()] == ["Is it?", "Is it not?"]

@@ -8,6 +8,7 @@ import os
 import select
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TextIO
 
@@ -17,7 +18,7 @@ import pytest
 from narrator.errors import StopRequested, UsageError
 from narrator.frames.frame import Frame
 from narrator.outputs.lines import Lines, json_of, stdout_is_read
-from narrator.outputs.output import Caption
+from narrator.outputs.output import Alert, Caption
 
 TAKEN = datetime(2026, 11, 23, 10, 8, 42, 123456, timezone(timedelta(hours=5, minutes=30)))
 FRAME = Frame(np.zeros((4, 4, 3), np.uint8), 100.0, 7.50049)
@@ -75,9 +76,24 @@ def test_as_json_it_is_an_object_a_line_with_the_names_of_the_contract(
         "caption_s": 1.5,
         "frame_age_s": 3.25,
         "spoken": True,
+        "confidence": None,
+        "hedged": False,
     }
     assert json.loads(second)["question"] == "Who?"
     assert json_of(caption("A dog.", question="Who?")) == second
+
+
+def test_an_alert_has_what_was_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    alert = replace(
+        caption("A red circle."), alert=Alert("a circle", 0.98765), confidence=0.91234, hedged=True
+    )
+    facts = json.loads(json_of(alert))
+    assert {name: facts[name] for name in ("when", "probability", "caption")} == {
+        "when": "a circle", "probability": 0.988, "caption": "A red circle.",
+    }  # fmt: skip
+    assert (facts["confidence"], facts["hedged"]) == (0.912, True)
+    Lines(False, nothing).write(alert)
+    assert capsys.readouterr().out == "A circle: A red circle.\n"
 
 
 def test_a_pipe_that_nobody_reads_any_more_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
