@@ -190,7 +190,7 @@ class Check:
         clip = self._clip or [Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0.0)]
         loaded = time.monotonic()
         pieces = engine.describe(clip, options.prompt, options.max_tokens, options.detail)
-        text = printable("".join(pieces))
+        text = printable("".join(piece.text for piece in pieces))
         load_s, caption_s = loaded - began, time.monotonic() - loaded
         if not text:
             raise EngineError("it has nothing to say of a picture; another --model may do")
