@@ -63,11 +63,13 @@ class Captioner:
         """True when the frame that was looked at last is worth a caption now: it can be read, it
         differs from the one described last, and the voice has time."""
         # That the engine is back is worth a caption, whatever is in view.
-        scene, conditions = self._view.scene, self._commands.conditions
-        due = self._backoff.wait_s() == 0 if self.unavailable else scene.changed
-        if conditions.all:
-            return scene.readable and conditions.due(due, self._view.source.now())
-        return due and scene.readable and not self._narrator.busy
+        due = self._backoff.wait_s() == 0 if self.unavailable else self._view.scene.changed
+        conditions = self._commands.conditions
+        if not conditions.all:
+            due = due and not self._narrator.busy
+        elif not self.unavailable:
+            due = conditions.due(due, self._view.source.now())
+        return due and self._view.scene.readable
 
     def look(self, frame: Frame) -> None:
         """Describe a frame; or where something is waited for, tell of that alone. Raises
@@ -106,8 +108,10 @@ class Captioner:
     def _undisturbed(self) -> Iterator[None]:
         """What is asked meanwhile has to wait."""
         self._answering = True
-        yield
-        self._answering = False
+        try:
+            yield
+        finally:
+            self._answering = False
 
     def _describe(
         self, frame: Frame, request: Request | None = None, alert: Alert | None = None
