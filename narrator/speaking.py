@@ -13,6 +13,7 @@ from narrator.outputs.film_track import FilmNarrationTrack
 from narrator.outputs.live_track import LiveTrack
 from narrator.outputs.vtt import VttFile
 from narrator.outputs.wav import WavFile
+from narrator.settings import SCREEN_READER
 from narrator.speech.renderer import Renderer
 from narrator.speech.speaker import Speaker
 from narrator.speech.voice import Voice, VoiceSettings
@@ -37,8 +38,10 @@ def open_speaker(
         wav = WavFile(options.wav)
         opened.callback(wav.close)
     settings = VoiceSettings(
-        options.voice, options.rate, options.volume, not options.mute, not options.no_sounds
-    )
+        options.voice, options.rate, options.volume, not options.mute,
+        # When a screen reader is silent, nobody knows.
+        sounds=not options.no_sounds and options.voice != SCREEN_READER,
+    )  # fmt: skip
     speaks = wav is not None or not options.mute
     film = source if isinstance(source, Film) else None
     track = LiveTrack(vtt, wav, options.rate) if vtt is not None else None

@@ -6,11 +6,13 @@ Each line is a JSON object. First comes what _serve() in voice.py sends. The ans
 null, or why nothing is heard; where there is no speech at all it has "usage" as well, true when an
 option is to blame. From then on {"text", "aloud"} is answered with "trouble" once it was said, and
 the WAV file in "folder" holds it; "soon_s" tells in how many seconds it began to be heard, where
-that is known. To {"list"} the answer is "voices", and "usual", the ID of one.
+that is known. {"hush"}, for a screen reader, has no answer of its own. To {"list"} the answer is
+"voices", and "usual", the ID of one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -18,10 +20,12 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from narrator.errors import UsageError, reason_of
+from narrator.settings import SCREEN_READER
 from narrator.speech.audio import SPOKEN
 from narrator.speech.voice import VoiceSettings
 from narrator.speech.voices import set_voice, voices_of
@@ -41,10 +45,14 @@ def main() -> None:
             engine = open_speech(VoiceSettings(), False).engine
             answer(None, voices=voices_of(engine), usual=engine.getProperty("voice"))
             return
-        utterances = listen_to_parent(order["folder"])
+        hushes: list[Callable[[], None]] = []
+        utterances = listen_to_parent(order["folder"], hushes)
         settings = VoiceSettings(**order["settings"])
         speech = open_speech(settings, order["keep"])
-        set_voice(speech.engine, settings)
+        if settings.voice == SCREEN_READER:
+            hushes.append(speech.hush)
+        else:
+            set_voice(speech.engine, settings)
     except Exception as error:
         answer(reason_of(error), usage=isinstance(error, UsageError))
         return
@@ -60,7 +68,12 @@ def main() -> None:
 
 
 def open_speech(settings: VoiceSettings, keep: bool) -> Any:
-    """The system's own: a MacSpeech or an EspeakSpeech, which have the same methods."""
+    """The system's own: a MacSpeech or an EspeakSpeech; or a ScreenReaderSpeech. They have the same
+    methods, but the last is hushed, and has no engine with voices."""
+    if settings.voice == SCREEN_READER:
+        from narrator.speech.screen_reader import ScreenReaderSpeech
+
+        return ScreenReaderSpeech(settings)
     if sys.platform == "darwin":
         from narrator.speech.mac import MacSpeech as SystemSpeech
     else:
@@ -68,13 +81,26 @@ def open_speech(settings: VoiceSettings, keep: bool) -> Any:
     return SystemSpeech(settings, keep)
 
 
-def listen_to_parent(folder: str) -> queue.SimpleQueue[dict[str, Any]]:
-    """Queue what the parent sends; when it is gone, for whatever reason, go too, at once."""
+def listen_to_parent(
+    folder: str, hushes: list[Callable[[], None]]
+) -> queue.SimpleQueue[dict[str, Any]]:
+    """Queue what the parent sends; when it is gone, for whatever reason, go too, at once. hushes:
+    what silences speech that would go on without this process."""
     utterances: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def hush() -> None:
+        with contextlib.suppress(Exception):  # It has nothing to end.
+            for each in hushes:
+                each()
 
     def listen() -> None:
         for line in sys.stdin:
-            utterances.put(json.loads(line))
+            order = json.loads(line)
+            if "hush" in order:
+                hush()
+            else:
+                utterances.put(order)
+        hush()
         shutil.rmtree(folder, ignore_errors=True)
         os.killpg(0, signal.SIGKILL)
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from narrator.backoff import Backoff
 from narrator.errors import UsageError, reason_of
-from narrator.settings import DEFAULT_RATE, DEFAULT_VOLUME, PROJECT
+from narrator.settings import DEFAULT_RATE, DEFAULT_VOLUME, PROJECT, SCREEN_READER
 from narrator.speech.audio import SPOKEN
 from narrator.speech.sounds import LIMITS as SOUND_LIMITS
 from narrator.speech.sounds import Sound, SoundLimits, SoundPlayer
@@ -73,10 +73,8 @@ class SpeechProcess(subprocess.Popen[bytes]):
 
     def ask(self, question: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Send an object, and return the one that it is answered with. Raises ChildProcessError."""
-        assert self.stdin is not None
         assert self.stdout is not None
-        with contextlib.suppress(OSError):  # It has ended, as will be read.
-            self.stdin.write(json.dumps(question).encode() + b"\n")
+        self.tell(question)
         if not select.select([self.stdout], [], [], timeout)[0]:
             raise ChildProcessError("no answer in time")
         if not (line := self.stdout.readline()):
@@ -85,6 +83,12 @@ class SpeechProcess(subprocess.Popen[bytes]):
             if "trouble" in (answer := json.loads(line)):
                 return dict(answer)
         raise ChildProcessError("no proper answer")
+
+    def tell(self, order: dict[str, Any]) -> None:
+        """Send an object."""
+        assert self.stdin is not None
+        with contextlib.suppress(OSError):  # It has ended, as will be read.
+            self.stdin.write(json.dumps(order).encode() + b"\n")
 
     def kill(self) -> None:
         """End it and whatever it plays, without a word and without waiting."""
@@ -191,7 +195,17 @@ class Voice:
                 self._sounds.hush()
             if self._saying and not self._hushed:
                 self._hushed = True
-                self._kill()  # The thread that waits for its answer replaces it.
+                # A screen reader would go on without the child, which need not be ended then;
+                # any other is replaced by the thread that waits for its answer.
+                self._hush_reader() if self._is_reader else self._kill()
+
+    @property
+    def _is_reader(self) -> bool:
+        return self._settings.voice == SCREEN_READER
+
+    def _hush_reader(self) -> None:
+        if self._process is not None:
+            self._process.tell({"hush": True})
 
     def wait_until_ready(self) -> None:
         with self._changed:
@@ -209,6 +223,9 @@ class Voice:
 
     def close(self) -> None:
         self._gone = True
+        if self._is_reader and self._saying:
+            self._hush_reader()
+            time.sleep(0.1)  # for the child to do so
         self._kill()  # even where somebody keeps the lock
         if self._sounds is not None:
             self._sounds.close()
@@ -253,7 +270,7 @@ class Voice:
                 order = {"text": text, "aloud": self._settings.aloud and not self._muted}
                 answer = process.ask(order, self._limits.wake_timeout_s + 3 * needed)
                 with self._changed:
-                    if self._hushed:
+                    if self._hushed and not self._is_reader:
                         raise ChildProcessError("hushed")
                     self.soon_s = answer.get("soon_s")
                     self._said(text, answer["trouble"])
@@ -303,7 +320,9 @@ class Voice:
         if self._sounds is not None:
             self._sounds.restart()
         took = (time.monotonic() - self._began) / count_words(text)
-        self._pace += 0.3 * (took - self._pace)
+        if not self._hushed:
+            self._pace += 0.3 * (took - self._pace)
+        self._hushed = False
         self._failures.reset()
         if self._given_up:
             log.info("the voice is back")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from narrator.errors import EngineError, UsageError
+from narrator.settings import SCREEN_READER
 from narrator.speech.voice import LIMITS, SpeechProcess, VoiceLimits, VoiceSettings
 from narrator.text import printable
 
@@ -86,6 +87,8 @@ def list_voices(opening: Opening, limits: VoiceLimits = LIMITS) -> None:
 def voice_name(wanted: str | None, opening: Opening, limits: VoiceLimits = LIMITS) -> str:
     """The name of the voice that --voice, or else the system, chooses. Raises UsageError, and as
     ask_for_voices() does."""
+    if wanted == SCREEN_READER:
+        return "the screen reader"
     voices, usual = ask_for_voices(opening, limits)
     chosen = usual if wanted is None else find_voice(wanted, voices, usual)
     return printable({voice[0]: voice[1] for voice in voices}.get(chosen, chosen))

@@ -32,6 +32,7 @@ ON_A_MAC = {
     "AppKit": [COCOA],
     "Foundation": [COCOA],
 }
+OPTIONAL = {"prism": "prismatoid"}  # by import; for --voice screenreader
 
 
 @pytest.fixture
@@ -96,6 +97,9 @@ def test_each_package_that_is_imported_by_name_is_pinned() -> None:
     assert {"PIL", "cv2", "numpy"} < imported
     distributions = {**packages_distributions(), **ON_A_MAC}
     pinned = {name for name, _ in REQUIREMENTS}
+    for name, package in OPTIONAL.items():
+        assert re.search(rf"{package}==[0-9.]+", README)
+        imported.remove(name)
     for name in imported:
         spelt = {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
         assert pinned & spelt, name
