@@ -29,8 +29,9 @@ NOWHERE = 2**30  # the place of a token that was refused: none is so late as to 
 class OpenVinoEngine:
     """See Engine. What it saw of the last clip's frames is kept: most of them are in the next clip.
 
-    folder: made of a checkpoint for weights_for(bits). bits: 16, which is exact (bfloat16 where the
-    processor has it, else float32), or 8. guesses: check likely tokens, some a step.
+    folder: made of a checkpoint for weights_for(bits). bits: 16 (floating point, calculated in
+    bfloat16 where the processor has it, else in float32), or 8 (integers). guesses: check likely
+    tokens, some a step.
     """
 
     def __init__(self, folder: Path, bits: int, guesses: bool = True) -> None:
@@ -38,7 +39,7 @@ class OpenVinoEngine:
         precision = "bf16" if "bf16" in able else "f32"
         rounds = bits == 8 and "vnni" in able
         self._inputs = SmolVlmInputs(folder)
-        vision_rounds = weights_for(bits) is Weights.OPENVINO_8BIT
+        vision_rounds = weights_for(bits) is Weights.OPENVINO_8_8
         self._vision = load_graph(folder / "vision.xml", precision, vision_rounds)
         # Where weights are integers, bfloat16 gains a step of one token nothing; and on a single
         # core OpenVINO crashes with it (its issues 28550 and 33300).
@@ -143,13 +144,16 @@ def likeliest(logits: np.ndarray) -> list[tuple[int, float]]:
 
 
 def weights_for(bits: int) -> Weights:
-    """What this processor is quickest with, at 16 or 8 bits: without VNNI and with AMX, matrices as
-    large as the vision tower's are quicker in floating point."""
+    """What this processor is quickest with, at 16 or 8 bits a weight of the language model.
+
+    Matrices as large as the vision tower's are quicker in floating point where there is AMX or no
+    VNNI; and in 32 bits where that is what is calculated in, as they would be converted each time.
+    """
     able = processor_features()
-    if bits == 16:
-        return Weights.OPENVINO_16BIT
-    integers = "vnni" in able and "amx" not in able
-    return Weights.OPENVINO_8BIT if integers else Weights.OPENVINO_8BIT_TEXT
+    vision = 16 if "bf16" in able else 32
+    if bits == 8 and "vnni" in able and "amx" not in able:
+        vision = 8
+    return Weights[f"OPENVINO_{vision}_{bits}"]
 
 
 def processor_features() -> str:

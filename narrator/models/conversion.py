@@ -26,11 +26,11 @@ from narrator.models.folder import (
 from narrator.models.presets import Weights
 
 QUANTISED = {Weights.MLX_4BIT: 4, Weights.MLX_8BIT: 8}  # bits
-GROUP_SIZE = 64  # weights that share one scale, mlx-vlm's default
-GRAPHS = {  # group sizes of the vision tower and the language model; 0: not quantised
-    Weights.OPENVINO_16BIT: (0, 0),
-    Weights.OPENVINO_8BIT: (GROUP_SIZE, GROUP_SIZE),
-    Weights.OPENVINO_8BIT_TEXT: (0, GROUP_SIZE),
+GROUP_SIZE = 64  # weights that share one scale: fewer are truer, and slower
+GRAPHS = {  # bits of the vision tower, and of the language model
+    weights: tuple(map(int, weights.value.split("-")[1:]))
+    for weights in Weights
+    if weights.name.startswith("OPENVINO")
 }
 ABANDONED_S = 3600.0  # so old is only what a killed conversion left
 log = logging.getLogger(__name__)

@@ -21,19 +21,20 @@ from openvino.passes import MakeStateful, Manager
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText
 
+from narrator.models.conversion import GROUP_SIZE
+
 SMALL = 32  # rows or columns: what has fewer is left alone
 
 
-def convert(source: Path, target: Path, *groups: int) -> None:
+def convert(source: Path, target: Path, *bits: int) -> None:
     """Put both graphs of the checkpoint in `source` into `target`, and its settings beside them.
 
-    groups: for vision and language, so many weights share a scale, see round_weights(); 0: they
-    stay float32.
+    bits: of the weights of vision and language: 32 and 16 are floating point, 8 are integers.
     """
-    for name, graph, group in zip(("vision", "language"), trace(source), groups):
-        if group:
-            round_weights(graph, group)
-        ov.save_model(graph, target / f"{name}.xml", compress_to_fp16=False)
+    for name, graph, size in zip(("vision", "language"), trace(source), bits):
+        if size == 8:
+            round_weights(graph)
+        ov.save_model(graph, target / f"{name}.xml", compress_to_fp16=size == 16)
     for file in source.iterdir():
         if file.suffix != ".safetensors":
             shutil.copyfile(file, target / file.name)
@@ -141,7 +142,7 @@ def keep_cache(language: ov.Model) -> None:
     language.validate_nodes_and_infer_types()
 
 
-def round_weights(graph: ov.Model, group: int) -> None:
+def round_weights(graph: ov.Model) -> None:
     """Store matrices as integers of 8 bits, with a scale for each group of a row, and embeddings
     with one for each row."""
     for node in graph.get_ordered_ops():
@@ -152,8 +153,8 @@ def round_weights(graph: ov.Model, group: int) -> None:
             continue
         users = node.output(0).get_target_inputs()
         multiplied = all(user.get_node().get_type_name() == "MatMul" for user in users)
-        if multiplied and weight.shape[1] % group == 0:
-            weight = weight.reshape(len(weight), -1, group)
+        if multiplied and weight.shape[1] % GROUP_SIZE == 0:
+            weight = weight.reshape(len(weight), -1, GROUP_SIZE)
         scale = np.abs(weight).max(-1, keepdims=True).clip(1e-12) / np.float32(127)
         rounded = ops.constant(np.round(weight / scale).astype(np.int8))
         stored = ops.multiply(ops.convert(rounded, "f32"), ops.constant(scale))

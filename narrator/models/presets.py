@@ -25,9 +25,11 @@ class Weights(enum.Enum):
     MLX_8BIT = "8bit"
     MLX_16BIT = "mlx"  # as published for mlx
     TORCH = "torch"  # as published
-    OPENVINO_16BIT = "openvino"
-    OPENVINO_8BIT = "openvino-8bit"
-    OPENVINO_8BIT_TEXT = "openvino-8bit-text"  # the language model alone
+    OPENVINO_32_16 = "openvino-32-16"  # bits of the vision tower, and of the language model
+    OPENVINO_16_16 = "openvino-16-16"
+    OPENVINO_32_8 = "openvino-32-8"
+    OPENVINO_16_8 = "openvino-16-8"
+    OPENVINO_8_8 = "openvino-8-8"
 
     @property
     def library(self) -> str:

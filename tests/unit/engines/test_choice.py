@@ -30,7 +30,7 @@ def test_apple_silicon_takes_mlx_at_four_bits_and_linux_openvino(
     monkeypatch.setattr(sys, "platform", "linux")
     choice = choose_engine("auto", None)
     assert (choice.name, choice.bits, choice.why) == ("openvino", 16, "no GPU here")
-    assert choice.weights() is Weights.OPENVINO_16BIT
+    assert choice.weights() is Weights.OPENVINO_16_16
 
 
 def test_linux_takes_torch_where_it_can_use_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

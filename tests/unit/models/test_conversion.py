@@ -50,19 +50,19 @@ def test_openvino_gets_graphs_and_the_settings_and_needs_the_weights_no_more(
     settings = {file.name for file in model.iterdir() if file.suffix != ".safetensors"}
     graphs = {f"{name}.{suffix}" for name in ("vision", "language") for suffix in ("xml", "bin")}
     sizes = {}
-    for weights in (Weights.OPENVINO_16BIT, Weights.OPENVINO_8BIT, Weights.OPENVINO_8BIT_TEXT):
+    for weights in (Weights.OPENVINO_32_16, Weights.OPENVINO_16_8, Weights.OPENVINO_8_8):
         made = convert(model, weights, cache)
         assert {file.name for file in made.iterdir()} == settings | graphs
         sizes[weights] = [(made / f"{name}.bin").stat().st_size for name in ("vision", "language")]
     vision, language = zip(*sizes.values())
-    assert vision[1] < vision[2] / 2 == vision[0] / 2
-    assert language[1] == language[2] < language[0] / 2
+    assert vision[2] < 0.8 * vision[1] < 0.5 * vision[0]
+    assert language[2] == language[1] < 0.8 * language[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="openvino is for Linux here")
 def test_openvino_leaves_models_of_another_family_as_they_are(model: Path, cache: Path) -> None:
     (model / "config.json").write_text('{"model_type": "idefics3"}')
-    assert convert(model, Weights.OPENVINO_16BIT, cache) == model
+    assert convert(model, Weights.OPENVINO_16_16, cache) == model
 
 
 @pytest.mark.parametrize("weights", [Weights.MLX_16BIT, Weights.TORCH])
@@ -83,7 +83,7 @@ def test_what_is_quantised_already_is_used_as_it_is(model: Path, cache: Path) ->
 def test_weights_that_are_cut_short_are_refused(model: Path, cache: Path) -> None:
     whole = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    for weights in (Weights.MLX_4BIT, Weights.OPENVINO_16BIT):
+    for weights in (Weights.MLX_4BIT, Weights.OPENVINO_16_16):
         with pytest.raises(ModelError, match="the weights of model can't be used: "):
             find_weights(str(model), weights, cache)
     assert list(cache.rglob("*")) == [cache / "pete_sounds"]
