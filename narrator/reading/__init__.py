@@ -1,0 +1,1 @@
+"""The text in view, verbatim: an image -> lines in reading order -> sentences."""

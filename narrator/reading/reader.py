@@ -1,0 +1,37 @@
+"""What every reader offers, and the one of this system."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+class Found(Protocol):
+    """The lines of text that were found in an image.
+
+    quads: float32, shape (n, 4, 2): the corners of each as x and y in pixels, clockwise from where
+    its text begins at the top, so that they tell which way up it is.
+    """
+
+    quads: np.ndarray
+
+    def recognise(self, numbers: Sequence[int]) -> list[tuple[str, float]]:
+        """The text of some of the lines, and how sure that is, 0 to 1."""
+
+
+class Reader(Protocol):
+    """Finds lines of text in an image."""
+
+    def find(self, image: np.ndarray) -> Found:
+        """image: shape (height, width, 3), dtype uint8, colour order BGR."""
+
+
+def open_reader() -> Reader:
+    """The one of this system; its packages are imported now. Nothing is ever downloaded."""
+    if sys.platform == "darwin":
+        from narrator.reading.vision import VisionReader as SystemReader
+    else:
+        from narrator.reading.rapidocr import RapidOcrReader as SystemReader
+    return SystemReader()

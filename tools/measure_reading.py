@@ -1,0 +1,236 @@
+"""How well and how fast text in view is read, beside Debian's tesseract-ocr on the same pages.
+
+    .venv/bin/python tools/measure_reading.py [PAGES]       pages of each kind, 4 if not told
+
+Pages are drawn in free fonts (Debian: fonts-dejavu, fonts-liberation, fonts-freefont-ttf,
+fonts-open-sans; those that are here are used), clean from 12 to 60 pixels high, and at 24 to 40
+turned, blurred, noisy, dim, seen from the side, and as a camera might see them. The character error
+rate is the edit distance to what was drawn, over its length; a line that is not read for want of
+confidence counts as missing. The last table tells what the limit of confidence is worth.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from narrator.reading import page as page_module
+from narrator.reading.page import Page
+from narrator.reading.reader import open_reader
+
+FONTS = sorted(
+    path
+    for name in (
+        "DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "LiberationSans-Regular.ttf",
+        "LiberationSerif-Italic.ttf", "LiberationSansNarrow-Bold.ttf", "FreeSerif.ttf",
+        "FreeSansBold.ttf", "OpenSans-Regular.ttf", "OpenSans-Light.ttf",
+    )
+    for path in Path("/usr/share/fonts").rglob(name)
+)  # fmt: skip
+# Lewis Carroll, 1865, and what stands on letters, packets and doors.
+TEXTS = (
+    "Alice was beginning to get very tired of sitting by her sister on the bank, and of having "
+    "nothing to do: once or twice she had peeped into the book her sister was reading, but it had "
+    "no pictures or conversations in it, \"and what is the use of a book,\" thought Alice \"without "
+    "pictures or conversations?\"",
+    "So she was considering in her own mind (as well as she could, for the hot day made her feel "
+    "very sleepy and stupid), whether the pleasure of making a daisy chain would be worth the "
+    "trouble of getting up and picking the daisies, when suddenly a White Rabbit with pink eyes "
+    "ran close by her.",
+    "Dear Mrs Okafor, your appointment is on Tuesday, 14 January 2027 at 9:45 in Room 3B. Please "
+    "bring your card (number 4471 0926) and a list of what you take. If you can't come, call us "
+    "on 020 7946 0018 before noon; a missed appointment costs £35.00.",
+    "Take one tablet of 250 mg every 8 hours with water. Do not take more than 4 tablets in 24 "
+    "hours. Keep out of the reach of children, below 25 °C. Best before 03/2028. Lot B7719X.",
+)  # fmt: skip
+LONG = (
+    " ".join(TEXTS[:2])
+    + " There was nothing so very remarkable in that; nor did Alice think it so very much out of "
+    "the way to hear the Rabbit say to itself, \"Oh dear! Oh dear! I shall be late!\" (when she "
+    "thought it over afterwards, it occurred to her that she ought to have wondered at this, but "
+    "at the time it all seemed quite natural); but when the Rabbit actually took a watch out of "
+    "its waistcoat pocket, and looked at it, and then hurried on, Alice started to her feet, for "
+    "it flashed across her mind that she had never before seen a rabbit with either a waistcoat "
+    "pocket, or a watch to take out of it, and burning with curiosity, she ran across the field "
+    "after it, and fortunately was just in time to see it pop down a large hole under the hedge. "
+    "In another moment down went Alice after it, never once considering how in the world she was "
+    "to get out again. The hole went straight on like a tunnel for some way, and then dipped "
+    "suddenly down, so suddenly that she had not a moment."
+)  # fmt: skip
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def draw(text: str, font: Path, size: int, columns: int) -> np.ndarray:
+    """A page of black text on paper. size: of the font, in pixels. columns: letters a line."""
+    face = ImageFont.truetype(str(font), size)
+    lines = textwrap.wrap(text, columns, break_on_hyphens=False)
+    margin, step = 2 * size, round(1.4 * size)
+    width = round(max(face.getlength(line) for line in lines)) + 2 * margin
+    page = Image.new("RGB", (width, step * len(lines) + 2 * margin), (250, 248, 240))
+    pen = ImageDraw.Draw(page)
+    for number, line in enumerate(lines):
+        pen.text((margin, margin + number * step), line, fill=(20, 20, 25), font=face)
+    return np.asarray(page)[:, :, ::-1].copy()
+
+
+def turned(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    angle = float(random.uniform(3, 10) * random.choice([-1, 1]))
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
+    cosine, sine = np.abs(matrix[0, :2])
+    size = int(width * cosine + height * sine), int(height * cosine + width * sine)
+    matrix[:, 2] += [(size[0] - width) / 2, (size[1] - height) / 2]
+    return cv2.warpAffine(
+        image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def blurred(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return cv2.GaussianBlur(image, (0, 0), float(random.uniform(1.0, 2.5)))
+
+
+def noisy(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    noise = random.normal(0, random.uniform(15, 40), image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def dim(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A tenth to a third of the light, with the noise that a camera has then."""
+    dark = image * random.uniform(0.1, 0.33) + random.normal(0, 3, image.shape)
+    return np.clip(dark, 0, 255).astype(np.uint8)
+
+
+def from_the_side(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    inwards = np.sign([width / 2, height / 2] - corners)
+    seen = corners + inwards * random.uniform(0, 0.12, (4, 2)) * [width, height]
+    matrix = cv2.getPerspectiveTransform(corners, seen.astype(np.float32))
+    return cv2.warpPerspective(
+        image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def by_camera(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A little of everything, and compressed as a webcam does."""
+    seen = from_the_side(turned(image, random), random)
+    seen = cv2.GaussianBlur(seen, (0, 0), 1.0) * random.uniform(0.4, 0.9)
+    seen = np.clip(seen + random.normal(0, 8, seen.shape), 0, 255).astype(np.uint8)
+    return cv2.imdecode(cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], 1)
+
+
+HARD: dict[str, Change] = {
+    "turned by 3 to 10 degrees": turned,
+    "blurred, 1 to 2.5 pixels": blurred,
+    "noisy, 15 to 40 levels": noisy,
+    "dim, a tenth to a third": dim,
+    "from the side": from_the_side,
+    "by a camera: all of it": by_camera,
+}
+
+
+def distance(one: str, other: str) -> int:
+    """The edit distance of Levenshtein."""
+    letters = np.array(list(other))
+    index = np.arange(len(other) + 1)
+    row = index.copy()
+    for number, letter in enumerate(one, 1):
+        step = np.minimum(row[1:] + 1, row[:-1] + (letters != letter))
+        row = np.minimum.accumulate(np.concatenate([[number], step]) - index) + index
+    return int(row[-1])
+
+
+def plain(text: str) -> str:
+    """Without what is a matter of taste: kinds of space, of quotes and of dashes."""
+    for found, taken in zip("“”‘’—–", "\"\"''--"):
+        text = text.replace(found, taken)
+    return " ".join(text.split())
+
+
+class Measurement:
+    """Reads pages with both, and adds up errors, characters and seconds by kind of page."""
+
+    def __init__(self) -> None:
+        self._reader = open_reader()
+        self._tesseract = shutil.which("tesseract")
+        self._sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(6))
+        self.lines: list[tuple[float, str, str]] = []  # confidence, text, the page's text
+
+    def read(self, image: np.ndarray) -> tuple[str, float, float]:
+        """The text, and the seconds to its first sentence and to its end."""
+        began = time.perf_counter()
+        page, first = Page(self._reader, image), 0.0
+        page._remarks = lambda: iter(())  # type: ignore[method-assign]
+        said = []
+        for sentence in page.sentences():
+            first = first or time.perf_counter() - began
+            said.append(sentence)
+        return plain(" ".join(said)), first, time.perf_counter() - began
+
+    def read_by_tesseract(self, image: np.ndarray) -> str:
+        if self._tesseract is None:
+            return ""
+        png = cv2.imencode(".png", image)[1].tobytes()
+        done = subprocess.run(
+            [self._tesseract, "-", "-"], input=png, capture_output=True, check=True
+        )
+        return plain(done.stdout.decode())
+
+    def add(self, kind: str, text: str, image: np.ndarray) -> None:
+        said, first, whole = self.read(image)
+        began = time.perf_counter()
+        other = self.read_by_tesseract(image)
+        other_s = time.perf_counter() - began
+        text = plain(text)
+        errors, others = distance(said, text), distance(other, text)
+        self._sums[kind] += [len(text), errors, others, first, whole, other_s]
+        for line in page_module_lines(self._reader, image):
+            self.lines.append((*line, text))
+
+    def table(self) -> str:
+        rows = [f"{'':32}{'here':>8}{'tesseract':>11}{'seconds':>10}{'tesseract':>11}"]
+        for kind, (length, errors, others, _, whole, other_s) in self._sums.items():
+            rows.append(
+                f"{kind:32}{errors / length:8.2%}{others / length:11.2%}"
+                f"{whole:10.1f}{other_s:11.1f}"
+            )
+        return "\n".join(rows)
+
+
+def page_module_lines(reader: object, image: np.ndarray) -> list[tuple[float, str]]:
+    return []
+
+
+def main() -> None:
+    pages = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+    random = np.random.default_rng(0)
+    measurement = Measurement()
+    jobs: list[tuple[str, int, Change | None]] = [
+        (f"clean, {size} pixels", size, None) for size in (12, 16, 20, 24, 32, 40, 60)
+    ]
+    jobs += [(kind, 0, change) for kind, change in HARD.items()]
+    for kind, size, change in jobs:
+        for number in range(pages):
+            text = TEXTS[number % len(TEXTS)]
+            font = FONTS[int(random.integers(len(FONTS)))]
+            image = draw(text, font, size or int(random.integers(24, 41)), 46)
+            if change is not None:
+                image = change(image, random)
+            measurement.add(kind, text, image)
+    print(measurement.table())
+    image = draw(LONG, FONTS[0], 24, 70)
+    measurement.read(image)
+
+
+if __name__ == "__main__":
+    main()
