@@ -24,8 +24,10 @@ MACOS_NEEDED=14   # MLX has no wheels for anything older,
 GLIBC_NEEDED=2.35 # nor for a Linux older than this
 ROOM_SMALL=4      # GB for the packages and the model,
 ROOM_CUDA=7       # and with all of CUDA, which PyPI's torch for Linux brings along
-# Left out, one a line, though a package asks for it: openvino would report its use with it.
-EXCLUDED=openvino-telemetry
+# Left out, one a line, though a package asks for them: openvino would report its use with the
+# first; the second, which rapidocr asks for, is opencv-python once more, without windows.
+EXCLUDED='openvino-telemetry
+opencv-python-headless'
 
 # ---------------------------------------------------------------- words
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from narrator.backoff import Backoff
 from narrator.commands import Commands, Request
@@ -34,13 +35,18 @@ log = logging.getLogger(__name__)
 MAX_FAULTS = 3  # frames in a row that the engine may fail on before the program ends
 MORE_TOKENS = 200
 
+REREAD_S = 2.0  # text may change where the scene gate sees no change, such as a page that is turned
+
+T = TypeVar("T")
+
 
 class Captioner:
-    """Has frames captioned by an engine, one at a time, and answers what was asked."""
+    """Has frames captioned by an engine, one at a time, and answers what was asked; without an
+    engine it reads the text in them."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | None,
         options: Options,
         view: View,
         narrator: Narrator,
@@ -52,6 +58,7 @@ class Captioner:
         self._backoff = backoff or Backoff()  # counts how often the engine was unavailable
         self._faults = 0  # frames in a row
         self._answering = False
+        self._read_at = 0.0  # by the source's clock
 
     @property
     def unavailable(self) -> bool:
@@ -65,6 +72,8 @@ class Captioner:
         # That the engine is back is worth a caption, whatever is in view.
         due = self._backoff.wait_s() == 0 if self.unavailable else self._view.scene.changed
         conditions = self._commands.conditions
+        if self._engine is None:
+            due = due or self._view.source.now() - self._read_at >= REREAD_S
         if not conditions.all:
             due = due and not self._narrator.busy
         elif not self.unavailable:
@@ -93,7 +102,7 @@ class Captioner:
         frame = self._view.fresh()
         if frame is None:
             self._narrator.announce("There is no picture just now.")
-        elif self._view.problem is not None:
+        elif self._view.problem is not None and not request.read:
             self._narrator.announce(self._view.problem)
         else:
             if request.question and not (request.detail or request.said):
@@ -117,16 +126,28 @@ class Captioner:
         self, frame: Frame, request: Request | None = None, alert: Alert | None = None
     ) -> None:
         asked = request or Request()
-        self._narrator.narrate(
-            frame,
-            self._attended(self._pieces(frame, asked)),
-            asked.question,
-            asked=request is not None,
-            look_again=None if asked.detail else lambda: self._look_again(frame, asked),
-            alert=alert,
-        )
+        if self._engine is None or asked.read:
+            self._read(frame, asked.question, asked=request is not None)
+        else:
+            self._narrator.narrate(
+                frame,
+                self._attended(self._pieces(frame, asked)),
+                asked.question,
+                asked=request is not None,
+                look_again=None if asked.detail else lambda: self._look_again(frame, asked),
+                alert=alert,
+            )
         if asked.question is None:
             self._view.scene.set_reference(frame)
+
+    def _read(self, frame: Frame, question: str | None, asked: bool) -> None:
+        from narrator.reading.page import Page
+        from narrator.reading.reader import open_reader
+
+        self._read_at = self._view.source.now()
+        page = Page(open_reader(), frame.image)
+        sentences = self._attended(page.sentences())
+        self._narrator.read(frame, sentences, page.lines, question, asked)
 
     def _look_again(self, frame: Frame, request: Request) -> str:
         """What is said of the next frame, or of this one where there is none yet. It is looked at
@@ -145,6 +166,7 @@ class Captioner:
         for it."""
         view, conditions = self._view, self._commands.conditions
         questions = [one.question for one in conditions.all]
+        assert self._engine is not None  # or nothing could be waited for
         likely = self._engine.likelihoods(frame, questions, self._options.detail)
         looks = LOOKS if view.source.ended else 1  # The last frame of a file has no other turn.
         found = [one for _ in range(looks) for one in conditions.look(likely, frame.taken)]
@@ -177,6 +199,7 @@ class Captioner:
                 self._narrator.announce("The server is back.")
 
     def _pieces(self, frame: Frame, request: Request, closer: bool = False) -> Iterator[Piece]:
+        assert self._engine is not None  # or nothing could be asked
         options, describe = self._options, self._engine.describe
         prompt = request.prompt or options.prompt
         if not request.detail:
@@ -192,7 +215,7 @@ class Captioner:
         except UsageError:  # a model that does not look at tiles
             yield from describe([frame], prompt, max_tokens, False)
 
-    def _attended(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    def _attended(self, pieces: Iterator[T]) -> Iterator[T]:
         """The same pieces; between them the preview is kept alive, and what was typed is done."""
         for piece in pieces:
             self._view.refresh()

@@ -24,7 +24,9 @@ from narrator.view import View
 
 log = logging.getLogger(__name__)
 
+READ = "read"
 MORE_PROMPT = "Describe everything that you see in detail."
+NO_MODEL = "With --read there is no model that could answer."
 MAX_WAITING = 8  # lines, and requests
 END = ("q", "quit", "exit")
 
@@ -32,11 +34,13 @@ END = ("q", "quit", "exit")
 @dataclass(frozen=True)
 class Request:
     """What the model is asked for. question: as typed, or None for the usual prompt. detail: look
-    closely and say more. said: what is to be compared with what is seen now."""
+    closely and say more. said: what is to be compared with what is seen now. read: the text in
+    view."""
 
     question: str | None = None
     detail: bool = False
     said: str = ""
+    read: bool = False
 
     @property
     def prompt(self) -> str | None:
@@ -91,10 +95,12 @@ class Commands:
         saved: SavedFrames,
         typed: TypedLines | None = None,
         conditions: Sequence[str] = (),
+        has_model: bool = True,
     ) -> None:
         self._narrator, self._view, self._saved = narrator, view, saved
         self._typed, self._preview = typed, view.preview
         self.conditions = Conditions(conditions)
+        self._has_model = has_model
         self._asked: deque[Request] = deque()
         self._asked_back = ""  # the line that looked like a mistyped command
         self._told_to_wait = False
@@ -147,7 +153,9 @@ class Commands:
         self._ask(Request(text))
 
     def _ask(self, request: Request) -> None:
-        if request not in self._asked and len(self._asked) < MAX_WAITING:
+        if not self._has_model and request.question and not request.read:
+            self._narrator.announce(NO_MODEL)
+        elif request not in self._asked and len(self._asked) < MAX_WAITING:
             self._asked.append(request)
 
     # -- the commands
@@ -158,16 +166,22 @@ class Commands:
     def more(self) -> None:
         self._ask(Request(MORE_PROMPT, detail=True))
 
+    def read(self) -> None:
+        self._ask(Request(READ, read=True))
+
     def sure(self) -> None:
         """Look again, and compare with what was said last."""
-        if self._narrator.latest:
+        if self._narrator.latest and self._narrator.answered == READ:
+            self.read()
+        elif self._narrator.latest:
             question = self._narrator.answered or MORE_PROMPT  # in other words than a caption's
             self._ask(Request(question, said=self._narrator.latest))
         else:
             self._narrator.announce("Nothing was said yet.")
 
     def wait_for(self, text: str) -> None:
-        self._narrator.announce(self.conditions.add(as_condition(text)))
+        told = self.conditions.add(as_condition(text)) if self._has_model else NO_MODEL
+        self._narrator.announce(told)
 
     def list_conditions(self) -> None:
         self._narrator.announce(self.conditions.summary(self._view.source.now()), shown=False)
@@ -251,6 +265,7 @@ class Command:
 TYPED = (
     Command(("Enter",), "describe now", Commands.describe),
     Command(("more",), "in detail", Commands.more),
+    Command((READ,), "the text in view", Commands.read),
     Command(("again",), "the last caption once more", Commands.again),
     Command(("sure",), "look again, and compare", Commands.sure),
     Command(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from narrator.doubt import Sentence, rated, weighed
@@ -18,7 +19,7 @@ from narrator.frames.source import Source
 from narrator.outputs.output import Alert, Caption, Output
 from narrator.speech.sounds import Sound
 from narrator.speech.speaker import Speaker
-from narrator.text import ago, first_large, printable, words_of
+from narrator.text import TextLine, ago, first_large, printable, was_read, words_of
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Narrator:
         self._every_caption = every_caption
         self._lead_s = 0.0  # from the start on a frame to its first sentence, the last time
         self._last: set[str] = set()  # what the last caption said
+        self._read: list[str] = []  # the sentences of the text that was read last
         self._spoken_at = 0.0
         self._told: dict[str, tuple[float, str]] = {}  # words: when last, and how; newest last
         self._begun = self._silenced = False  # some of the caption is spoken; no more of it is
@@ -118,6 +120,40 @@ class Narrator:
             times = first_token_s, caption_s, age
             doubt = min(rates, default=None), hedged
             self._keep(Caption(frame, time, text, *times, spoken, question, *doubt, alert))
+
+    def read(
+        self,
+        frame: Frame,
+        sentences: Iterable[str],
+        lines: Sequence[TextLine],
+        question: str | None = None,
+        asked: bool = False,
+    ) -> None:
+        """Read text that is in a frame, word for word; what was in the last one already is not
+        spoken again, and a text with nothing new in it not printed. Raises what `sentences` raises.
+
+        sentences: printable, at least one. lines: whole when they are through. question, asked: as
+        for narrate().
+        """
+        started, began = self._clock(), self._source.now()
+        self._begun = self._silenced = False
+        before = [] if asked else self._read
+        first_s, age, spoken, is_new = 0.0, 0.0, False, self._every_caption
+        said: list[str] = []
+        for sentence in sentences:
+            if not said:
+                now, first_s = self._source.now(), self._clock() - started
+                age, self._lead_s = now - frame.taken, now - began
+            if not was_read(sentence, before):
+                is_new = True
+                spoken = self._speak(sentence) or spoken
+            said.append(sentence)
+        self._read = said
+        if is_new:
+            time, times = self.time_of(frame), (first_s, self._clock() - started, age)
+            sure = min((line.confidence for line in lines), default=None)
+            told = Caption(frame, time, " ".join(said), *times, spoken, question, sure)
+            self._keep(replace(told, lines=tuple(lines)))
 
     def time_of(self, frame: Frame) -> datetime:
         """When a frame was taken, by the local clock; one of a film, when it was looked at."""

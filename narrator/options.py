@@ -38,6 +38,7 @@ class Options:
     max_tokens: int
     frames: int
     detail: bool
+    read: bool
     list_models: bool
     limit: int | None
     always: bool
@@ -185,6 +186,8 @@ def add_what_to_say(parser: argparse.ArgumentParser) -> None:
     add("--detail", action="store_true",
         help="look at the frame in tiles, or send a server all its pixels: finer, and some ten "
              "times slower")
+    add("--read", action="store_true",
+        help="read the text in view, word for word, instead of describing; needs no model")
     add("--list-models", action="store_true",
         help="list the models, and what of them is on this disk, and exit")
 
@@ -234,6 +237,7 @@ def add_what_to_keep(parser: argparse.ArgumentParser) -> None:
 # fmt: on
 
 
+NOT_FOR_READING = ("demo", "model", "engine", "bits", "prompt", "max_tokens", "frames", "detail")
 FOR_BENCH = {"bench", "engine", "bits", "model", "prompt", "json", "debug"}
 
 
@@ -241,6 +245,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Check the whole command line. Exits 2, with one line, when it is wrong."""
     parser = argument_parser()
     given = parser.parse_args(arguments)
+    if given.read:
+        for name in NOT_FOR_READING:
+            if getattr(given, name) != parser.get_default(name):
+                parser.error(f"--read needs no model; leave --{name.replace('_', '-')} out")
     if is_server(given.engine):
         refuse_for_server(parser, given)
     elif given.model is None:

@@ -6,6 +6,7 @@ opened. Everything that has to be closed is registered with the Shutdown the mom
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import sys
@@ -30,6 +31,7 @@ from narrator.outputs.preview import Preview, check_display
 from narrator.outputs.progress import Progress, report
 from narrator.outputs.saved_frames import SavedFrames
 from narrator.process import Shutdown
+from narrator.reading.reader import open_reader
 from narrator.scene.scene import Scene
 from narrator.speaking import open_speaker
 from narrator.speech.sounds import Sound
@@ -53,8 +55,8 @@ class Session:
         self._finished = False
         name = resolve_source(options.source)
         is_film = options.vtt is not None and source_kind(name) is SourceKind.FILE
-        choice = choose(options)
-        packages = threading.Thread(target=import_packages, args=[choice.name], daemon=True)
+        choice = None if options.read else choose(options)
+        packages = threading.Thread(target=import_for, args=[choice], daemon=True)
         packages.start()
         if options.preview:
             check_display()
@@ -68,7 +70,8 @@ class Session:
             self._speaker.looking(True)  # The engine may take long, or have to be downloaded.
         typed = self._read_terminal(terminal, is_film)
         packages.join()
-        engine = open_engine(choice, options.model)
+        engine = None if choice is None else open_engine(choice, options.model)
+        label = open_reader().label if engine is None else engine.label
         if self._speaker is not None:
             self._speaker.wait_until_ready()
             self._speaker.looking(False)
@@ -76,17 +79,17 @@ class Session:
         for file in files:
             file.begin()
         self._ready_at = time.monotonic()
-        log.info(f"engine: {engine.label} ({choice.why})")
+        log.info(f"engine: {label} ({choice.why if choice else 'to read text'})")
         log.info(f"ready in {self._ready_at - started:.1f} s; Ctrl-C ends it")
         if self._source.lost or (isinstance(self._speaker, Voice) and self._speaker.trouble):
             tell_of_check()
         if typed is not None and not is_film:
             log.info("type a question and Enter, or ? to hear what else you can type")
-        self._preview = self._open_preview(engine.label, outputs)
+        self._preview = self._open_preview(label, outputs)
         self._progress = self._open_progress()
         self.narrator = Narrator(self._source, self._speaker, outputs, every_caption=options.always)
         on_frame = None if self._progress is None else self._progress.show
-        scene = Scene(options.always)
+        scene = Scene(options.always, options.read)
         self.view = View(self._source, scene, self.narrator, self._preview, on_frame)
         saved = next((one for one in outputs if isinstance(one, SavedFrames)), SavedFrames("."))
         listened = None if is_film else typed
@@ -197,6 +200,15 @@ class Session:
             self.view.refresh()
             self.commands.check()
             time.sleep(0.03)
+
+
+def import_for(choice: EngineChoice | None) -> None:
+    """Import what an engine needs, or a reader, where there is no choice."""
+    if choice is not None:
+        import_packages(choice.name)
+        return
+    with contextlib.suppress(Exception):  # open_reader() raises it again.
+        open_reader()
 
 
 def choose(options: Options) -> EngineChoice:

@@ -10,7 +10,17 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 from urllib.parse import unquote
+
+
+class TextLine(NamedTuple):
+    """A line of text that was read in a picture, printable. box: left, top, right and bottom, in
+    pixels. confidence: 0 to 1."""
+
+    text: str
+    box: tuple[int, int, int, int]
+    confidence: float
 
 
 def printable(text: str) -> str:
@@ -151,6 +161,13 @@ def count_words(text: str) -> float:
     """How many words to reckon with. Some languages write without spaces: five letters are a word
     there."""
     return max(len(text.split()), len(text) / 5)
+
+
+def was_read(sentence: str, before: Iterable[str]) -> bool:
+    """True when a sentence is one of those before, but for a letter here and there, which another
+    look at the same text may change; not for a digit, by which two pages or prices may differ."""
+    near = difflib.get_close_matches(sentence, list(before), 1, 0.9)
+    return bool(near) and re.findall(r"\d", near[0]) == re.findall(r"\d", sentence)
 
 
 def ago(seconds: float) -> str:

@@ -6,26 +6,28 @@ Pages are drawn in free fonts (Debian: fonts-dejavu, fonts-liberation, fonts-fre
 fonts-open-sans; those that are here are used), clean from 12 to 60 pixels high, and at 24 to 40
 turned, blurred, noisy, dim, seen from the side, and as a camera might see them. The character error
 rate is the edit distance to what was drawn, over its length; a line that is not read for want of
-confidence counts as missing. The last table tells what the limit of confidence is worth.
+confidence counts as missing. Then a page of 300 words is timed. The last table tells what the limit
+of confidence is worth: how many characters are wrong on pages that are all but illegible.
 """
 
 from __future__ import annotations
 
-import shutil
+import itertools
+import os
 import subprocess
 import sys
 import textwrap
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from narrator.reading import page as page_module
-from narrator.reading.page import Page
+from narrator.reading.page import NO_TEXT, NOT_THE_REST, UNREADABLE, Page
 from narrator.reading.reader import open_reader
 
 FONTS = sorted(
@@ -41,8 +43,8 @@ FONTS = sorted(
 TEXTS = (
     "Alice was beginning to get very tired of sitting by her sister on the bank, and of having "
     "nothing to do: once or twice she had peeped into the book her sister was reading, but it had "
-    "no pictures or conversations in it, \"and what is the use of a book,\" thought Alice \"without "
-    "pictures or conversations?\"",
+    'no pictures or conversations in it, "and what is the use of a book," thought Alice "without '
+    'pictures or conversations?"',
     "So she was considering in her own mind (as well as she could, for the hot day made her feel "
     "very sleepy and stupid), whether the pleasure of making a daisy chain would be worth the "
     "trouble of getting up and picking the daisies, when suddenly a White Rabbit with pink eyes "
@@ -52,11 +54,11 @@ TEXTS = (
     "on 020 7946 0018 before noon; a missed appointment costs £35.00.",
     "Take one tablet of 250 mg every 8 hours with water. Do not take more than 4 tablets in 24 "
     "hours. Keep out of the reach of children, below 25 °C. Best before 03/2028. Lot B7719X.",
-)  # fmt: skip
+)
 LONG = (
     " ".join(TEXTS[:2])
     + " There was nothing so very remarkable in that; nor did Alice think it so very much out of "
-    "the way to hear the Rabbit say to itself, \"Oh dear! Oh dear! I shall be late!\" (when she "
+    'the way to hear the Rabbit say to itself, "Oh dear! Oh dear! I shall be late!" (when she '
     "thought it over afterwards, it occurred to her that she ought to have wondered at this, but "
     "at the time it all seemed quite natural); but when the Rabbit actually took a watch out of "
     "its waistcoat pocket, and looked at it, and then hurried on, Alice started to her feet, for "
@@ -66,8 +68,10 @@ LONG = (
     "In another moment down went Alice after it, never once considering how in the world she was "
     "to get out again. The hole went straight on like a tunnel for some way, and then dipped "
     "suddenly down, so suddenly that she had not a moment."
-)  # fmt: skip
+)
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+SMOOTHLY = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
+REMARKS = (NO_TEXT, NOT_THE_REST, UNREADABLE)
 
 
 def draw(text: str, font: Path, size: int, columns: int) -> np.ndarray:
@@ -90,13 +94,11 @@ def turned(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     cosine, sine = np.abs(matrix[0, :2])
     size = int(width * cosine + height * sine), int(height * cosine + width * sine)
     matrix[:, 2] += [(size[0] - width) / 2, (size[1] - height) / 2]
-    return cv2.warpAffine(
-        image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    return np.asarray(cv2.warpAffine(image, matrix, size, **SMOOTHLY))
 
 
-def blurred(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return cv2.GaussianBlur(image, (0, 0), float(random.uniform(1.0, 2.5)))
+def blurred(image: np.ndarray, random: np.random.Generator, most: float = 2.5) -> np.ndarray:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), float(random.uniform(1.0, most))))
 
 
 def noisy(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -116,9 +118,7 @@ def from_the_side(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     inwards = np.sign([width / 2, height / 2] - corners)
     seen = corners + inwards * random.uniform(0, 0.12, (4, 2)) * [width, height]
     matrix = cv2.getPerspectiveTransform(corners, seen.astype(np.float32))
-    return cv2.warpPerspective(
-        image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    return np.asarray(cv2.warpPerspective(image, matrix, (width, height), **SMOOTHLY))
 
 
 def by_camera(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -126,7 +126,8 @@ def by_camera(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     seen = from_the_side(turned(image, random), random)
     seen = cv2.GaussianBlur(seen, (0, 0), 1.0) * random.uniform(0.4, 0.9)
     seen = np.clip(seen + random.normal(0, 8, seen.shape), 0, 255).astype(np.uint8)
-    return cv2.imdecode(cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], 1)
+    jpeg = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
+    return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
 
 
 HARD: dict[str, Change] = {
@@ -139,97 +140,117 @@ HARD: dict[str, Change] = {
 }
 
 
-def distance(one: str, other: str) -> int:
-    """The edit distance of Levenshtein."""
-    letters = np.array(list(other))
-    index = np.arange(len(other) + 1)
-    row = index.copy()
+def distance(one: str, other: str, within: bool = False) -> int:
+    """The edit distance of Levenshtein. within: to the part of `other` that is the most alike."""
+    letters, index = np.array(list(other)), np.arange(len(other) + 1)
+    row = index * (not within)
     for number, letter in enumerate(one, 1):
         step = np.minimum(row[1:] + 1, row[:-1] + (letters != letter))
         row = np.minimum.accumulate(np.concatenate([[number], step]) - index) + index
-    return int(row[-1])
+    return int(row.min() if within else row[-1])
 
 
 def plain(text: str) -> str:
     """Without what is a matter of taste: kinds of space, of quotes and of dashes."""
-    for found, taken in zip("“”‘’—–", "\"\"''--"):
-        text = text.replace(found, taken)
-    return " ".join(text.split())
+    kinds: dict[str, str | int | None] = {
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u2013": "-",
+        "\u2014": "-",
+    }
+    return " ".join(text.translate(str.maketrans(kinds)).split())
 
 
-class Measurement:
-    """Reads pages with both, and adds up errors, characters and seconds by kind of page."""
+def read(image: np.ndarray) -> tuple[str, float, float]:
+    """The text, and the seconds to its first sentence and to the end."""
+    began = time.perf_counter()
+    page, first = Page(open_reader(), image), 0.0
+    sentences = []
+    for sentence in page.sentences():
+        first = first or time.perf_counter() - began
+        sentences.append(sentence)
+    text = " ".join(sentence for sentence in sentences if sentence not in REMARKS)
+    return plain(text), first, time.perf_counter() - began
 
-    def __init__(self) -> None:
-        self._reader = open_reader()
-        self._tesseract = shutil.which("tesseract")
-        self._sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(6))
-        self.lines: list[tuple[float, str, str]] = []  # confidence, text, the page's text
 
-    def read(self, image: np.ndarray) -> tuple[str, float, float]:
-        """The text, and the seconds to its first sentence and to its end."""
-        began = time.perf_counter()
-        page, first = Page(self._reader, image), 0.0
-        page._remarks = lambda: iter(())  # type: ignore[method-assign]
-        said = []
-        for sentence in page.sentences():
-            first = first or time.perf_counter() - began
-            said.append(sentence)
-        return plain(" ".join(said)), first, time.perf_counter() - began
+def read_by_tesseract(image: np.ndarray) -> tuple[str, float]:
+    """The text, and the seconds with the start of the program."""
+    png, began = cv2.imencode(".png", image)[1].tobytes(), time.perf_counter()
+    done = subprocess.run(["tesseract", "-", "-"], input=png, capture_output=True, check=True)
+    return plain(done.stdout.decode()), time.perf_counter() - began
 
-    def read_by_tesseract(self, image: np.ndarray) -> str:
-        if self._tesseract is None:
-            return ""
-        png = cv2.imencode(".png", image)[1].tobytes()
-        done = subprocess.run(
-            [self._tesseract, "-", "-"], input=png, capture_output=True, check=True
-        )
-        return plain(done.stdout.decode())
 
-    def add(self, kind: str, text: str, image: np.ndarray) -> None:
-        said, first, whole = self.read(image)
-        began = time.perf_counter()
-        other = self.read_by_tesseract(image)
-        other_s = time.perf_counter() - began
+def compare(kind: str, pages: list[tuple[str, np.ndarray]]) -> None:
+    """Print a row of the table: errors and seconds of both."""
+    figures = []
+    for text, image in pages:
+        ours, first, whole = read(image)
+        theirs, their_s = read_by_tesseract(image)
         text = plain(text)
-        errors, others = distance(said, text), distance(other, text)
-        self._sums[kind] += [len(text), errors, others, first, whole, other_s]
-        for line in page_module_lines(self._reader, image):
-            self.lines.append((*line, text))
-
-    def table(self) -> str:
-        rows = [f"{'':32}{'here':>8}{'tesseract':>11}{'seconds':>10}{'tesseract':>11}"]
-        for kind, (length, errors, others, _, whole, other_s) in self._sums.items():
-            rows.append(
-                f"{kind:32}{errors / length:8.2%}{others / length:11.2%}"
-                f"{whole:10.1f}{other_s:11.1f}"
-            )
-        return "\n".join(rows)
+        figures.append(
+            (len(text), distance(ours, text), distance(theirs, text), first, whole, their_s)
+        )
+    length, errors, their_errors, *_ = np.sum(figures, axis=0)
+    first, whole, their_s = np.median(figures, axis=0)[3:]
+    print(
+        f"{kind:28}{errors / length:9.2%}{their_errors / length:11.2%}"
+        f"{first:9.2f}{whole:8.2f}{their_s:11.2f}{whole / their_s:7.2f}",
+        flush=True,
+    )
 
 
-def page_module_lines(reader: object, image: np.ndarray) -> list[tuple[float, str]]:
-    return []
+def weigh_confidence(pages: int, random: np.random.Generator) -> None:
+    """Print how many characters of a line are wrong, by how sure the reader is of it."""
+    reader = open_reader()
+    reader.confident, confident = 0.0, reader.confident
+    lines = []
+    for number in range(pages):
+        text = TEXTS[number % len(TEXTS)]
+        image = draw(text, FONTS[int(random.integers(len(FONTS)))], 12 + number % 14, 46)
+        if number % 2:
+            image = blurred(image, random, 5.0)
+        else:
+            image = blurred(by_camera(image, random), random)
+        page = Page(reader, image)
+        list(page.sentences())
+        for line in page.lines:
+            found = plain(line.text)
+            wrong = distance(found, plain(text), within=True) / len(found)
+            lines.append((line.confidence, wrong))
+    reader.confident = confident
+    sure, wrong = np.array(lines).T
+    print(f"\nlines by confidence (read from {confident:g} on): how many, characters wrong")
+    for low, high in itertools.pairwise((0.0, 0.6, 0.7, 0.8, 0.9, 0.95, 1.001)):
+        inside = (sure >= low) & (sure < high)
+        share = f"{wrong[inside].mean():6.1%}" if inside.any() else ""
+        print(f"  {low:.2f} to {min(high, 1):.2f}{inside.sum():6}{share:>9}")
 
 
 def main() -> None:
     pages = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     random = np.random.default_rng(0)
-    measurement = Measurement()
-    jobs: list[tuple[str, int, Change | None]] = [
-        (f"clean, {size} pixels", size, None) for size in (12, 16, 20, 24, 32, 40, 60)
-    ]
-    jobs += [(kind, 0, change) for kind, change in HARD.items()]
-    for kind, size, change in jobs:
+    print(
+        f"{'':28}{'wrong':>9}{'tesseract':>11}{'first':>9}{'whole':>8}{'tesseract':>11}{'ratio':>7}"
+    )
+
+    def drawn(size: int, change: Change | None = None) -> list[tuple[str, np.ndarray]]:
+        made = []
         for number in range(pages):
             text = TEXTS[number % len(TEXTS)]
             font = FONTS[int(random.integers(len(FONTS)))]
             image = draw(text, font, size or int(random.integers(24, 41)), 46)
-            if change is not None:
-                image = change(image, random)
-            measurement.add(kind, text, image)
-    print(measurement.table())
-    image = draw(LONG, FONTS[0], 24, 70)
-    measurement.read(image)
+            made.append((text, image if change is None else change(image, random)))
+        return made
+
+    for size in (12, 16, 20, 24, 32, 40, 60):
+        compare(f"clean, {size} pixels", drawn(size))
+    for kind, change in HARD.items():
+        compare(kind, drawn(0, change))
+    compare(f"{len(LONG.split())} words, 24 pixels", [(LONG, draw(LONG, FONTS[0], 24, 70))] * 5)
+    weigh_confidence(10 * pages, random)
+    print(f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":

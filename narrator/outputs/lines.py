@@ -50,6 +50,8 @@ def json_of(caption: Caption) -> str:
         facts["when"], facts["probability"] = caption.alert.when, rounded(caption.alert.probability)
     if caption.question is not None:
         facts["question"] = caption.question
+    if caption.lines is not None:
+        facts["text"] = [line._asdict() for line in caption.lines]
     return json.dumps(facts, ensure_ascii=False)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from narrator.frames.frame import Frame
-from narrator.text import first_large
+from narrator.text import TextLine, first_large
 
 
 class Alert(NamedTuple):
@@ -27,7 +28,7 @@ class Caption:
     frame_age_s: how old the frame was when the first sentence was handed on; 0 for a film, whose
     clock stands still meanwhile. spoken: to a voice. question: what was typed, for an answer.
     confidence: from 0 to 1, None where the engine can't tell. hedged: the text says itself that it
-    may be wrong. alert: what it is told for.
+    may be wrong. alert: what it is told for. lines: of the text that was read, for a reading.
     """
 
     frame: Frame
@@ -41,6 +42,7 @@ class Caption:
     confidence: float | None = None
     hedged: bool = False
     alert: Alert | None = None
+    lines: Sequence[TextLine] | None = None
 
     @property
     def line(self) -> str:

@@ -19,7 +19,7 @@ LIKE_SIZE = 1.5  # how many times as tall as another a line of the same kind may
 
 class Row(NamedTuple):
     """What is read in one go. quads: their numbers, from left to right. room: behind it in its
-    block, in its own widths. ends: nothing of the block follows."""
+    block, in its own widths; infinite for a row of a table. ends: it is the last of its block."""
 
     quads: list[int]
     room: float
@@ -36,11 +36,11 @@ class Rects(NamedTuple):
 
     @property
     def height(self) -> np.ndarray:
-        return np.maximum(self.bottom - self.top, 1.0)
+        return np.asarray(np.maximum(self.bottom - self.top, 1.0))
 
     @property
     def width(self) -> np.ndarray:
-        return np.maximum(self.right - self.left, 1.0)
+        return np.asarray(np.maximum(self.right - self.left, 1.0))
 
     def around(self, groups: list[list[int]]) -> Rects:
         """The rectangles around groups of these."""
@@ -80,15 +80,15 @@ def rows_of(quads: np.ndarray) -> list[Row]:
             blocks[-1].append(number)
         else:
             blocks.append([number])
-    return [
-        Row(
-            groups[number],
-            float((rows.right[block].max() - rows.right[number]) / rows.width[number]),
-            number == block[-1],
-        )
-        for block in blocks
-        for number in block
-    ]
+    read = []
+    for block in blocks:
+        room = (rows.right[block].max() - rows.right) / rows.width
+        for number in block:
+            gaps = rects.left[groups[number][1:]] - rects.right[groups[number][:-1]]
+            in_table = (gaps > WORD_GAP * rows.height[number]).any()
+            space = math.inf if in_table else float(room[number])
+            read.append(Row(groups[number], space, number == block[-1]))
+    return read
 
 
 def side_by_side(rects: Rects) -> list[list[int]]:
@@ -149,7 +149,7 @@ def follows(rows: Rects, before: int, number: int) -> bool:
 def joined(row: Row, text: str, following: str) -> str:
     """The text of a row with what parts it from the following row's: nothing, if a word goes on
     there; a space, if a sentence may, as the next word had no room; else the end of a line."""
-    if row.ends or not text or not following:
+    if row.ends or row.room == math.inf or not text or not following:
         return text + "\n"
     if following[0].islower() and text[-1] == "-" and text[-2:-1].isalpha():
         return text[:-1]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from narrator.reading.layout import Row, joined, page_angle, rows_of
 from narrator.reading.reader import Found, Reader
-from narrator.text import SENTENCE_END, printable
+from narrator.text import SENTENCE_END, TextLine, printable
 
 NO_TEXT = "I see no text."
 UNREADABLE = "There is text, but I can't make it out."
@@ -23,17 +22,7 @@ MAX_LINES = 300  # a quarter of an hour of speech: nobody listens for longer
 BATCH = 6  # rows that are recognised together: the first sentence must not wait for the page
 STRIP = 2  # times as tall as wide: what is taller is read a part at a time
 MIN_STRIP = 640  # pixels
-CONFIDENT = 0.8  # tools/measure_reading.py: of lines below it one character in five is wrong
 MARGIN = 2  # pixels: what is closer to the edge of the picture may go on beyond it
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of text, printable. box: left, top, right and bottom, in pixels."""
-
-    text: str
-    box: tuple[int, int, int, int]
-    confidence: float
 
 
 class Page:
@@ -44,7 +33,7 @@ class Page:
 
     def __init__(self, reader: Reader, image: np.ndarray, max_lines: int = MAX_LINES) -> None:
         self._reader, self._image, self._max_lines = reader, image, max_lines
-        self.lines: list[Line] = []
+        self.lines: list[TextLine] = []
         self._unclear = self._more = False
         self._angle = 0.0
         self._edges = np.zeros(len(EDGES), bool)
@@ -125,11 +114,18 @@ class Page:
                 continue
             corners = np.clip(found.quads[number] + (0, top), 0, size).round().astype(int)
             low, high = corners.min(axis=0), corners.max(axis=0)
-            self._edges |= [*(low <= MARGIN), *(high >= np.subtract(size, MARGIN + 1))]
-            if sure < CONFIDENT:
+            if not is_lone(found.quads[number]):
+                self._edges |= [*(low <= MARGIN), *(high >= np.subtract(size, MARGIN + 1))]
+            if sure < self._reader.confident:
                 self._unclear = True
                 yield ""
             else:
-                left, upper, right, lower = (*low.tolist(), *high.tolist())
-                self.lines.append(Line(text, (left, upper, right, lower), round(sure, 3)))
+                box = int(low[0]), int(low[1]), int(high[0]), int(high[1])
+                self.lines.append(TextLine(text, box, round(sure, 3)))
                 yield text
+
+
+def is_lone(quad: np.ndarray) -> bool:
+    """True for a letter or two: what is found around them is far larger than they are."""
+    along, down = (float(np.linalg.norm(quad[0] - quad[k])) for k in (1, 3))
+    return along < 2 * down

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+
 
 class Found(Protocol):
     """The lines of text that were found in an image.
@@ -22,14 +25,24 @@ class Found(Protocol):
 
 
 class Reader(Protocol):
-    """Finds lines of text in an image."""
+    """Finds lines of text in an image. Nothing is ever downloaded for it.
+
+    confident: a line that it is less sure of is not read.
+    """
+
+    confident: float
+
+    @property
+    def label(self) -> str:
+        """The library, for the user."""
 
     def find(self, image: np.ndarray) -> Found:
         """image: shape (height, width, 3), dtype uint8, colour order BGR."""
 
 
+@functools.cache
 def open_reader() -> Reader:
-    """The one of this system; its packages are imported now. Nothing is ever downloaded."""
+    """The one of this system; its packages are imported the first time."""
     if sys.platform == "darwin":
         from narrator.reading.vision import VisionReader as SystemReader
     else:

@@ -36,6 +36,7 @@ class PictureCheck:
     problem: of the frame just looked at. It must last to be announced, as a black frame between two
     scenes is nothing. Each limit is wider for a problem that was announced, so that it is not
     announced again and again. In doubt the picture is fine: a plain wall is, and so is a dim room.
+    light_only: only for want of light it can't be described.
     """
 
     LASTS_S = 0.5  # before it is announced, and so is its end
@@ -47,7 +48,8 @@ class PictureCheck:
     BLUR = (7.5, 6.5)  # edge widths in pixels of 160: from which on, and until which, blurred
     FOCUS_EVERY_S = 0.25  # nothing that lasts a second needs more
 
-    def __init__(self) -> None:
+    def __init__(self, light_only: bool = False) -> None:
+        self._light_only = light_only
         self.problem: PictureProblem | None = None
         self._announced: PictureProblem | None = None
         self._since = 0.0
@@ -88,16 +90,20 @@ class PictureCheck:
             return PictureProblem.COVERED
         if dark:
             return PictureProblem.DARK
+        if not self._light_only and (problem := self._glare_or_blur(seen, ranked)):
+            return problem
+        self._occlusion.keep(luma, seen.taken)
+        return None
+
+    def _glare_or_blur(self, seen: Thumbnail, ranked: np.ndarray) -> PictureProblem | None:
+        """ranked: the brightness of the picture's cells, the darkest first."""
         share = self.BLOWN_SHARE - (0.05 if self._announced is PictureProblem.BRIGHT else 0.0)
         if float(ranked[int(len(ranked) * (1 - share))]) > self.BLOWN:
             return PictureProblem.BRIGHT
         if self._focus_at is None or seen.taken - self._focus_at >= self.FOCUS_EVERY_S:
             self._focus_at, width = seen.taken, edge_width(seen.picture)
             self._blurred = width is not None and width > self.BLUR[self._blurred]
-        if self._blurred:
-            return PictureProblem.BLURRED
-        self._occlusion.keep(luma, seen.taken)
-        return None
+        return PictureProblem.BLURRED if self._blurred else None
 
 
 class OcclusionCheck:

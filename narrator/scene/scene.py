@@ -15,9 +15,9 @@ class Scene:
     described. problem: what is wrong with it, even if that does not last.
     """
 
-    def __init__(self, always: bool = False) -> None:
+    def __init__(self, always: bool = False, for_reading: bool = False) -> None:
         self._gate = None if always else SceneGate()
-        self._check = PictureCheck()
+        self._check = PictureCheck(light_only=for_reading)  # A page is mostly white.
         self._frame: Frame | None = None
         self.changed, self.readable = always, False
         self.problem: PictureProblem | None = None
