@@ -22,6 +22,7 @@ MAX_LINES = 300  # a quarter of an hour of speech: nobody listens for longer
 BATCH = 6  # rows that are recognised together: the first sentence must not wait for the page
 STRIP = 2  # times as tall as wide: what is taller is read a part at a time
 MIN_STRIP = 640  # pixels
+UNCLEAR_LETTERS = 4  # fewer that can't be made out are most often no text at all
 MARGIN = 2  # pixels: what is closer to the edge of the picture may go on beyond it
 
 
@@ -109,14 +110,16 @@ class Page:
         size = self._image.shape[1::-1]
         for number, (text, sure) in zip(numbers, found.recognise(numbers)):
             text = printable(text)
-            if not text:
+            letters = sum(map(str.isalnum, text))
+            unclear = sure < self._reader.confident
+            if letters < (UNCLEAR_LETTERS if unclear else 1):  # a coin, a star
                 yield ""
                 continue
             corners = np.clip(found.quads[number] + (0, top), 0, size).round().astype(int)
             low, high = corners.min(axis=0), corners.max(axis=0)
             if not is_lone(found.quads[number]):
                 self._edges |= [*(low <= MARGIN), *(high >= np.subtract(size, MARGIN + 1))]
-            if sure < self._reader.confident:
+            if unclear:
                 self._unclear = True
                 yield ""
             else:

@@ -15,7 +15,7 @@ from narrator.reading.reader import Found
 SURE = 0.9  # text the right way up and in focus is at 0.97, upside down below 0.83
 LONGEST = 4  # times as long as wide
 TALL = 1.5  # times as tall as wide: a 7 that stands alone is less, a line on its side far more
-SAMPLE = 6  # lines that tell which way up a page is
+SAMPLE = 3  # lines that tell which way up a page is
 
 
 class RapidOcrReader:
