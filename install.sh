@@ -346,7 +346,7 @@ install_packages() {
   uv_pip_install ${quiet:+"$quiet"} --compile-bytecode -r requirements.txt ||
     die 'the packages could not be installed: uv says why above. Run ./install.sh again.'
   modules='cv2, mlx.core, torch, torchvision'
-  [ "$(uname -s)" != Linux ] || modules="$modules, openvino"
+  [ "$(uname -s)" != Linux ] || modules="$modules, openvino, rapidocr"
   .venv/bin/python -c "import $modules" >"$LOG" 2>&1 ||
     die "the packages are installed but don't load: $(tail -n 1 "$LOG")"
   venv_stamp >.venv/.installed.new

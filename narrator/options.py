@@ -237,7 +237,9 @@ def add_what_to_keep(parser: argparse.ArgumentParser) -> None:
 # fmt: on
 
 
-NOT_FOR_READING = ("demo", "model", "engine", "bits", "prompt", "max_tokens", "frames", "detail")
+NOT_FOR_READING = (
+    "demo", "model", "engine", "bits", "prompt", "max_tokens", "frames", "detail", "check", "when",
+)  # fmt: skip
 FOR_BENCH = {"bench", "engine", "bits", "model", "prompt", "json", "debug"}
 
 

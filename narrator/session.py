@@ -93,7 +93,9 @@ class Session:
         self.view = View(self._source, scene, self.narrator, self._preview, on_frame)
         saved = next((one for one in outputs if isinstance(one, SavedFrames)), SavedFrames("."))
         listened = None if is_film else typed
-        self.commands = Commands(self.narrator, self.view, saved, listened, options.when)
+        self.commands = Commands(
+            self.narrator, self.view, saved, listened, options.when, has_model=not options.read
+        )
         for one in self.commands.conditions.all:
             log.info(f"silent until it is in view: {one.text}")
         self.captioner = Captioner(engine, options, self.view, self.narrator, self.commands)

@@ -14,6 +14,7 @@ import numpy as np
 SHORT = 6.0  # line heights: a column no wider holds prices, times, numbers, and no running text
 WORD_GAP = 1.5  # line heights: what is closer together stands in one row
 LINE_GAP = 1.2  # line heights from a row to the next one of its block
+SIGN = 20  # letters: running text has more in a row
 LIKE_SIZE = 1.5  # how many times as tall as another a line of the same kind may be
 
 
@@ -74,14 +75,9 @@ def rows_of(quads: np.ndarray) -> list[Row]:
     rects = upright(quads)
     groups = side_by_side(rects)
     rows = rects.around(groups)
-    blocks: list[list[int]] = []
-    for number in reading_order(rows):
-        if blocks and follows(rows, blocks[-1][-1], number):
-            blocks[-1].append(number)
-        else:
-            blocks.append([number])
+    blocks = blocks_of(rows)
     read = []
-    for block in blocks:
+    for block in (blocks[number] for number in reading_order(rows.around(blocks))):
         room = (rows.right[block].max() - rows.right) / rows.width
         for number in block:
             gaps = rects.left[groups[number][1:]] - rects.right[groups[number][:-1]]
@@ -98,9 +94,8 @@ def side_by_side(rects: Rects) -> list[list[int]]:
     alike = high(rects.height, rects.height) < LIKE_SIZE * low(rects.height, rects.height)
     overlap = low(rects.bottom, rects.bottom) - high(rects.top, rects.top)
     beside = alike & (overlap > 0.5 * low(rects.height, rects.height))
-    column = low(rects.right, rects.right) > high(rects.left, rects.left)
     size = rects.width / rects.height
-    short = np.array([np.median(size[one]) < SHORT for one in column])
+    short = np.array([np.median(size[one]) < SHORT for one in in_column(rects)])
     groups: list[list[int]] = []
     for number in np.argsort(rects.left, kind="stable").tolist():
         for group in groups:
@@ -115,44 +110,67 @@ def side_by_side(rects: Rects) -> list[list[int]]:
     return groups
 
 
-def reading_order(rows: Rects) -> list[int]:
-    """The numbers of the rows as they are read, by the two rules of Breuel ("High Performance
-    Document Layout Analysis", 2003): what is above comes first where both have a column in common;
-    what is to the left comes first, unless a row that spans both stands between them."""
-    middle = (rows.top + rows.bottom) / 2
-    above = np.less.outer(middle, middle)
-    shared = np.minimum.outer(rows.right, rows.right) > np.maximum.outer(rows.left, rows.left)
-    parted = np.zeros_like(above)
-    for number in range(len(middle)):
-        spanned = np.logical_and.outer(shared[number], shared[number])
-        parted |= spanned & np.not_equal.outer(above[number], above[number])
-    first = (shared & above) | (np.less_equal.outer(rows.right, rows.left) & ~parted)
-    waits = first.sum(axis=0).astype(float)  # for how many rows each has to wait
-    place = np.lexsort((rows.left, middle)).argsort()
+def blocks_of(rows: Rects) -> list[list[int]]:
+    """The numbers of rows that stand close below each other, with nothing beside them."""
+    low, high = np.minimum.outer, np.maximum.outer
+    less, more = low(rows.height, rows.height), high(rows.height, rows.height)
+    gap = np.subtract.outer(rows.top, rows.bottom).T  # from the one to the other
+    near = in_column(rows) & above(rows) & (-less < gap) & (gap < LINE_GAP * less)
+    near &= more < LIKE_SIZE * less
+    near &= ~(near @ near)  # What is behind the next row is not the next one.
+    single = near & (near.sum(axis=0) == 1) & (near.sum(axis=1) == 1)[:, None]
+    blocks = []
+    for first in np.flatnonzero(~single.any(axis=0)).tolist():
+        blocks.append([first])
+        while single[blocks[-1][-1]].any():
+            blocks[-1].append(int(single[blocks[-1][-1]].argmax()))
+    return blocks
+
+
+def reading_order(blocks: Rects) -> list[int]:
+    """The numbers of blocks as they are read: what is above before what is below it, what is to the
+    left before what is beside it (after Breuel, "High Performance Document Layout Analysis", 2003),
+    and on below the last one before elsewhere."""
+    below = in_column(blocks) & above(blocks)
+    beside = np.minimum.outer(blocks.bottom, blocks.bottom) > np.maximum.outer(
+        blocks.top, blocks.top
+    )
+    first = below | (beside & np.less_equal.outer(blocks.right, blocks.left))
+    waits = first.sum(axis=0).astype(float)  # for how many others each has to wait
+    elsewhere = np.zeros(len(waits))
     order: list[int] = []
-    for _ in middle:  # Where the rules contradict each other, next is what waits for fewest.
-        number = int(np.lexsort((place, waits))[0])
+    while len(order) < len(waits):  # Where that is contradictory, the one that waits least is next.
+        number = int(np.lexsort((blocks.left, blocks.top, elsewhere, waits))[0])
         order.append(number)
         waits -= first[number]
         waits[number] = math.inf
+        elsewhere = ~below[number]
     return order
 
 
-def follows(rows: Rects, before: int, number: int) -> bool:
-    """True when a row is the next one of a block: under the one before, close to it, as tall."""
-    less, more = sorted(rows.height[[before, number]])
-    shared = min(rows.right[before], rows.right[number]) > max(rows.left[before], rows.left[number])
-    gap = rows.top[number] - rows.bottom[before]
-    return bool(shared and -less < gap < LINE_GAP * less and more < LIKE_SIZE * less)
+def above(rects: Rects) -> np.ndarray:
+    """For each two, whether the first one is above the other one: a square of bool."""
+    middle = (rects.top + rects.bottom) / 2
+    return np.asarray(np.less.outer(middle, middle))
+
+
+def in_column(rects: Rects) -> np.ndarray:
+    """For each two, whether one is above the other, whichever: a square of bool."""
+    left, right = (
+        np.maximum.outer(rects.left, rects.left),
+        np.minimum.outer(rects.right, rects.right),
+    )
+    return np.asarray(right > left)
 
 
 def joined(row: Row, text: str, following: str) -> str:
     """The text of a row with what parts it from the following row's: nothing, if a word goes on
-    there; a space, if a sentence may, as the next word had no room; else the end of a line."""
+    there; a space, if a sentence may, as the next word had no room; else the end of a line, and
+    behind the few words of a sign."""
     if row.ends or row.room == math.inf or not text or not following:
         return text + "\n"
     if following[0].islower() and text[-1] == "-" and text[-2:-1].isalpha():
         return text[:-1]
     room = row.room * len(text)  # in characters
-    goes_on = following[0].islower() or room < len(following.split()[0]) + 1
-    return text + (" " if goes_on else "\n")
+    full = room < len(following.split()[0]) + 1 and len(text) >= SIGN
+    return text + (" " if full or following[0].islower() else "\n")

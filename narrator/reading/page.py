@@ -23,6 +23,7 @@ BATCH = 6  # rows that are recognised together: the first sentence must not wait
 STRIP = 2  # times as tall as wide: what is taller is read a part at a time
 MIN_STRIP = 640  # pixels
 UNCLEAR_LETTERS = 4  # fewer that can't be made out are most often no text at all
+LONE = 1.3  # times as wide as high
 MARGIN = 2  # pixels: what is closer to the edge of the picture may go on beyond it
 
 
@@ -131,4 +132,4 @@ class Page:
 def is_lone(quad: np.ndarray) -> bool:
     """True for a letter or two: what is found around them is far larger than they are."""
     along, down = (float(np.linalg.norm(quad[0] - quad[k])) for k in (1, 3))
-    return along < 2 * down
+    return along < LONE * down

@@ -13,6 +13,8 @@ import rapidocr
 from narrator.reading.reader import Found
 
 SURE = 0.9  # text the right way up and in focus is at 0.97, upside down below 0.83
+# The library enlarges what is smaller, and what is longer to gigabytes.
+LEAST_SIDE = 480  # pixels
 LONGEST = 4  # times as long as wide
 TALL = 1.5  # times as tall as wide: a 7 that stands alone is less, a line on its side far more
 SAMPLE = 3  # lines that tell which way up a page is
@@ -46,11 +48,12 @@ class RapidOcrReader:
         one that is upside down.
         """
         height, width = image.shape[:2]
-        least = max(height, width) // LONGEST  # or it would be enlarged to gigabytes
+        least = max(LEAST_SIDE, max(height, width) // LONGEST)
         image = cv2.copyMakeBorder(
             image,
             *(0, max(0, least - height), 0, max(0, least - width)),
-            cv2.BORDER_REPLICATE,
+            cv2.BORDER_CONSTANT,
+            value=image.mean(axis=(0, 1)),
         )
         boxes = self._ocr(image, use_cls=False, use_rec=False).boxes
         quads = np.array([] if boxes is None else boxes, np.float32).reshape(-1, 4, 2)

@@ -31,6 +31,8 @@ ON_A_MAC = {
     "AVFoundation": ["pyobjc-framework-avfoundation"],
     "AppKit": [COCOA],
     "Foundation": [COCOA],
+    "Vision": ["pyobjc-framework-vision"],
+    "objc": ["pyobjc-core"],
 }
 OPTIONAL = {"prism": "prismatoid"}  # by import; for --voice screenreader
 

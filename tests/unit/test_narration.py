@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from narrator.narration import Narrator
+from narrator.text import TextLine
 from support.stand_ins import FrameSource, OutputLog, SpeakerLog, a_frame, as_pieces
 
 
@@ -237,3 +238,61 @@ def test_what_was_said_last_can_be_said_again() -> None:
     assert told.again()
     assert speaker.said == ["A cat.", "A cat."]
     assert told.latest == "A cat."
+
+
+# -- text that is read
+
+
+LINES = [TextLine("Gate 14 closes at noon.", (0, 0, 100, 20), 0.99)]
+
+
+def test_a_text_is_read_word_for_word_whatever_it_repeats() -> None:
+    output, speaker = OutputLog(), SpeakerLog()
+    text = ["Sale sale sale sale.", "New!", "New!"]
+    a_narrator(speaker, output).read(a_frame(), text, LINES)
+    assert speaker.said == text
+    assert output.texts == ["Sale sale sale sale. New! New!"]
+    assert output.captions[0].lines == tuple(LINES)
+
+
+def test_a_text_that_is_the_same_is_not_read_again_though_a_letter_was_read_otherwise() -> None:
+    now = [0.0]
+    output, speaker = OutputLog(), SpeakerLog()
+    narrator = a_narrator(speaker, output, clock=lambda: now[0])
+    for closes in ("Gate 14 closes at noon.", "Gate 14 closes at noom.", "Gate 14 closes at noon."):
+        narrator.read(a_frame(), ["Welcome aboard.", closes], LINES)
+        now[0] += 600
+    assert speaker.said == ["Welcome aboard.", "Gate 14 closes at noon."]
+    assert narrator.count == len(output.captions) == 1
+
+
+def test_a_figure_that_changed_is_read_and_what_stands_around_it_is_not() -> None:
+    output, speaker = OutputLog(), SpeakerLog()
+    narrator = a_narrator(speaker, output)
+    narrator.read(a_frame(), ["Welcome aboard.", "Gate 14 closes at noon."], LINES)
+    narrator.read(a_frame(), ["Welcome aboard.", "Gate 15 closes at noon."], LINES)
+    assert speaker.said[2:] == ["Gate 15 closes at noon."]
+    assert output.texts[1:] == ["Welcome aboard. Gate 15 closes at noon."]
+
+
+def test_a_text_that_was_asked_for_is_read_again_and_is_no_caption() -> None:
+    output, speaker = OutputLog(), SpeakerLog()
+    narrator = a_narrator(speaker, output)
+    narrator.read(a_frame(), ["Exit."], LINES)
+    narrator.read(a_frame(), ["Exit."], LINES, question="read", asked=True)
+    assert speaker.said == ["Exit.", "Exit."]
+    assert [caption.question for caption in output.captions] == [None, "read"]
+    assert narrator.count == 1
+
+
+def test_a_hush_silences_the_rest_of_a_text() -> None:
+    speaker = SpeakerLog()
+    narrator = a_narrator(speaker)
+
+    def text() -> Iterator[str]:
+        yield "Line 1."
+        narrator.hush()
+        yield "Line 2."
+
+    narrator.read(a_frame(), text(), LINES)
+    assert speaker.said == ["Line 1.", "(hush)"]

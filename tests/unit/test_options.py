@@ -58,6 +58,9 @@ WRONG = {
     "a bench of a server": ["--bench", "--engine", "http://host"],
     "bits of a server": ["--bits", "8", "--engine", "http://host"],
     "a demo of a server": ["--demo", "--engine", "http://host"],
+    "a model for reading": ["--read", "--model", "smolvlm2-500m"],
+    "a server for reading": ["--read", "--engine", "http://host"],
+    "a bench of reading": ["--bench", "--read"],
     "a number of 5,000 digits": ["--limit", "9" * 5000],
     "control characters": ["--limit", "\x1b[31m\n1"],
 }

@@ -19,6 +19,7 @@ from narrator.errors import StopRequested, UsageError
 from narrator.frames.frame import Frame
 from narrator.outputs.lines import Lines, json_of, stdout_is_read
 from narrator.outputs.output import Alert, Caption
+from narrator.text import TextLine
 
 TAKEN = datetime(2026, 11, 23, 10, 8, 42, 123456, timezone(timedelta(hours=5, minutes=30)))
 FRAME = Frame(np.zeros((4, 4, 3), np.uint8), 100.0, 7.50049)
@@ -140,3 +141,11 @@ def test_a_closed_pipe_is_noticed_where_only_a_question_is_answered(
     monkeypatch.setattr(select, "poll", Poll)
     with os.fdopen(reading), os.fdopen(writing, "w") as pipe, stdout_to(pipe, monkeypatch):
         assert not stdout_is_read()
+
+
+def test_text_that_was_read_has_its_lines_with_their_boxes() -> None:
+    line = TextLine("EXIT", (10, 20, 110, 50), 0.987)
+    facts = json.loads(json_of(replace(caption("EXIT"), lines=[line])))
+    assert facts["text"] == [{"text": "EXIT", "box": [10, 20, 110, 50], "confidence": 0.987}]
+    assert json.loads(json_of(replace(caption("I see no text."), lines=[])))["text"] == []
+    assert "text" not in json.loads(json_of(caption()))

@@ -153,6 +153,12 @@ def test_a_picture_that_is_blown_out_is_told() -> None:
     ]
 
 
+def test_what_is_to_be_read_may_be_white_but_not_dark() -> None:
+    blown, dark = furnished() * 3 + 150, furnished() * 0.01
+    told = said(film(between(1, 3, blown, dark), 5), PictureCheck(light_only=True))
+    assert [sentence for _, sentence in told] == [PictureProblem.DARK.value, CLEAR_AGAIN]
+
+
 def test_a_picture_badly_out_of_focus_is_told() -> None:
     blurred = cv2.GaussianBlur(furnished(), (0, 0), 18)
     times = said(film(between(1, 4, furnished(), blurred), 6, Camera(fps=FPS, noise=8, jpeg=40)))

@@ -1,0 +1,40 @@
+"""rapidocr as it is installed: with its weights, without a network, and beside one OpenCV."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from narrator.settings import PROJECT
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a Mac reads with Vision")
+
+SCRIPT = """
+import socket, sys
+class NoSocket(socket.socket):
+    def __init__(self, *_, **__): raise AssertionError("a socket was opened")
+socket.socket = NoSocket
+sys.path.insert(0, "tests")
+from narrator.reading.page import Page
+from narrator.reading.reader import open_reader
+from support.pages import page
+print(*Page(open_reader(), page(["Gate 14B"])).sentences())
+print([name for name in ("onnxruntime", "torch", "openvino_telemetry") if name in sys.modules])
+"""
+
+
+def test_it_reads_without_a_socket_and_without_another_runtime() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=PROJECT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "Gate 14B\n[]\n"
+    assert done.stderr == ""
+
+
+def test_there_is_one_opencv_and_no_onnxruntime() -> None:
+    names = {str(found.metadata["Name"]).lower() for found in metadata.distributions()}
+    assert {name for name in names if name.startswith("opencv")} == {"opencv-python"}
+    assert not {name for name in names if name.startswith("onnxruntime")}
