@@ -17,7 +17,7 @@ from support.camera import MjpegCamera
 from support.pages import ALICE, SAID_OF_ALICE, page
 from support.program import Program, ended_well, one_line
 from support.server import ScriptedServer
-from support.terminal import Terminal
+from support.terminal import Terminal, count
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="drawn for rapidocr")
 SIGN = page(["EXIT", "Gate 14B"], 40)
@@ -97,12 +97,14 @@ def test_read_is_typed_even_where_a_page_is_too_bright_to_be_described(
     terminal.close()
 
 
-def test_a_question_needs_a_model(program: Program, mjpeg: MjpegCamera) -> None:
+def test_what_is_asked_or_waited_for_needs_a_model(program: Program, mjpeg: MjpegCamera) -> None:
     mjpeg.show(SIGN)
     terminal = Terminal(program, "--read", "--source", mjpeg.url, "--mute")
     terminal.wait_for("EXIT Gate 14B")
     terminal.type("What colour is it?\n")
     terminal.wait_for("With --read there is no model that could answer.")
+    terminal.type("when the door is open\n")
+    terminal.wait_for(lambda rows: count("With --read there is no model")(rows) == 2)
     terminal.type("q\n")
     terminal.close()
 

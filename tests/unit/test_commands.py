@@ -9,7 +9,7 @@ import pytest
 from narrator.commands import MORE_PROMPT, TYPED, Request
 from narrator.errors import StopRequested
 from narrator.frames.frame import Frame
-from support.stand_ins import FrameSource, Loop, SpeakerLog, Typed
+from support.stand_ins import FrameSource, Loop, SpeakerLog, Typed, a_frame
 
 
 def echo(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
@@ -116,6 +116,13 @@ def test_a_question_may_begin_with_when() -> None:
 
 def test_of_nothing_nobody_can_be_sure() -> None:
     assert said_after("sure") == ["Nothing was said yet."]
+
+
+def test_read_asks_for_the_text_and_sure_of_a_text_for_it_once_more() -> None:
+    assert asked_by("Read.") == [Request("read", read=True)]
+    loop = Loop(echo, FrameSource(9), Typed("sure"))
+    loop.narrator.read(a_frame(), ["Exit."], [], question="read", asked=True)
+    assert list(loop.commands.requests()) == [Request("read", read=True)]
 
 
 def test_help_lists_every_command() -> None:
