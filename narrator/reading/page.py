@@ -20,6 +20,7 @@ EDGES = ("to the left", "above", "to the right", "below")
 
 MAX_LINES = 300  # a quarter of an hour of speech: nobody listens for longer
 BATCH = 6  # rows that are recognised together: the first sentence must not wait for the page
+LONG = 400  # letters: a sentence without an end is spoken in parts
 STRIP = 2  # times as tall as wide: what is taller is read a part at a time
 MIN_STRIP = 640  # pixels
 UNCLEAR_LETTERS = 4  # fewer that can't be made out are most often no text at all
@@ -45,6 +46,8 @@ class Page:
         rest = ""
         for piece in self._pieces():
             *done, rest = SENTENCE_END.split(rest + piece)
+            if len(rest) > LONG:
+                done, rest = [*done, rest], ""
             yield from filter(None, map(str.strip, done))
         yield from filter(None, [rest.strip()])
         yield from self._remarks()

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import cv2
 import pytest
 
+from support.pages import page
 from support.program import Program
 from support.sound import SoundCard
 
@@ -21,7 +23,7 @@ def works(command: list[str]) -> bool:
     )
 
 
-@pytest.mark.parametrize("engine", ["torch", "mlx"])
+@pytest.mark.parametrize("engine", ["torch", "mlx", "rapidocr"])
 def test_no_socket_is_connected_with_the_model_on_disk(
     program: Program, speech: None, sound_card: SoundCard, tmp_path: Path, engine: str
 ) -> None:
@@ -34,8 +36,11 @@ def test_no_socket_is_connected_with_the_model_on_disk(
     if not wrapped:
         pytest.skip("needs Linux's strace or unshare, and leave to use it")
     program.environment.update(sound_card.environment)
-    arguments = ("--demo", "--once", "--engine", engine, "--json", "--wav", "out.wav")
-    command = [*wrapped, *program.command(*arguments)]
+    seen = ("--demo", "--engine", engine)
+    if engine == "rapidocr":
+        cv2.imwrite(str(program.here / "page.png"), page(["EXIT"]))
+        seen = ("--read", "--source", "page.png")
+    command = [*wrapped, *program.command(*seen, "--once", "--json", "--wav", "out.wav")]
     result = subprocess.run(
         command, cwd=program.here, env=program.environment, check=False, capture_output=True,
         text=True, timeout=120, stdin=subprocess.DEVNULL,
@@ -48,5 +53,5 @@ def test_no_socket_is_connected_with_the_model_on_disk(
     sent = [call for call in calls if re.search(r"\b(connect|send(to|msg|mmsg))\(", call)]
     assert [call for call in sent if "AF_INET" in call or "AF_NETLINK" in call] == []
     opened = [call for call in calls if re.search(r"\bsocket\((?!AF_UNIX)", call)]
-    # urllib3, which mlx-vlm's packages import, asks by a socket on ::1 whether there is IPv6.
-    assert len(opened) <= (engine == "mlx"), opened
+    # urllib3, which mlx-vlm's packages and rapidocr import, asks by a socket on ::1 for IPv6.
+    assert len(opened) <= (engine != "torch"), opened

@@ -153,6 +153,15 @@ def test_a_text_that_is_too_long_is_told_to_go_on() -> None:
     assert max(reader.recognised) == 5
 
 
+def test_a_sentence_without_an_end_is_spoken_in_parts() -> None:
+    lines = [
+        ("and so it goes on, " * 4, 1.0, (10, 10 + 30 * n, 500, 30 + 30 * n)) for n in range(12)
+    ]
+    said = recite(Recited(*lines))
+    assert len(said) == 2
+    assert " ".join(said) == ("and so it goes on, " * 4 * 12).strip()
+
+
 def test_what_the_library_is_not_sure_of_is_not_read() -> None:
     known = ("Open from 9 to 5.", 0.9, (10, 10, 300, 30))
     unclear = ("Qlosed nn Snnday", 0.4, (10, 40, 300, 60))
