@@ -21,6 +21,7 @@ from narrator.models.folder import (
     is_smolvlm,
     read_config,
     refuse_unloadable,
+    tensors_in,
     weight_files,
 )
 from narrator.models.presets import Weights
@@ -45,6 +46,7 @@ def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) 
     refuse_unloadable(source, weights.library, label)
     if not needs_conversion(source, weights):
         return source
+    list(tensors_in(source))  # What is cut short is refused before anything is made of it.
     log.info(f"making the {weights.value} weights of {label} (once)")
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(".making-*"):

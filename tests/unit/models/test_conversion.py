@@ -86,7 +86,7 @@ def test_weights_that_are_cut_short_are_refused(model: Path, cache: Path) -> Non
     for weights in (Weights.MLX_4BIT, Weights.OPENVINO_16_16):
         with pytest.raises(ModelError, match="the weights of model can't be used: "):
             find_weights(str(model), weights, cache)
-    assert list(cache.rglob("*")) == [cache / "pete_sounds"]
+    assert not cache.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_no_fault_of_the_model(model: Path, cache: Path) -> None:
