@@ -57,7 +57,7 @@ def main() -> None:
         answer(reason_of(error), usage=isinstance(error, UsageError))
         return
     path = Path(order["folder"]) / SPOKEN
-    answer(speech.silent(path))
+    answer(speech.silent(path) if order["try"] else None)
     while True:
         asked = utterances.get()
         path.unlink(missing_ok=True)

@@ -122,6 +122,7 @@ class Voice:
         self._pace = 60 / settings.rate  # seconds a word, learned from what was said
         self._process: SpeechProcess | None = None
         self._ready = False
+        self._tried = False  # whether anything can be heard
         self._hushed = False  # The child is being ended by hush().
         self._gone = False  # Nothing is ever said again.
         self._refused: UsageError | None = None
@@ -183,7 +184,7 @@ class Voice:
             self._sounds.looking(on)
 
     def _may_be_heard(self) -> bool:
-        return not (self._muted or self._silent or self._gone)
+        return self._tried and not (self._muted or self._silent or self._gone)
 
     def _may_play(self) -> bool:
         return self._may_be_heard() and not self._saying
@@ -256,15 +257,19 @@ class Voice:
             if self._gone:
                 return
             self._process = SpeechProcess(self._limits.command)
-        first = {"settings": asdict(self._settings), "keep": self._sink is not None}
+        # Not again: it may be while a sound has the device.
+        first = {"settings": asdict(self._settings), "try": not self._tried}
+        first |= {"folder": self._folder, "keep": self._sink is not None}
         with self._process as process:
-            answer = process.ask({**first, "folder": self._folder}, self._limits.start_timeout_s)
+            answer = process.ask(first, self._limits.start_timeout_s)
             with self._changed:
                 if "usage" in answer:
                     self._refuse(answer["trouble"], answer["usage"])
                     return
                 self._ready = True
-                self._note_silence(answer["trouble"])
+                if not self._tried:
+                    self._tried = True
+                    self._note_silence(answer["trouble"])
             while (text := self._next(process)) is not None:
                 needed = 60 * count_words(text) / self._settings.rate
                 order = {"text": text, "aloud": self._settings.aloud and not self._muted}

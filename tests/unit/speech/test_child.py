@@ -39,7 +39,7 @@ def order(folder: Path, **settings: Any) -> dict[str, Any]:
     """What the child is told first."""
     folder.mkdir()
     whole = {"voice": None, "rate": 450, "volume": 1.0, "aloud": False, **settings}
-    return {"settings": whole, "folder": str(folder), "keep": True}
+    return {"settings": whole, "folder": str(folder), "keep": True, "try": True}
 
 
 def test_it_goes_with_its_parent_and_removes_the_folder_that_they_shared(

@@ -177,6 +177,20 @@ def test_behind_a_hush_a_sound_does_not_wait_for_the_voice_to_start_anew(
         voice.close()
 
 
+def test_a_voice_that_starts_anew_leaves_the_sound_device_to_the_sound(
+    open_voice: Callable[..., Voice], card: Card
+) -> None:
+    voice = open_voice()
+    voice.say("A sentence that will be cut off before it ends.", 1, 0.0)
+    assert wait_until(card.played, 20)
+    child = voice._process
+    voice.hush()
+    voice.play(Sound.TROUBLE)
+    assert wait_until(lambda: voice._process is not child and voice._ready, 20)
+    assert wait_until(lambda: "end trouble.wav" in card.lines(), 20)
+    assert card.played() == ["spoken.wav", "trouble.wav"]
+
+
 @pytest.mark.parametrize(
     "settings", [VoiceSettings(), VoiceSettings(sounds=True, aloud=False)], ids=["off", "unheard"]
 )
@@ -259,6 +273,7 @@ def test_on_a_mac_afplay_gets_the_file(
     player.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{tmp_path / 'player'}:/usr/bin:/bin")
     voice = Voice(ALOUD, sink, replace(LIMITS, sounds=SoundLimits(player=("afplay",))))
+    voice.wait_until_ready()
     voice.play(Sound.READY)
     voice.wait_until_quiet()
     voice.close()
