@@ -60,8 +60,8 @@ class Options:
 
     @property
     def own_prompt(self) -> bool:
-        """True when the prompt is the user's, and so perhaps its language."""
-        return self.prompt not in (settings.DEFAULT_PROMPT, settings.CLIP_PROMPT)
+        """True when what is said may be in the user's language: the prompt is, or text is read."""
+        return self.read or self.prompt not in (settings.DEFAULT_PROMPT, settings.CLIP_PROMPT)
 
 
 class OneLineParser(argparse.ArgumentParser):

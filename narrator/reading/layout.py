@@ -79,6 +79,8 @@ def rows_of(quads: np.ndarray) -> list[Row]:
     read = []
     for block in (blocks[number] for number in reading_order(rows.around(blocks))):
         room = (rows.right[block].max() - rows.right) / rows.width
+        if len(block) == 2:  # which do not tell how long a row may be
+            room = np.ones(len(rows.right))
         for number in block:
             gaps = rects.left[groups[number][1:]] - rects.right[groups[number][:-1]]
             in_table = (gaps > WORD_GAP * rows.height[number]).any()

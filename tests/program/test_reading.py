@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import wave
@@ -18,6 +19,7 @@ from support.pages import ALICE, SAID_OF_ALICE, page
 from support.program import Program, ended_well, one_line
 from support.server import ScriptedServer
 from support.terminal import Terminal, count
+from support.video import write_video
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="drawn for rapidocr")
 SIGN = page(["EXIT", "Gate 14B"], 40)
@@ -29,10 +31,14 @@ def picture(program: Program) -> str:
     return "page.png"
 
 
-def read_once(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
-    result = program("--read", "--once", "--mute", *arguments)
+def read(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
+    result = program("--read", "--mute", *arguments)
     ended_well(result)
     return result
+
+
+def read_once(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return read(program, "--once", *arguments)
 
 
 def test_a_picture_is_read_without_a_model_or_a_network(program: Program, picture: str) -> None:
@@ -82,6 +88,22 @@ def test_a_sign_that_stays_is_read_once_and_a_change_of_a_letter_is_read(
     result = running.finished()
     ended_well(result)
     assert result.stdout == "EXIT Gate 14B\nEXIT Gate 15B\n"
+
+
+def test_the_slides_of_a_film_become_cues_in_no_language_that_is_known(program: Program) -> None:
+    slides = [
+        page([line], 36) for line in ("Tee oder Kaffee? Ja bitte.", "Nicht alle Tage. Danke.")
+    ]
+    size = max(slide.shape[1] for slide in slides), 120
+    shown = [cv2.resize(slide, size) for slide in slides for _ in range(30)]
+    write_video(program.here / "slides.mp4", shown, fps=10)
+    result = read(program, "--source", "slides.mp4", "--vtt", "out.vtt")
+    assert result.stdout == "Tee oder Kaffee? Ja bitte.\nNicht alle Tage. Danke.\n"
+    written = (program.here / "out.vtt").read_text()
+    assert "Language" not in written
+    assert re.findall(r"^00:00:0(\d).*\n(.*)", written, re.MULTILINE)[::2] == [
+        ("0", "Tee oder Kaffee?"), ("3", "Nicht alle Tage."),
+    ]  # fmt: skip
 
 
 def test_read_is_typed_even_where_a_page_is_too_bright_to_be_described(

@@ -81,6 +81,11 @@ def test_the_rows_of_a_table_are_sentences_of_their_own() -> None:
     assert joined(first, "soup 4.50", "bread 2.00") == "soup 4.50\n"
 
 
+def test_two_lines_do_not_tell_how_long_a_row_may_be() -> None:
+    title, _ = rows_of(quads_of([(0, 0, 400, 20), (0, 30, 300, 50)]))
+    assert joined(title, "Chapter Two. The garden", "Nobody was there.").endswith("\n")
+
+
 def test_blocks_end_where_there_is_space_or_another_size() -> None:
     boxes: list[Box] = [(0, 0, 400, 60), (0, 70, 300, 90), (0, 100, 300, 120), (0, 180, 300, 200)]
     assert [row.ends for row in rows_of(quads_of(boxes))] == [True, False, True, True]
