@@ -33,7 +33,7 @@ class Sound(Enum):
     and what is heard: tones of so many hertz (0: silence) and seconds."""
 
     READY = 1.0, (523, 0.08), (784, 0.14)  # rises
-    LOOKING = 0.0, (440, 0.06)  # a tick
+    LOOKING = 1.0, (440, 0.06)  # a tick
     ANSWER = 1.0, (988, 0.05), (0, 0.03), (988, 0.05)  # two
     TROUBLE = 15.0, (392, 0.14), (294, 0.2)  # falls
     ALERT = 15.0, (1480, 0.07), (0, 0.04), (1480, 0.07), (0, 0.04), (1480, 0.07)  # three high ones
