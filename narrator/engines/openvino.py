@@ -63,10 +63,22 @@ class OpenVinoEngine:
     def likelihoods(
         self, frame: Frame, questions: Sequence[str], detail: bool = False
     ) -> list[float | None]:
-        """See Engine."""
+        """See Engine. Of the first question what all later ones begin with, too, stays in the
+        cache: that is the picture, most of a prompt."""
         found: list[float | None] = []
+        kept = self._inputs.numbers([frame], questions[0], detail)
         for question in questions:
-            [logits] = self.first_logits([frame], question, detail)
+            ids = self._inputs.numbers([frame], question, detail)
+            # Not more than all but the last token, as that has yet to be answered.
+            longest = min(len(kept), len(ids)) - 1
+            same = next((at for at in range(longest) if kept[at] != ids[at]), longest)
+            if not found or self._inputs.image_token in ids[same:]:
+                kept = ids
+                [logits] = self.first_logits([frame], question, detail)
+            else:
+                kept = kept[:same]
+                self._places[same:] = NOWHERE
+                [logits] = self._step(ids[same:], 1)
             yes, no = (np.logaddexp.reduce(logits[one]) for one in self._answers)
             found.append(float(1 / (1 + np.exp(no - yes))))
         return found

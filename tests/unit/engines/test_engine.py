@@ -131,6 +131,18 @@ def test_what_is_seen_is_made_out_once_for_all_questions_and_the_caption(
     assert engine.likelihoods(same, QUESTIONS[:1]) == pytest.approx(likely[:1])
 
 
+def test_each_question_is_answered_as_if_it_were_the_only_one(
+    engine: Engine, in_float32: TorchEngine
+) -> None:
+    [frame] = clip_of(red_circle())
+    asked = [*QUESTIONS, "Is it true that there is a circle? Answer yes or no.", *QUESTIONS]
+    together = engine.likelihoods(frame, asked)
+    alone = [engine.likelihoods(frame, [one])[0] for one in asked]
+    assert together == pytest.approx(alone, abs=0.03)
+    assert together == pytest.approx(in_float32.likelihoods(frame, asked), abs=0.1)
+    assert caption(engine, red_circle()) == TRUTH
+
+
 def test_in_detail_what_is_seen_is_something_else(engine: Engine) -> None:
     [frame] = clip_of(red_circle())
     assert engine.likelihoods(frame, QUESTIONS) != engine.likelihoods(frame, QUESTIONS, True)
