@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -13,7 +14,7 @@ from narrator.backoff import Backoff
 from narrator.commands import Commands, Request
 from narrator.conditions import LOOKS
 from narrator.doubt import compared
-from narrator.engines.engine import Engine, Piece
+from narrator.engines.engine import Engine, Piece, Turn
 from narrator.errors import (
     CaptionCancelled,
     EngineError,
@@ -27,13 +28,16 @@ from narrator.narration import Narrator
 from narrator.options import Options
 from narrator.outputs.output import Alert
 from narrator.speech.sounds import Sound
-from narrator.text import printable
+from narrator.text import printable, without_marks, words_of
 from narrator.view import View
 
 log = logging.getLogger(__name__)
 
 MAX_FAULTS = 3  # frames in a row that the engine may fail on before the program ends
 MORE_TOKENS = 200
+FOLLOW_UP_S = 60.0  # an answer that is older is not what a question follows
+POINTING = re.compile(r"^and\b|\b(it|its|they|them|their|he|him|his|she|her|that|this|those)\b")
+SHORT = 4  # words
 
 REREAD_S = 2.0  # text may change where the scene gate sees no change, such as a page that is turned
 
@@ -52,12 +56,15 @@ class Captioner:
         narrator: Narrator,
         commands: Commands,
         backoff: Backoff | None = None,
+        follow_up_s: float = FOLLOW_UP_S,
     ) -> None:
         self._engine, self._options = engine, options
         self._view, self._narrator, self._commands = view, narrator, commands
         self._backoff = backoff or Backoff()  # counts how often the engine was unavailable
         self._faults = 0  # frames in a row
         self._answering = False
+        self._follow_up_s = follow_up_s
+        self._turn: tuple[float, Turn | None] = 0.0, None  # when it was answered, and how
         self._read_at = 0.0  # by the source's clock
 
     @property
@@ -139,6 +146,8 @@ class Captioner:
             )
         if asked.question is None:
             self._view.scene.set_reference(frame)
+        elif asked.prompt and not (asked.detail or asked.read):
+            self._turn = time.monotonic(), (asked.prompt, without_marks(self._narrator.latest))
 
     def _read(self, frame: Frame, question: str | None, asked: bool) -> None:
         from narrator.reading.page import Page
@@ -206,7 +215,8 @@ class Captioner:
             clip = self._view.source.clip_to(frame)
             if closer:
                 clip = [one.closer() for one in clip]
-            yield from describe(clip, prompt, options.max_tokens, options.detail)
+            before = self._turn_before(request)
+            yield from describe(clip, prompt, options.max_tokens, options.detail, before)
             return
         self._narrator.announce("Looking closely.", shown=False)
         max_tokens = max(options.max_tokens, MORE_TOKENS)
@@ -214,6 +224,15 @@ class Captioner:
             yield from describe([frame], prompt, max_tokens, True)
         except UsageError:  # a model that does not look at tiles
             yield from describe([frame], prompt, max_tokens, False)
+
+    def _turn_before(self, request: Request) -> Turn | None:
+        """The last question and its answer, where this is one that may follow them: it points at
+        something, or is no whole question. Before any other they would only distract."""
+        answered_at, turn = self._turn
+        asked = words_of(request.question or "")
+        follows = POINTING.search(asked) is not None or len(asked.split()) < SHORT
+        is_fresh = time.monotonic() - answered_at < self._follow_up_s
+        return turn if asked and follows and is_fresh and not request.said else None
 
     def _attended(self, pieces: Iterator[T]) -> Iterator[T]:
         """The same pieces; between them the preview is kept alive, and what was typed is done."""

@@ -87,8 +87,7 @@ class Conditions:
 
     def summary(self, now: float) -> str:
         """All of them, and when each was last seen, to be spoken."""
-        seen = [
-            f"{one.text}, {'not seen yet' if one.seen_at is None else ago(now - one.seen_at)}"
-            for one in self.all
-        ]
-        return f"Waiting for: {'; '.join(seen)}." if seen else "Nothing is waited for."
+        when = ["not seen yet" if one.seen_at is None else f"seen {ago(now - one.seen_at)}"
+                for one in self.all]  # fmt: skip
+        listed = "; ".join(f"{one.text}, {seen}" for one, seen in zip(self.all, when))
+        return f"Waiting for: {listed}." if listed else "Nothing is waited for."

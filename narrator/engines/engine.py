@@ -16,6 +16,9 @@ class Piece(NamedTuple):
     probability: float | None
 
 
+Turn = tuple[str, str]  # what was asked before, and the answer
+
+
 class Engine(Protocol):
     """A frame or clip and a prompt become pieces of text, one a token. Decoding is greedy: the same
     frame gives the same caption."""
@@ -25,13 +28,19 @@ class Engine(Protocol):
         """Library, device and precision, for the user."""
 
     def describe(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[Piece]:
         """Generate a caption of at most max_tokens tokens, piece by piece; to cancel it, close the
         iterator.
 
         clip: the frame to describe; or several, the newest last, as one clip. detail: look at a
-        single frame in tiles. Raises UsageError for detail where the model knows no tiles,
+        single frame in tiles. before: what the prompt follows; it counts where the model's chat
+        template has turns. Raises UsageError for detail where the model knows no tiles,
         ModelError for a clip where it takes one frame only, and EngineUnavailable.
         """
 

@@ -12,7 +12,7 @@ import mlx.core as mx
 import mlx_vlm
 from mlx_vlm.quant_utils import dequantize_model
 
-from narrator.engines.engine import Piece
+from narrator.engines.engine import Piece, Turn
 from narrator.engines.memory import peak_process_memory
 from narrator.frames.frame import Frame
 from narrator.models.folder import is_smolvlm
@@ -43,11 +43,16 @@ class MlxEngine:
             mx.eval(self._model.parameters())
 
     def describe(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[Piece]:
         """See Engine."""
         decode = self._words.decoder()
-        for result in self._results(clip, prompt, max_tokens, detail):
+        for result in self._results(clip, prompt, max_tokens, detail, before):
             if result.finish_reason is None:  # Else it tells the last token once more.
                 probability = math.exp(result.logprobs[result.token].item())
                 yield Piece(decode(result.token), probability)
@@ -64,13 +69,18 @@ class MlxEngine:
         return found
 
     def _results(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[Any]:
         """mlx-vlm's own: text, token, the log-probabilities that it was chosen by, and more."""
         if self._inputs is None:
             chat, inputs = self.prepare(clip, prompt, detail)
         else:
-            chat, inputs = "", self._looked_at(self._inputs, clip, prompt, detail)
+            chat, inputs = "", self._looked_at(self._inputs, clip, prompt, detail, before)
         settings = {"max_tokens": max_tokens, "temperature": 0.0, "skip_special_tokens": True}
         results: Iterator[Any] = mlx_vlm.stream_generate(
             self._model, self._processor, chat, **settings, **inputs
@@ -96,7 +106,12 @@ class MlxEngine:
         return int(mx.get_peak_memory()) if mx.metal.is_available() else peak_process_memory()
 
     def _looked_at(
-        self, inputs: SmolVlmInputs, clip: Sequence[Frame], prompt: str, detail: bool
+        self,
+        inputs: SmolVlmInputs,
+        clip: Sequence[Frame],
+        prompt: str,
+        detail: bool,
+        before: Turn | None,
     ) -> dict[str, Any]:
         """The model's inputs, as from prepare(), and what it sees in the frames."""
         detail = detail and len(clip) == 1
@@ -106,7 +121,7 @@ class MlxEngine:
             features = self._features(pixels[0])
             self._seen = {"pixel_values": pixels, "cached_image_features": features}
             self._frames = clip, detail
-        return {"input_ids": mx.array([inputs.numbers(clip, prompt, detail)]), **self._seen}
+        return {"input_ids": mx.array([inputs.numbers(clip, prompt, detail, before)]), **self._seen}
 
     def _features(self, tiles: Any) -> Any:
         """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width).

@@ -16,7 +16,7 @@ import numpy as np
 import openvino as ov
 
 from narrator.engines.drafts import DraftCache
-from narrator.engines.engine import Piece
+from narrator.engines.engine import Piece, Turn
 from narrator.engines.memory import peak_process_memory
 from narrator.frames.frame import Frame
 from narrator.models.conversion import GROUP_SIZE
@@ -53,11 +53,16 @@ class OpenVinoEngine:
         self.label = f"OpenVINO on the CPU, {precision}{', int8 weights' if bits == 8 else ''}"
 
     def describe(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[Piece]:
         """See Engine."""
         decode = self._inputs.decoder()
-        for token, probability in self._tokens(clip, prompt, max_tokens, detail):
+        for token, probability in self._tokens(clip, prompt, max_tokens, detail, before):
             yield Piece(decode(token), probability)
 
     def likelihoods(
@@ -93,13 +98,19 @@ class OpenVinoEngine:
         """See Engine."""
         return peak_process_memory()
 
-    def first_logits(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> np.ndarray:
+    def first_logits(
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        detail: bool = False,
+        before: Turn | None = None,
+    ) -> np.ndarray:
         """Begin a caption with picture and prompt. Returns logits, float32, (1, vocabulary)."""
         detail = detail and len(clip) == 1
         self._seen = [(frame, detail, self._features(frame, detail)) for frame in clip]
         self._language.reset_state()
         self._places = np.empty(0, np.int64)
-        ids = self._inputs.numbers(clip, prompt, detail)
+        ids = self._inputs.numbers(clip, prompt, detail, before)
         return self._step(ids, 1, np.concatenate([seen[2] for seen in self._seen]))
 
     def _features(self, frame: Frame, detail: bool) -> np.ndarray:
@@ -123,13 +134,18 @@ class OpenVinoEngine:
         return logits
 
     def _tokens(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[tuple[int, float]]:
         """Tokens and their probabilities. Greedy decoding, with guesses: a step that checks some
         tokens more costs 1.4 times what a step for one does, as both read all the weights once
         (arXiv:2304.04487)."""
         said: list[int] = []
-        sure = likeliest(self.first_logits(clip, prompt, detail))
+        sure = likeliest(self.first_logits(clip, prompt, detail, before))
         try:
             while True:
                 for token, probability in sure:

@@ -26,7 +26,7 @@ import cv2
 import httpx2
 import numpy as np
 
-from narrator.engines.engine import Piece
+from narrator.engines.engine import Piece, Turn
 from narrator.engines.memory import peak_process_memory
 from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError, reason_of
 from narrator.frames.frame import Frame
@@ -96,11 +96,16 @@ class ServerEngine:
         self.label = f"{self._model} at {self._place}"
 
     def describe(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[Piece]:
         """See Engine. Raises EngineError and EngineUnavailable."""
         chances = Chances()
-        for text, tokens in self._said(self.prepare(clip, prompt, detail), max_tokens):
+        for text, tokens in self._said(self.prepare(clip, prompt, detail, before), max_tokens):
             chances.add(tokens)
             if text:  # Some servers begin with an empty one, before there is a token.
                 yield Piece(text, chances.of(text))
@@ -117,13 +122,22 @@ class ServerEngine:
         return found
 
     def prepare(
-        self, clip: Sequence[Frame], prompt: str, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> list[dict[str, Any]]:
         """See Engine: the messages, each frame as a JPEG in a data URL, the oldest first."""
         side = DETAIL_SIDE if detail else SIDE
         urls = ({"url": jpeg_url(frame.image, side)} for frame in clip)
         content: list[Any] = [{"type": "image_url", "image_url": url} for url in urls]
-        return [{"role": "user", "content": [*content, {"type": "text", "text": prompt}]}]
+        content.append({"type": "text", "text": prompt if before is None else before[0]})
+        messages = [{"role": "user", "content": content}]
+        if before is not None:
+            messages.append({"role": "assistant", "content": before[1]})
+            messages.append({"role": "user", "content": prompt})
+        return messages
 
     def peak_memory(self) -> int:
         """See Engine. What the server needs is not known here."""

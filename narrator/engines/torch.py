@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from narrator.engines.engine import Piece
+from narrator.engines.engine import Piece, Turn
 from narrator.engines.memory import peak_process_memory
 from narrator.errors import ModelError
 from narrator.frames.frame import Frame
@@ -71,11 +71,16 @@ class TorchEngine:
         self.label = f"torch on {device}, {str(dtype).removeprefix('torch.')}"
 
     def describe(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[Piece]:
         """See Engine."""
         decode = self._words.decoder()
-        for token, probability in self._tokens(clip, prompt, max_tokens, detail):
+        for token, probability in self._tokens(clip, prompt, max_tokens, detail, before):
             yield Piece(decode(token), probability)
 
     def likelihoods(
@@ -117,7 +122,9 @@ class TorchEngine:
             return int(torch.cuda.max_memory_allocated())
         return peak_process_memory()
 
-    def _looked_at(self, clip: Sequence[Frame], prompt: str, detail: bool) -> dict[str, Any]:
+    def _looked_at(
+        self, clip: Sequence[Frame], prompt: str, detail: bool, before: Turn | None = None
+    ) -> dict[str, Any]:
         """The model's inputs, as from prepare(); of the SmolVLM family with what it sees."""
         if self._inputs is None:
             return self.prepare(clip, prompt, detail)
@@ -127,18 +134,24 @@ class TorchEngine:
             pixels = self.prepare(clip, prompt, detail)["pixel_values"]
             self._features = self._model.get_image_features(pixels, return_dict=True)
             self._frames = clip, detail
-        ids = torch.tensor([self._inputs.numbers(clip, prompt, detail)], device=self._device)
+        numbers = self._inputs.numbers(clip, prompt, detail, before)
+        ids = torch.tensor([numbers], device=self._device)
         return {"input_ids": ids, "mm_encoder_outputs": {"image": self._features}}
 
     def _tokens(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[tuple[int, float]]:
         """Tokens and their probabilities: greedy decoding with transformers' cache, like
         model.generate, but it can be stopped."""
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         with torch.inference_mode():
-            inputs = self._looked_at(clip, prompt, detail)
+            inputs = self._looked_at(clip, prompt, detail, before)
         for _ in range(max_tokens):
             with torch.inference_mode():
                 output = self._model(**inputs, use_cache=True, logits_to_keep=1)

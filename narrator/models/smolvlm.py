@@ -52,7 +52,11 @@ class SmolVlmInputs:
         self.image_token: int = config["image_token_id"]
         if not self._fits(config):
             raise ModelError(f"what {folder} says of pictures is out of range, or does not fit")
-        self._encode("What is that?", (0, 0), (0,))  # What can't be worded is told at once.
+        self._encode(["What is that?"], (0, 0), (0,))  # What can't be worded is told at once.
+        self._has_turns = False
+        with contextlib.suppress(Exception):  # A template may be for one question alone.
+            turns = ("Where?", "On the left.", "Why?")
+            self._has_turns = all(turn in self._worded(turns, (0,)) for turn in turns)
         ends = settings("generation_config.json").get("eos_token_id", config.get("eos_token_id"))
         self.ends = set(ends if isinstance(ends, list) else [ends])
 
@@ -80,10 +84,18 @@ class SmolVlmInputs:
         tiles = [self.pixels(frame, detail) for frame in clip]
         return self.numbers(clip, prompt, detail), np.concatenate(tiles)
 
-    def numbers(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> list[int]:
-        """The prompt's token numbers alone: the same ones as long as the seconds are."""
+    def numbers(
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        detail: bool = False,
+        before: tuple[str, str] | None = None,
+    ) -> list[int]:
+        """The prompt's token numbers alone: the same ones as long as the seconds are. before: a
+        question and its answer."""
         seconds = tuple(int(frame.at - clip[0].at + 0.5) for frame in clip)
-        return self._encoded(prompt, self._grid(clip[0], detail), seconds)
+        asked = (prompt,) if before is None or not self._has_turns else (*before, prompt)
+        return self._encoded(asked, self._grid(clip[0], detail), seconds)
 
     def pixels(self, frame: Frame, detail: bool = False) -> np.ndarray:
         """One frame's pixels; shapes and dtype as from prepare()."""
@@ -117,20 +129,27 @@ class SmolVlmInputs:
         rows, columns = (-(-int(side * scale) // self._tile) for side in (height, width))
         return (rows, columns) if detail and rows * columns > 1 else (0, 0)
 
-    def _encode(self, prompt: str, grid: tuple[int, int], seconds: Sequence[int]) -> list[int]:
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+    def _encode(
+        self, asked: Sequence[str], grid: tuple[int, int], seconds: Sequence[int]
+    ) -> list[int]:
+        text = self._worded(asked, seconds)
+        if text.count("<image>") != len(seconds):
+            raise ModelError("the model's chat template has not one place for each picture")
+        return self.encode(text.replace("<image>", self._image_text(*grid)))
+
+    def _worded(self, asked: Sequence[str], seconds: Sequence[int]) -> str:
+        """asked: turns of the chat, the user's first; the picture is in that one."""
+        content = [{"type": "image"}, {"type": "text", "text": asked[0]}]
         if len(seconds) > 1:  # SmolVLM2's words around the frames of a video
             frames = "".join(f"\nFrame from {s // 60:02d}:{s % 60:02d}:<image>" for s in seconds)
             content[0] = {"type": "text", "text": (
                 f"You are provided the following series of {num2words(len(seconds))} frames from a "
                 f"{timedelta(seconds=seconds[-1])} [H:MM:SS] video.\n{frames}\n\n"
             )}  # fmt: skip
-        messages = [{"role": "user", "content": content}]
-        text = render(self._template, messages=messages, add_generation_prompt=True)
-        if text.count("<image>") != len(seconds):
-            raise ModelError("the model's chat template has not one place for each picture")
-        text = text.replace("<image>", self._image_text(*grid))
-        return self.encode(text)
+        turns = [content, *([{"type": "text", "text": text}] for text in asked[1:])]
+        roles = ("user", "assistant") * len(turns)
+        messages = [{"role": role, "content": turn} for role, turn in zip(roles, turns)]
+        return render(self._template, messages=messages, add_generation_prompt=True)
 
     def _image_text(self, rows: int, columns: int) -> str:
         fake, images = "<fake_token_around_image>", "<image>" * self._image_tokens

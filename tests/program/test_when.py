@@ -91,7 +91,7 @@ def test_it_is_typed_listed_and_dropped(
         mjpeg.show(draw(SQUARE))
         terminal.wait_for(f"A blue square: {caption_of(SQUARE)}")
         terminal.type("when\r")
-        terminal.wait_for("a blue square, ")
+        terminal.wait_for("a blue square, seen ")
         terminal.type("forget\r")
         terminal.wait_for("Nothing is waited for")
         mjpeg.show(draw(STAR))

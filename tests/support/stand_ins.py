@@ -16,7 +16,7 @@ import numpy as np
 from narrator.backoff import Backoff
 from narrator.captioning import Captioner
 from narrator.commands import Commands
-from narrator.engines.engine import Piece
+from narrator.engines.engine import Piece, Turn
 from narrator.frames.frame import Frame
 from narrator.narration import Narrator
 from narrator.options import Options, parse_options
@@ -156,13 +156,20 @@ class SayingEngine:
     def __init__(self, describe: Describe) -> None:
         self._describe = describe
         self.asked: list[tuple[str, int, bool]] = []  # prompt, max_tokens, detail
+        self.before: list[Turn | None] = []  # what each prompt follows
         self.probability: float | None = None  # of each piece
         self.likely: Callable[[str], float | None] = lambda question: None
 
     def describe(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[Piece]:
         self.asked.append((prompt, max_tokens, detail))
+        self.before.append(before)
         return as_pieces(self._describe(clip, prompt), self.probability)
 
     def likelihoods(

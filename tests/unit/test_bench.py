@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from narrator.bench import ROWS, TOKENS, bench, measure, table
-from narrator.engines.engine import Piece
+from narrator.engines.engine import Piece, Turn
 from narrator.errors import ModelError
 from narrator.frames.frame import Frame
 from narrator.options import parse_options
@@ -51,7 +51,12 @@ class Counting:
         self.described: list[tuple[bytes, str, int, bool]] = []
 
     def describe(
-        self, clip: Sequence[Frame], prompt: str, max_tokens: int, detail: bool = False
+        self,
+        clip: Sequence[Frame],
+        prompt: str,
+        max_tokens: int,
+        detail: bool = False,
+        before: Turn | None = None,
     ) -> Iterator[Piece]:
         [frame] = clip
         self.described.append((frame.image.tobytes(), prompt, max_tokens, detail))

@@ -215,6 +215,30 @@ def answer(loop: Loop, *lines: str) -> None:
             loop.captioner.answer(request)
 
 
+def followed(*lines: str, **settings: Any) -> list[tuple[str, str] | None]:
+    """What each of these questions is asked as following."""
+    loop = Loop(lambda clip, prompt: iter([f"{prompt.upper()}."]), FrameSource(9), Typed())
+    for name, value in settings.items():
+        setattr(loop.captioner, name, value)
+    answer(loop, *lines)
+    return loop.engine.before
+
+
+def test_a_question_that_points_back_carries_the_last_one_and_its_answer() -> None:
+    assert followed("What is on the left?", "And what colour?", "Is it <large>?", "Why?") == [
+        None,
+        ("What is on the left?", "WHAT IS ON THE LEFT?."),
+        ("And what colour?", "AND WHAT COLOUR?."),
+        ("Is it  large ?", "IS IT LARGE ?."),
+    ]
+
+
+def test_a_whole_question_stands_alone_and_so_does_one_after_a_while() -> None:
+    assert followed("Is it red?", "What is there on the left?") == [None, None]
+    assert followed("Is it red?", "And what colour?", _follow_up_s=0.0) == [None, None]
+    assert followed("", "more", "And what colour?") == [None, None, None]
+
+
 # -- what is waited for
 
 

@@ -75,7 +75,7 @@ def test_all_are_listed_with_when_they_were_last_seen() -> None:
     assert waiting.summary(0.0) == "Nothing is waited for."
     waiting = Conditions(["a cat", "a dog"])
     waiting.look([0.0, 1.0], 10.0)
-    assert waiting.summary(130.0) == "Waiting for: a cat, not seen yet; a dog, 2 minutes ago."
+    assert waiting.summary(130.0) == "Waiting for: a cat, not seen yet; a dog, seen 2 minutes ago."
 
 
 def test_what_is_waited_for_is_bounded_and_each_once() -> None:

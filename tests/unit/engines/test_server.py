@@ -447,6 +447,17 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
     assert threading.active_count() <= threads + 1  # the server's own; nothing waits for a deadline
 
 
+def test_a_question_that_follows_goes_as_a_turn_of_the_chat(server: ScriptedServer) -> None:
+    engine = ServerEngine(server.url, None)
+    assert list(engine.describe(clip_of(GREY), "And where?", 32, before=("What is it?", "A cat.")))
+    first, *later = server.asked()[-1].facts()["messages"]
+    assert [part["type"] for part in first["content"]] == ["image_url", "text"]
+    assert first["content"][1]["text"] == "What is it?"
+    assert later == [
+        {"role": "assistant", "content": "A cat."}, {"role": "user", "content": "And where?"},
+    ]  # fmt: skip
+
+
 # ------------------------------------------------------------------------------- how sure it is
 
 

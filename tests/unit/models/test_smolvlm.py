@@ -154,6 +154,31 @@ def test_a_clip_is_asked_about_as_transformers_own_processor_asks(
     assert np.abs(pixels - theirs["pixel_values"][0].numpy()).mean() < 0.02
 
 
+def test_a_question_that_follows_is_a_turn_as_in_transformers_own_processor(
+    tiny: Path, processor: Any
+) -> None:
+    texts = {"user": "What is there?", "assistant": "A cat."}
+    messages: list[dict[str, Any]] = [
+        {"role": role, "content": [{"type": "text", "text": text}]} for role, text in texts.items()
+    ]
+    messages[0]["content"].insert(0, {"type": "image", "image": clip_of(grey())[0].rgb()})
+    messages.append({"role": "user", "content": [{"type": "text", "text": PROMPT}]})
+    processor.image_processor.do_image_splitting = False
+    expected = processor.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="np"
+    )
+    before = ("What is there?", "A cat.")
+    ids = SmolVlmInputs(tiny).numbers(clip_of(grey()), PROMPT, before=before)
+    assert ids == expected["input_ids"][0].tolist()
+
+
+def test_where_the_template_has_no_turns_the_question_goes_alone(model: Path) -> None:
+    (model / "chat_template.jinja").write_text("<image>{{ messages[0].content[1].text }}")
+    inputs = SmolVlmInputs(model)
+    ids = inputs.numbers(clip_of(grey()), PROMPT, before=("What is there?", "A cat."))
+    assert ids == inputs.numbers(clip_of(grey()), PROMPT)
+
+
 def test_a_camera_that_is_a_little_late_changes_no_word(tiny: Path) -> None:
     inputs = SmolVlmInputs(tiny)
     ids = inputs.numbers(clip_of(grey(3), (0.0, 1.0, 2.0)), CLIP_PROMPT)
