@@ -37,7 +37,7 @@ MAX_FAULTS = 3  # frames in a row that the engine may fail on before the program
 MORE_TOKENS = 200
 FOLLOW_UP_S = 60.0  # an answer that is older is not what a question follows
 POINTING = re.compile(r"^and\b|\b(it|its|they|them|their|he|him|his|she|her|that|this|those)\b")
-SHORT = 4  # words
+SHORT = 3  # words
 
 REREAD_S = 2.0  # text may change where the scene gate sees no change, such as a page that is turned
 

@@ -40,8 +40,9 @@ class Request:
         return [decoded(picture) for picture in pictures]
 
     def prompt(self) -> str:
-        """What was asked of the pictures."""
-        return str(self.facts()["messages"][0]["content"][-1]["text"])
+        """What was asked of the pictures, last."""
+        content = self.facts()["messages"][-1]["content"]
+        return content if isinstance(content, str) else str(content[-1]["text"])
 
 
 class Handler(BaseHTTPRequestHandler):
