@@ -19,7 +19,7 @@ UPSIDE_DOWN, SIDEWAYS = "The page is upside down.", "The page is turned on its s
 EDGES = ("to the left", "above", "to the right", "below")
 
 MAX_LINES = 300  # a quarter of an hour of speech: nobody listens for longer
-BATCH = 6  # rows that are recognised together: the first sentence must not wait for the page
+BATCH = 3  # rows that are recognised together: the first sentence must not wait for the page
 LONG = 400  # letters: a sentence without an end is spoken in parts
 STRIP = 2  # times as tall as wide: what is taller is read a part at a time
 MIN_STRIP = 640  # pixels

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from importlib import metadata
 
+import numpy as np
 import pytest
 
 from narrator.settings import PROJECT
@@ -40,3 +42,18 @@ def test_there_is_one_opencv_and_no_onnxruntime() -> None:
     names = {str(found.metadata["Name"]).lower() for found in metadata.distributions()}
     assert {name for name in names if name.startswith("opencv")} == {"opencv-python"}
     assert not {name for name in names if name.startswith("onnxruntime")}
+
+
+def test_lines_of_all_lengths_become_lines_of_a_few() -> None:
+    """Or what OpenVINO keeps for each grows by gigabytes in an hour before a camera."""
+    from narrator.reading.rapidocr import widened
+
+    random = np.random.default_rng(0)
+    shapes = [(int(random.integers(16, 60)), int(random.integers(5, 1500))) for _ in range(500)]
+    ratios = []
+    for height, width in shapes:
+        made = widened(np.zeros((height, width, 3), np.uint8)).shape
+        assert made[0] == height
+        assert made[1] >= width
+        ratios.append(made[1] / height)
+    assert len({round(math.log(ratio), 1) for ratio in ratios}) < 15
