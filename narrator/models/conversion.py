@@ -47,7 +47,8 @@ def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) 
     if not needs_conversion(source, weights):
         return source
     list(tensors_in(source))  # What is cut short is refused before anything is made of it.
-    log.info(f"making the {weights.value} weights of {label} (once)")
+    kind = "OpenVINO" if weights in GRAPHS else weights.value
+    log.info(f"making the {kind} weights of {label} (once)")
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(".making-*"):
         if left.stat().st_mtime < time.time() - ABANDONED_S:

@@ -30,8 +30,10 @@ try:
     print(told)
 except SourceError as error:
     print(error)
-unit = 1 if sys.platform == "darwin" else 1024
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if sys.platform == "linux":  # That counts what the process had that started this one.
+    peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
+print(peak)
 """
 
 

@@ -24,7 +24,7 @@ def test_without_the_hub_it_is_one_line_and_a_code_and_the_demo_is_ready(
     no_hub, *others = result.stderr.splitlines()
     assert no_hub.startswith("pete_sounds: ")
     assert "the next start tries again" in no_hub
-    assert all("making the openvino weights of" in line for line in others)
+    assert all("making the OpenVINO weights of" in line for line in others)
     program.script = script
     started = program("--demo", "--once", "--mute")
     assert started.stdout == "Nothing but a grey wall.\n"
