@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 from narrator.backoff import Backoff
+from narrator.doubt import rated
 from narrator.engines.server import ServerEngine
 from narrator.errors import EngineUnavailable, ExitCode
-from narrator.settings import SERVER_KEY
-from support.asking import caption
+from narrator.settings import DEFAULT_PROMPT, SERVER_KEY
+from support.asking import caption, clip_of
 from support.camera import MjpegCamera
 from support.drawn_scenes import Scene, Shape, draw, random_scene
 from support.program import ROOT, TINY, Program, wait_until
@@ -160,6 +161,15 @@ def test_captions_through_a_server_are_true(real: RealServer) -> None:
     assert engine.label == f"{TINY} at {real.url}"
     right = [caption(engine, image) == truth for image, truth in scenes]
     assert sum(right) >= 11  # JPEG may turn a near tie.
+
+
+def test_a_real_server_tells_how_sure_it_is(real: RealServer) -> None:
+    engine, clip = ServerEngine(real.url, None), clip_of(RED_CIRCLE)
+    [sentence] = rated(engine.describe(clip, DEFAULT_PROMPT, 32))
+    assert sentence.text == TRUTH
+    assert 0.9 < (sentence.confidence or 0.0) <= 1.0
+    [likely] = engine.likelihoods(clip[0], ["Is there a red circle? Answer yes or no."])
+    assert likely is None or 0.0 < likely < 1.0  # no bare word
 
 
 def test_a_picture_is_described_by_a_real_server_from_the_command_line(

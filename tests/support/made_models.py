@@ -390,6 +390,7 @@ def asked_through_torch(folder: Path) -> dict[str, Any]:
             facts[name] = {
                 "said": text_of(engine.describe(clip, PROMPT, TOKENS)),
                 "tokens": [token for token, _ in engine._tokens(clip, PROMPT, TOKENS)],
+                "likely": engine.likelihoods(clip[0], ["Is it red?", "Is it?"]),
                 "expected": [token for token in expected if token != ENDS],
             }
         facts["prompt"] = len(engine.prepare(clips["red"], PROMPT)["input_ids"][0])

@@ -130,6 +130,8 @@ def test_mlx_says_the_same_as_torch(others: dict[str, Any], folder: Path, name: 
     for picture, clip in {"red": RED, "blue": BLUE}.items():
         results = list(engine._results(clip, PROMPT, TOKENS))
         assert [result.token for result in results][:TOKENS] == others[name][picture]["tokens"]
+        likely = engine.likelihoods(clip[0], ["Is it red?", "Is it?"])
+        assert likely == pytest.approx(others[name][picture]["likely"], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["llava", "qwen2_vl", "idefics3"])
