@@ -50,6 +50,9 @@ class TorchEngine:
     def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
         # It takes 9 s to import, and the choice of device and dtype does without.
         from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
 
         keep_freed_memory()
         self._device, self._dtype = device, dtype

@@ -20,6 +20,7 @@ from openvino import opset13 as ops
 from openvino.passes import MakeStateful, Manager
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText
+from transformers.utils.logging import disable_progress_bar
 
 from narrator.models.conversion import GROUP_SIZE
 
@@ -104,6 +105,7 @@ class Language(nn.Module):  # type: ignore[misc]
 
 def trace(folder: Path) -> tuple[ov.Model, ov.Model]:
     """A checkpoint's two graphs, in float32."""
+    disable_progress_bar()
     model: Any = AutoModelForImageTextToText.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
     ).eval()

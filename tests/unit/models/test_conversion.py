@@ -45,7 +45,7 @@ def test_the_language_model_is_quantised_and_the_vision_tower_is_not(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="openvino is for Linux here")
 def test_openvino_gets_graphs_and_the_settings_and_needs_the_weights_no_more(
-    model: Path, cache: Path
+    model: Path, cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = {file.name for file in model.iterdir() if file.suffix != ".safetensors"}
     graphs = {f"{name}.{suffix}" for name in ("vision", "language") for suffix in ("xml", "bin")}
@@ -54,6 +54,7 @@ def test_openvino_gets_graphs_and_the_settings_and_needs_the_weights_no_more(
         made = convert(model, weights, cache)
         assert {file.name for file in made.iterdir()} == settings | graphs
         sizes[weights] = [(made / f"{name}.bin").stat().st_size for name in ("vision", "language")]
+    assert capfd.readouterr() == ("", "")  # no progress of a library's
     vision, language = zip(*sizes.values())
     assert vision[2] < 0.8 * vision[1] < 0.5 * vision[0]
     assert language[2] == language[1] < 0.8 * language[0]
