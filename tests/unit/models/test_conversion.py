@@ -54,7 +54,7 @@ def test_openvino_gets_graphs_and_the_settings_and_needs_the_weights_no_more(
         made = convert(model, weights, cache)
         assert {file.name for file in made.iterdir()} == settings | graphs
         sizes[weights] = [(made / f"{name}.bin").stat().st_size for name in ("vision", "language")]
-    assert capfd.readouterr() == ("", "")  # no progress of a library's
+    assert "Loading weights" not in capfd.readouterr().err  # a progress bar of transformers
     vision, language = zip(*sizes.values())
     assert vision[2] < 0.8 * vision[1] < 0.5 * vision[0]
     assert language[2] == language[1] < 0.8 * language[0]
