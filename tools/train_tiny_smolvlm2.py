@@ -49,7 +49,8 @@ import string
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,20 +66,33 @@ from torch.nn import functional as F
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
+from narrator.engines.choice import choose_engine, open_engine
+from narrator.engines.engine import Engine
+from narrator.frames.frame import Frame
+from support.drawn_questions import (
+    DESCRIBE_PROMPT,
+    HELD_OUT,
+    KINDS,
+    Question,
+    ask_unknowable,
+)
 from support.drawn_scenes import (
     BORDERS,
     COLOURS,
-    EMPTY_CAPTION,
     MOVED,
     SHAPES,
     Scene,
+    Shape,
+    caption_of,
     caption_of_clip,
     draw,
     every_caption,
+    is_clear,
     place_of,
     random_clip,
     random_journey,
     random_layout,
+    random_pair,
     random_scene,
     spoil,
     way_of,
@@ -91,11 +105,28 @@ PATCH = 16
 CELL = 4  # pixels, the grain of the silhouettes that the eyes learn to trace
 SCALE = 2  # pixel shuffle: (128 / 16 / 2) ** 2 = 16 image tokens
 IMAGE_TOKENS = (TILE // PATCH // SCALE) ** 2
-VOCABULARY = 512
+VOCABULARY = 640
+FIRST_TOKENS = 512  # of those: byte pairs found in captions; the others are whole words
+TEXT_LAYERS = 5
+DETAIL_GRID = (3, 4)  # rows and columns of tiles, for most cameras' frames
 CLIP_FRAMES = 4  # of a clip at most
 TRAIN_SEED, TEST_SEED = 20, 1234567
 
-DEFAULT_PROMPT = "Describe what you see in one short sentence."
+PAIRS = 0.4  # of the scenes drawn
+MIX = {  # how often each kind of question is trained
+    "caption": 0.27,
+    "colour": 0.07,
+    "shape": 0.07,
+    "where": 0.07,
+    "what": 0.06,
+    "how many": 0.06,
+    "yes or no": 0.19,
+    "can't know": 0.04,
+    "more": 0.07,
+    "follow-up": 0.1,
+}
+
+DEFAULT_PROMPT = DESCRIBE_PROMPT
 CLIP_PROMPT = "Describe what happens in one short sentence."
 PROMPTS = (
     "Describe this image.",
@@ -112,27 +143,15 @@ PROMPTS = (
     "What can you see here?",
     "What is happening?",
     "What is on the wall?",
-    "What colour is it?",
-    "What color is the shape?",
-    "What shape is it?",
-    "Where is it?",
-    "Where is the shape?",
-    "Is there anything in front of the camera?",
-    "Is anybody there?",
-    "Is it a circle or a square?",
     "Tell me what you see.",
     "Tell me about this picture.",
     "Caption this.",
     "Write a caption for this image.",
     "In one sentence, what is shown?",
-    "How many shapes are there?",
-    "Who are you?",
     "Say something.",
-    "Answer in one word: what is it?",
     "Please look again.",
     "Did anything change?",
     "Hello!",
-    "Read the text.",
     "",
 )
 MOTION_CAPTIONS = (  # for the tokenizer
@@ -141,6 +160,14 @@ MOTION_CAPTIONS = (  # for the tokenizer
     "A green triangle moving up.",
     "An orange star moving down.",
     "A white star coming in from the left.",
+)
+
+TESTED = (
+    "caption of one",
+    "other prompts",
+    "caption of two",
+    "clips",
+    *(kind for kind in KINDS if kind != "caption"),
 )
 
 START, END, TURN_END = "<|im_start|>", "<|im_end|>", "<end_of_utterance>"
@@ -173,7 +200,7 @@ def build_tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=FIRST_TOKENS,
         special_tokens=SPECIAL_TOKENS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -187,6 +214,33 @@ def build_tokenizer() -> Tokenizer:
         + turns
     )
     tokenizer.train_from_iterator(text, trainer)
+    return with_words(tokenizer)
+
+
+def with_words(tokenizer: Tokenizer) -> Tokenizer:
+    """`tokenizer` with the words of answers and questions that it would split, the most frequent
+    first, as tokens of their own, until there are `VOCABULARY`; what it has keeps its number."""
+    rng = np.random.default_rng(TRAIN_SEED)
+    counts: Counter[str] = Counter()
+    for number in range(20_000):
+        scene = random_pair(rng) if number % 2 else random_layout(rng)
+        question = random_question(rng, scene)
+        turns = [(question.text, question.answer), *([question.before] if question.before else [])]
+        for asked, told in turns:
+            split = tokenizer.pre_tokenizer.pre_tokenize_str
+            counts.update(word for word, _ in split(asked))
+            counts.update({word: 5 for word, _ in split(f" {told}")})
+    for word, _ in counts.most_common():
+        state = json.loads(tokenizer.to_str())
+        vocabulary, merges = state["model"]["vocab"], state["model"]["merges"]
+        parts = [token.value for token in tokenizer.model.tokenize(word)]
+        while len(parts) > 1 and len(vocabulary) < VOCABULARY:
+            merges.append(parts[:2])
+            parts[:2] = ["".join(parts[:2])]
+            vocabulary[parts[0]] = len(vocabulary)
+        tokenizer = Tokenizer.from_str(json.dumps(state))
+        if len(vocabulary) == VOCABULARY:
+            break
     return tokenizer
 
 
@@ -213,7 +267,7 @@ def model_config(tokenizer: Tokenizer) -> dict:
             "max_position_embeddings": 2048,
             "model_type": "llama",
             "num_attention_heads": 4,
-            "num_hidden_layers": 3,
+            "num_hidden_layers": TEXT_LAYERS,
             "num_key_value_heads": 2,
             "pad_token_id": token(END),
             "pixel_shuffle_factor": SCALE,
@@ -341,9 +395,10 @@ def write_weights(folder: Path, model: nn.Module) -> None:
 
 @dataclass
 class Pool:
-    """Drawn pictures, squashed to the tile. `pixels`: uint8 RGB (n, TILE, TILE, 3). `colour` and
-    `kind`: class numbers; `kind` is len(SHAPES) where the wall is empty. `spot`: centre x and y,
-    fractions. `reach`: the radius as fractions of width and height."""
+    """Drawn pictures, squashed to the tile. `pixels`: uint8 RGB (n, TILE, TILE, 3). Of two shapes
+    each: `colour` and `kind`, class numbers (n, 2); `kind` is len(SHAPES) where there is none;
+    `spot`: centre x and y, fractions (n, 2, 2); `reach`: the radius as fractions of width and
+    height (n, 2, 2)."""
 
     pixels: np.ndarray
     colour: np.ndarray
@@ -372,19 +427,19 @@ def draw_part(task: tuple[int, int]) -> Pool:
     rng = np.random.default_rng(seed)
     pool = Pool(
         np.empty((count, TILE, TILE, 3), np.uint8),
-        np.zeros(count, np.int64),
-        np.full(count, len(SHAPES), np.int64),
-        np.full((count, 2), 0.5, np.float32),
-        np.zeros((count, 2), np.float32),
+        np.zeros((count, 2), np.int64),
+        np.full((count, 2), len(SHAPES), np.int64),
+        np.full((count, 2, 2), 0.5, np.float32),
+        np.zeros((count, 2, 2), np.float32),
     )
     for i in range(count):
-        scene = random_layout(rng)
+        scene = random_pair(rng) if rng.random() < PAIRS else random_layout(rng)
         pool.pixels[i] = squash(spoil(draw(scene), rng), rng)
-        if scene.shape is not None:
-            pool.colour[i] = list(COLOURS).index(scene.shape.colour)
-            pool.kind[i] = SHAPES.index(scene.shape.kind)
-            pool.spot[i] = scene.shape.x, scene.shape.y
-            pool.reach[i] = scene.shape.radius * scene.height / scene.width, scene.shape.radius
+        for j, shape in enumerate(scene.shapes):
+            pool.colour[i, j] = list(COLOURS).index(shape.colour)
+            pool.kind[i, j] = SHAPES.index(shape.kind)
+            pool.spot[i, j] = shape.x, shape.y
+            pool.reach[i, j] = shape.radius * scene.height / scene.width, shape.radius
     return pool
 
 
@@ -400,23 +455,29 @@ def draw_pool(count: int, seed: int, processes: int = 2) -> Pool:
 
 
 def moved(pool: Pool, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Picture `i` mirrored (half of the time) and shifted by whole pixels, and its new centre.
+    """Picture `i` mirrored (half of the time) and shifted by whole pixels, and its new centres.
 
-    The wall is continued at the edges. One in eight shapes may be cut by the edge, its centre
-    still inside."""
-    pixels, spot, reach = pool.pixels[i], pool.spot[i].copy(), pool.reach[i]
+    The wall is continued at the edges. One in eight single shapes may be cut by the edge, its
+    centre still inside."""
+    pixels, spot = pool.pixels[i], pool.spot[i].copy()
     if rng.random() < 0.5:
         pixels = pixels[:, ::-1]
-        spot[0] = 1 - spot[0]
-    if pool.kind[i] == len(SHAPES) or rng.random() < 0.15:
+        spot[:, 0] = 1 - spot[:, 0]
+    count = int((pool.kind[i] < len(SHAPES)).sum())
+    if count == 0 or rng.random() < 0.15:
         return pixels, spot
-    keep = np.full(2, 0.05) if rng.random() < 0.125 else reach
-    low, high = np.ceil((keep - spot) * TILE), np.floor((1 - keep - spot) * TILE)
+    shown = spot[:count]
+    keep = np.full(2, 0.05) if count == 1 and rng.random() < 0.125 else pool.reach[i, :count]
+    low = np.ceil((keep - shown) * TILE).reshape(-1, 2).max(axis=0)
+    high = np.floor((1 - keep - shown) * TILE).reshape(-1, 2).min(axis=0)
     limit = 20
     shift = [
         int(rng.integers(max(-limit, min(a, 0)), min(limit, max(b, 0)) + 1))
         for a, b in zip(low, high)
     ]
+    there = shown + np.array(shift, np.float32) / TILE
+    if count == 2 and place_of(*there[0]) == place_of(*there[1]):
+        return pixels, spot
     matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
     pixels = cv2.warpAffine(
         np.ascontiguousarray(pixels),
@@ -425,7 +486,8 @@ def moved(pool: Pool, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.
         flags=cv2.INTER_NEAREST,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return pixels, spot + np.array(shift, np.float32) / TILE
+    spot[:count] = there
+    return pixels, spot
 
 
 @dataclass
@@ -436,19 +498,25 @@ class Batch:
     colour: torch.Tensor
     kind: torch.Tensor
     spot: torch.Tensor
+    reach: torch.Tensor
 
-    def captions(self) -> list[str]:
-        texts = []
-        for colour, kind, (x, y) in zip(
-            self.colour.tolist(), self.kind.tolist(), self.spot.tolist()
-        ):
-            word = list(COLOURS)[colour]
-            article = "An" if word == "orange" else "A"
-            told = kind < len(SHAPES)
-            texts.append(
-                f"{article} {word} {SHAPES[kind]} {place_of(x, y)}." if told else EMPTY_CAPTION
+    def scenes(self) -> list[Scene]:
+        return [
+            scene_of(*row)
+            for row in zip(
+                self.colour.tolist(), self.kind.tolist(), self.spot.tolist(), self.reach.tolist()
             )
-        return texts
+        ]
+
+
+def scene_of(colour: list, kind: list, spot: list, reach: list) -> Scene:
+    """One row of a `Batch` in words."""
+    shapes = [
+        Shape(SHAPES[k], list(COLOURS)[c], at[0], at[1], radius)
+        for c, k, at, (_, radius) in zip(colour, kind, spot, reach)
+        if k < len(SHAPES)
+    ]
+    return Scene(shapes[0] if shapes else None, other=shapes[1] if len(shapes) > 1 else None)
 
 
 def random_batch(
@@ -468,38 +536,48 @@ def random_batch(
     start = int(rng.integers(grain.numel() - pixels.numel()))
     speckle = grain[start : start + pixels.numel()].view(pixels.shape)
     pixels.mul_(gain).add_(offset).addcmul_(speckle, noise).clamp_(0, 255).div_(127.5).sub_(1)
-    spot = torch.from_numpy(np.stack([s for _, s in pairs]).astype(np.float32))
-    return Batch(
-        pixels, torch.from_numpy(pool.colour[chosen]), torch.from_numpy(pool.kind[chosen]), spot
-    )
+    spot = np.stack([s for _, s in pairs]).astype(np.float32)
+    rest = (pool.colour[chosen], pool.kind[chosen], spot, pool.reach[chosen])
+    return Batch(pixels, *map(torch.from_numpy, rest))
 
 
-def still_batch(pool: Pool) -> Batch:
-    """All pictures of `pool` as they are."""
-    pixels = torch.from_numpy(pool.pixels).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
-    return Batch(
-        pixels,
-        torch.from_numpy(pool.colour),
-        torch.from_numpy(pool.kind),
-        torch.from_numpy(pool.spot),
-    )
+def still_batch(pool: Pool, chosen: slice = slice(None)) -> Batch:
+    """Pictures of `pool` as they are."""
+    pixels = torch.from_numpy(pool.pixels[chosen]).permute(0, 3, 1, 2).contiguous().float()
+    rest = (pool.colour, pool.kind, pool.spot, pool.reach)
+    return Batch(pixels / 127.5 - 1, *(torch.from_numpy(part[chosen]) for part in rest))
 
 
 # -------------------------------------------------------------------------------------------- words
 
 
-IMAGE = (
-    "<fake_token_around_image><global-img>" + "<image>" * IMAGE_TOKENS + "<fake_token_around_image>"
-)
+def image_text(rows: int = 0, columns: int = 0) -> str:
+    """What stands for a picture in a prompt; of so many tiles and the whole, if it is split."""
+    fake, images = "<fake_token_around_image>", "<image>" * IMAGE_TOKENS
+    tiles = [
+        f"{fake}<row_{row}_col_{column}>{images}" + ("\n" if column == columns else "")
+        for row in range(1, rows + 1)
+        for column in range(1, columns + 1)
+    ]
+    return "".join([*tiles, "\n" if tiles else "", f"{fake}<global-img>{images}{fake}"])
 
 
-def chat(prompt: str, seconds: Sequence[int] = (0,)) -> str:
+def chat(
+    prompt: str,
+    seconds: Sequence[int] = (0,),
+    before: tuple[str, str] | None = None,
+    grid: tuple[int, int] = (0, 0),
+) -> str:
     """What the chat template and the processor make of `prompt` and one picture, or of a clip whose
-    frames were taken at `seconds`."""
+    frames were taken at `seconds`. `before`: an earlier question and its answer. `grid`: rows and
+    columns of tiles, if the picture is split."""
+    if before is not None:
+        first = chat(before[0], seconds, grid=grid)
+        return f"{first} {before[1]}{TURN_END}\nUser: {prompt}{TURN_END}\nAssistant:"
     if len(seconds) == 1:
-        return f"{START}User:{IMAGE}{prompt}{TURN_END}\nAssistant:"
+        return f"{START}User:{image_text(*grid)}{prompt}{TURN_END}\nAssistant:"
     count = ("zero", "one", "two", "three", "four")[len(seconds)]
-    frames = "".join(f"\nFrame from 00:{second:02d}:{IMAGE}" for second in seconds)
+    frames = "".join(f"\nFrame from 00:{second:02d}:{image_text()}" for second in seconds)
     return (
         f"{START}User: You are provided the following series of {count} frames from a "
         f"0:00:{seconds[-1]:02d} [H:MM:SS] video.\n{frames}\n\n{prompt}{TURN_END}\nAssistant:"
@@ -517,20 +595,41 @@ def random_prompt(rng: np.random.Generator, clip: bool = False) -> str:
     return "".join(rng.choice(letters, rng.integers(1, 24)))
 
 
-def random_turns(
+def random_question(rng: np.random.Generator, scene: Scene) -> Question:
+    """A question about one picture, its kind as likely as `MIX` says."""
+    kind = str(rng.choice(list(MIX), p=list(MIX.values())))
+    if kind == "caption":
+        return Question(random_prompt(rng), caption_of(scene))
+    return KINDS[kind](rng, scene)
+
+
+def random_clip_question(rng: np.random.Generator, scenes: Sequence[Scene]) -> Question:
+    """A question about a clip: what happens, or now and then one about its last frame."""
+    if len(scenes) == 1:
+        return random_question(rng, scenes[0])
+    if rng.random() < 0.75:
+        return Question(random_prompt(rng, clip=True), caption_of_clip(scenes))
+    kind = pick_kind(rng, ("colour", "shape", "where", "how many", "yes or no", "can't know"))
+    return KINDS[kind](rng, scenes[-1])
+
+
+def pick_kind(rng: np.random.Generator, kinds: Sequence[str]) -> str:
+    return kinds[int(rng.integers(len(kinds)))]
+
+
+def turns_of(
     tokenizer: Tokenizer,
-    captions: list[str],
-    rng: np.random.Generator,
+    questions: Sequence[Question],
     seconds: Sequence[int] = (0,),
+    grid: tuple[int, int] = (0, 0),
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of a prompt and its answer, int64 (n, longest), and the same with -100 where
+    """Token ids of questions and their answers, int64 (n, longest), and the same with -100 where
     nothing is to learn."""
     rows: list[list[int]] = []
     labels: list[list[int]] = []
-    for caption in captions:
-        prompt = random_prompt(rng, len(seconds) > 1)
-        asked = tokenizer.encode(chat(prompt, seconds)).ids
-        told = tokenizer.encode(f" {caption}{TURN_END}").ids
+    for question in questions:
+        asked = tokenizer.encode(chat(question.text, seconds, question.before, grid)).ids
+        told = tokenizer.encode(f" {question.answer}{TURN_END}").ids
         rows.append(asked + told)
         labels.append([-100] * len(asked) + told)
     width = max(map(len, rows))
@@ -561,6 +660,28 @@ def load_model(folder: Path, fresh: bool) -> nn.Module:
     return model
 
 
+def grown_model(folder: Path, tokenizer: Tokenizer, grown: Path) -> nn.Module:
+    """The model in `folder`, with what `grown` asks for and it lacks: rows for the new tokens, each
+    the mean of what stood for it, and layers of the language model that change nothing yet."""
+    old, new = load_model(folder, fresh=False), load_model(grown, fresh=True)
+    spelled = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    state = new.state_dict()
+    for name, weight in old.state_dict().items():
+        if weight.shape == state[name].shape:
+            state[name] = weight
+            continue
+        state[name][: len(weight)] = weight  # of the embeddings and of the head
+        for number in range(len(weight), len(state[name])):
+            text = tokenizer.decode([number])
+            parts = spelled.encode(text, add_special_tokens=False).ids
+            state[name][number] = weight[parts].mean(dim=0)
+    for name in set(state) - set(old.state_dict()):
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            state[name].zero_()
+    new.load_state_dict(state)
+    return new
+
+
 def patch_patterns(count: int) -> torch.Tensor:
     """First weights of the patch embedding, (count, 3, PATCH, PATCH): brightness and two colour
     contrasts times the smoothest two-dimensional cosines, so that patches are told apart by what is
@@ -579,8 +700,9 @@ def patch_patterns(count: int) -> torch.Tensor:
 
 class Eyes(nn.Module):
     """The head that teaches the eyes, dropped after training: from the image tokens, (n, 16,
-    hidden), to colour, column and row logits and the centre for each picture, the kind's logits for
-    each token, (n, 16, kinds and none), and the silhouette's logits, (n, 1, side, side)."""
+    hidden), to colour, column and row logits and the centre for each picture of a single shape, the
+    kind's and the colour's logits for each token, (n, 16, kinds or colours and none), and the
+    silhouette's logits, (n, 1, side, side)."""
 
     parts = (len(COLOURS), 3, 3, 2)
 
@@ -593,13 +715,15 @@ class Eyes(nn.Module):
             nn.Linear(256, sum(self.parts)),
         )
         self.kinds = nn.Linear(hidden, len(SHAPES) + 1)
+        self.colours = nn.Linear(hidden, len(COLOURS) + 1)
         self.cells = nn.Linear(hidden, (PATCH * SCALE // CELL) ** 2)
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
         side = TILE // PATCH // SCALE
         cells = self.cells(tokens).view(len(tokens), side, side, -1).permute(0, 3, 1, 2)
         cells = F.pixel_shuffle(cells, PATCH * SCALE // CELL)
-        return *self.layers(tokens).split(self.parts, dim=1), self.kinds(tokens), cells
+        whole = self.layers(tokens).split(self.parts, dim=1)
+        return *whole, self.kinds(tokens), self.colours(tokens), cells
 
 
 def silhouette(pixels: torch.Tensor) -> torch.Tensor:
@@ -607,12 +731,49 @@ def silhouette(pixels: torch.Tensor) -> torch.Tensor:
     small = F.avg_pool2d(pixels, CELL)
     wall = small.flatten(2).median(dim=2).values[:, :, None, None]
     contrast = (small - wall).abs().amax(dim=1, keepdim=True)
-    return (contrast > (contrast.amax(dim=(2, 3), keepdim=True) / 2).clamp(min=0.22)).float()
+    edge = (contrast.amax(dim=(2, 3), keepdim=True) / 2).clamp(min=0.22, max=0.4)
+    return (contrast > edge).float()
 
 
 def cells_of(spot: torch.Tensor) -> torch.Tensor:
     """Column and row, int64 (n, 2), of centres, (n, 2)."""
     return torch.bucketize(spot, torch.tensor(BORDERS[1:3]), right=True)
+
+
+def covered(batch: Batch) -> torch.Tensor:
+    """Which shape each image token shows, int64 (n, 16): 0, 1, or 2 for none."""
+    side = TILE // PATCH // SCALE
+    middle = (torch.arange(side) + 0.5) / side
+    tokens = torch.stack(torch.meshgrid(middle, middle, indexing="xy"), dim=-1).view(1, -1, 1, 2)
+    away = (batch.spot[:, None] - tokens).abs()
+    outside = (away - 0.5 / side).clamp(min=0) / batch.reach[:, None].clamp(min=1e-6)
+    shown = (outside.norm(dim=-1) < 0.6) & (batch.kind[:, None] < len(SHAPES))
+    nearest = torch.where(shown, away.norm(dim=-1), 9.0)
+    return torch.where(shown.any(dim=-1), nearest.argmin(dim=-1), 2)
+
+
+def eyes_loss(head: Eyes, tokens: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """How wrong the head is about kinds, colours and outlines, and of single shapes about place and
+    centre."""
+    colour, column, row, spot, kinds, colours, cells = head(tokens)
+    single = (batch.kind[:, 0] < len(SHAPES)) & (batch.kind[:, 1] == len(SHAPES))
+    place = cells_of(batch.spot[single, 0])
+    whole = (
+        F.cross_entropy(colour[single], batch.colour[single, 0])
+        + F.cross_entropy(column[single], place[:, 0])
+        + F.cross_entropy(row[single], place[:, 1])
+        + F.l1_loss(spot[single], batch.spot[single, 0])
+    )
+    one = batch.kind[:, 1] == len(SHAPES)
+    whole = whole + F.cross_entropy(votes(kinds[one]), batch.kind[one, 0])
+    which = covered(batch)
+    none = [torch.full((len(which), 1), len(of)) for of in (SHAPES, COLOURS)]
+    kind = torch.cat([batch.kind, none[0]], dim=1).gather(1, which)
+    hue = torch.cat([batch.colour, none[1]], dim=1).gather(1, which)
+    here = F.cross_entropy(kinds.flatten(0, 1), kind.flatten())
+    here = here + F.cross_entropy(colours.flatten(0, 1), hue.flatten())
+    outlined = F.binary_cross_entropy_with_logits(cells, silhouette(batch.pixels))
+    return whole + 2 * here + 2 * outlined
 
 
 def votes(kinds: torch.Tensor) -> torch.Tensor:
@@ -624,22 +785,6 @@ def votes(kinds: torch.Tensor) -> torch.Tensor:
 def see(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     """Image tokens, (n, 16, hidden), of `pixels`, (n, 3, TILE, TILE)."""
     return model.model.connector(model.model.vision_model(pixels).last_hidden_state)
-
-
-def eyes_loss(head: Eyes, tokens: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """How wrong the head is about kind, colour, place, centre and outline."""
-    colour, column, row, spot, kinds, cells = head(tokens)
-    shown = batch.kind < len(SHAPES)
-    place = cells_of(batch.spot)
-    whole = (
-        F.cross_entropy(colour[shown], batch.colour[shown])
-        + F.cross_entropy(column[shown], place[shown, 0])
-        + F.cross_entropy(row[shown], place[shown, 1])
-        + F.l1_loss(spot[shown], batch.spot[shown])
-        + 2 * F.cross_entropy(votes(kinds), batch.kind)
-    )
-    outlined = F.binary_cross_entropy_with_logits(cells, silhouette(batch.pixels))
-    return whole + 2 * outlined
 
 
 def answers(
@@ -725,8 +870,8 @@ class Trainer:
         self.started = time.monotonic()
 
         # From large to small; an empty wall may come anywhere.
-        area = self.pool.reach.prod(axis=1)
-        empty = self.pool.kind == len(SHAPES)
+        area = self.pool.reach.prod(axis=2).max(axis=1)
+        empty = (self.pool.kind == len(SHAPES)).all(axis=1)
         area[empty] = self.rng.choice(area[~empty], size=int(empty.sum()))
         self.largest_first = np.argsort(-area)
 
@@ -737,10 +882,9 @@ class Trainer:
 
     def tell(self, stage: str, step: int, losses: list[float]) -> None:
         """Print a line of progress and keep the weights."""
-        right, kind = self.look()
         print(
             f"{stage} {step} at {time.monotonic() - self.started:.0f} s: "
-            f"loss {np.mean(losses):.3f}, head right {right:.3f}, kind {kind:.3f}",
+            f"loss {np.mean(losses):.3f}, head {self.look()}",
             flush=True,
         )
         torch.save(
@@ -749,16 +893,27 @@ class Trainer:
         )
 
     @torch.no_grad()
-    def look(self) -> tuple[float, float]:
-        """How often the head is right on unseen scenes: in all, and about the kind of shape."""
+    def look(self) -> str:
+        """How often the head is right on unseen scenes: about single shapes in all; about kind and
+        about colour of the tokens that show a shape."""
         batch = still_batch(self.unseen)
-        colour, column, row, _, kinds, _ = self.head(see(self.model, batch.pixels))
-        empty = batch.kind == len(SHAPES)
-        kind = votes(kinds).argmax(1)
+        colour, column, row, _, kinds, colours, _ = self.head(see(self.model, batch.pixels))
+        single = batch.kind[:, 1] == len(SHAPES)
+        empty = batch.kind[:, 0] == len(SHAPES)
         place = torch.stack([column.argmax(1), row.argmax(1)], dim=1)
-        told = (place == cells_of(batch.spot)).all(dim=1) & (colour.argmax(1) == batch.colour)
-        right = (kind == batch.kind) & (told | empty)
-        return right.float().mean().item(), (kind == batch.kind).float().mean().item()
+        told = (place == cells_of(batch.spot[:, 0])).all(dim=1)
+        told &= colour.argmax(1) == batch.colour[:, 0]
+        right = (votes(kinds).argmax(1) == batch.kind[:, 0]) & (told | empty)
+        which = covered(batch)
+        shown = which < 2
+        kind = batch.kind.gather(1, which.clamp(max=1))
+        hue = batch.colour.gather(1, which.clamp(max=1))
+        shares = (
+            right[single],
+            kinds.argmax(2)[shown] == kind[shown],
+            colours.argmax(2)[shown] == hue[shown],
+        )
+        return ", ".join(f"{share.float().mean():.3f}" for share in shares)
 
 
 def schedule(
@@ -810,40 +965,96 @@ def train_eyes(trainer: Trainer, steps: int, peak: float) -> None:
 
 
 def train_all(trainer: Trainer, tokenizer: Tokenizer, steps: int, peak: float) -> None:
-    """Teach the whole model to say what it sees, in every other step with its language weights in
-    4 bits."""
+    """Teach the whole model to answer, two questions a picture, in every other step with its
+    language weights in 4 bits."""
     model, head = trainer.model, trainer.head
     rounders = add_four_bits(model)
     losses: list[float] = []
     for step, optimizers in enumerate(schedule([model, head], steps, peak), 1):
         batch = trainer.batch()
-        ids, labels = random_turns(tokenizer, batch.captions(), trainer.rng)
+        scenes = batch.scenes()
+        questions = [random_question(trainer.rng, scene) for _ in range(2) for scene in scenes]
+        ids, labels = turns_of(tokenizer, questions)
         for rounder in rounders:
             rounder.on = step % 2 == 0
         with torch.autocast("cpu", torch.bfloat16):
             tokens = see(model, batch.pixels)
-            loss = F.cross_entropy(*answers(model, tokens, ids, labels))
-            both = loss + 0.3 * eyes_loss(head, tokens, batch)
+            loss = F.cross_entropy(*answers(model, tokens.repeat(2, 1, 1), ids, labels))
+            both = loss + 0.2 * eyes_loss(head, tokens, batch)
         update(optimizers, both)
         losses.append(loss.item())
         if step % 200 == 0 or step == steps:
             trainer.tell("all", step, losses[-200:])
+        if step % 600 == 0 or step == steps:
+            unseen = still_batch(trainer.unseen)
+            with torch.no_grad():
+                seen = see(model, unseen.pixels)
+            look_at_answers(model, tokenizer, seen, unseen.scenes())
     for rounder in rounders:
         rounder.on = False
     drop_four_bits(model)
+
+
+def wrong_answers(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    tokens: torch.Tensor,
+    questions: Sequence[Question],
+    seconds: Sequence[int] = (0,),
+    grid: tuple[int, int] = (0, 0),
+) -> list[int]:
+    """The numbers of those `questions` that the model would not answer exactly."""
+    ids, labels = turns_of(tokenizer, questions, seconds, grid)
+    logits, wanted = answers(model, tokens, ids, labels)
+    row = (labels[:, 1:] != -100).nonzero()[:, 0]
+    return sorted(set(row[logits.argmax(1) != wanted].tolist()))
+
+
+@torch.no_grad()
+def look_at_answers(
+    model: nn.Module, tokenizer: Tokenizer, tokens: torch.Tensor, scenes: Sequence[Scene]
+) -> None:
+    """Print for each kind of question what share of `scenes`, seen as `tokens`, the model would
+    answer exactly: of one shape or none, of two."""
+    clear = [i for i, scene in enumerate(scenes) if is_clear(scene)]
+    for several in (False, True):
+        chosen = [i for i in clear if (len(scenes[i].shapes) == 2) is several][:200]
+        shares = {}
+        for kind in KINDS:
+            rng = np.random.default_rng(1)
+            asked = [held_out_question(rng, kind, scenes[i]) for i in chosen]
+            wrong = wrong_answers(model, tokenizer, tokens[chosen], asked)
+            shares[kind] = f"{1 - len(wrong) / len(chosen):.3f}"
+        print(f"  exact of {len(chosen)}, {1 + several}:", *shares.items(), flush=True)
+
+
+def held_out_question(rng: np.random.Generator, kind: str, scene: Scene) -> Question:
+    """As in training, but what can't be known is asked in words that training has not seen."""
+    if kind == "can't know":
+        return ask_unknowable(rng, scene, sorted(HELD_OUT))
+    return KINDS[kind](rng, scene)
 
 
 # -------------------------------------------------------------------------------------------- clips
 
 
 @dataclass
-class ClipPool:
-    """Drawn clips of `CLIP_FRAMES` frames as the eyes see them. `tokens`: image tokens, bfloat16
-    (2, 2, n, frames, 16, hidden): as they are and through a connector in 4 bits; straight and
-    mirrored. `scenes`: what was drawn, n lists."""
+class Seen:
+    """Pictures as the eyes see them. `tokens`: image tokens, bfloat16 (2, 2, n, pictures, 16,
+    hidden): as they are and through a connector in 4 bits; straight and mirrored. `scenes`: what
+    was drawn, n lists; the pictures are their frames, or the tiles of one and the whole."""
 
     tokens: torch.Tensor
     scenes: list[list[Scene]]
+
+
+def mirrored(scene: Scene) -> Scene:
+    """The same scene in a mirror."""
+    shape, other = (
+        None if shape is None else replace(shape, x=1 - shape.x)
+        for shape in (scene.shape, scene.other)
+    )
+    return replace(scene, shape=shape, other=other)
 
 
 def draw_clips(task: tuple[int, int]) -> tuple[np.ndarray, list[list[Scene]]]:
@@ -860,44 +1071,77 @@ def draw_clips(task: tuple[int, int]) -> tuple[np.ndarray, list[list[Scene]]]:
     return pixels, scenes
 
 
+def draw_details(task: tuple[int, int]) -> tuple[np.ndarray, list[list[Scene]]]:
+    """Draw `count` scenes from `seed`, both from `task`, split into the tiles of `DETAIL_GRID` and
+    the whole: uint8 RGB (n, tiles, TILE, TILE, 3), and the scenes."""
+    seed, count = task
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(seed)
+    rows, columns = DETAIL_GRID
+    pixels = np.empty((count, rows * columns + 1, TILE, TILE, 3), np.uint8)
+    scenes: list[list[Scene]] = []
+    for drawn in pixels:
+        scene = random_pair(rng) if rng.random() < PAIRS else random_layout(rng)
+        scenes.append([scene])
+        picture = Image.fromarray(cv2.cvtColor(spoil(draw(scene), rng), cv2.COLOR_BGR2RGB))
+        large = picture.resize((columns * TILE, rows * TILE), Image.Resampling.LANCZOS)
+        split = np.asarray(large).reshape(rows, TILE, columns, TILE, 3).swapaxes(1, 2)
+        drawn[:-1] = split.reshape(-1, TILE, TILE, 3)
+        drawn[-1] = np.asarray(picture.resize((TILE, TILE), Image.Resampling.LANCZOS))
+    return pixels, scenes
+
+
 @torch.no_grad()
-def see_clips(model: nn.Module, count: int, seed: int, processes: int = 2) -> ClipPool:
-    """Draw `count` clips and look at each of their frames, straight and mirrored."""
-    part = 100
-    tasks = [(seed * 1_000_000 + i, part) for i in range(max(1, count // part))]
+def see_all(
+    model: nn.Module, drawn: Iterable[tuple[np.ndarray, list[list[Scene]]]], mirror: bool = True
+) -> Seen:
+    """Look at all pictures of `drawn`, straight and mirrored."""
     rounders = add_four_bits(model)
     seen: list[list[torch.Tensor]] = [[], []]  # by rounding
     scenes: list[list[Scene]] = []
-    with multiprocessing.get_context("spawn").Pool(processes) as workers:
-        for drawn, clips in workers.imap(draw_clips, tasks):
-            scenes += clips
-            straight = torch.from_numpy(drawn).permute(0, 1, 4, 2, 3)
-            pixels = torch.stack([straight, straight.flip(-1)]).float() / 127.5 - 1
-            hidden = model.model.vision_model(pixels.flatten(0, 2)).last_hidden_state
-            for rounded, tokens in enumerate(seen):
-                for rounder in rounders:
-                    rounder.on = bool(rounded)
-                found = model.model.connector(hidden).bfloat16()
-                tokens.append(found.view(2, part, CLIP_FRAMES, *found.shape[1:]))
+    for pictures, shown in drawn:
+        scenes += shown
+        straight = torch.from_numpy(pictures).permute(0, 1, 4, 2, 3)
+        ways = [straight, straight.flip(-1)] if mirror else [straight]
+        pixels = torch.stack(ways).float() / 127.5 - 1
+        hidden = model.model.vision_model(pixels.flatten(0, 2)).last_hidden_state
+        for rounded, tokens in enumerate(seen):
+            for rounder in rounders:
+                rounder.on = bool(rounded)
+            found = model.model.connector(hidden).bfloat16()
+            tokens.append(found.view(*pixels.shape[:3], *found.shape[1:]))
     drop_four_bits(model)
-    return ClipPool(torch.stack([torch.cat(tokens, dim=1) for tokens in seen]), scenes)
+    return Seen(torch.stack([torch.cat(tokens, dim=1) for tokens in seen]), scenes)
 
 
-def mirrored(scene: Scene) -> Scene:
-    """The same scene in a mirror."""
-    shape = scene.shape
-    return scene if shape is None else replace(scene, shape=replace(shape, x=1 - shape.x))
+def see_drawn(model: nn.Module, draw_some: Callable, count: int, seed: int) -> Seen:
+    """Draw `count` of what `draw_some` draws in two processes, and look at it. Tiles are not
+    mirrored."""
+    part = 50
+    tasks = [(seed * 1_000_000 + i, part) for i in range(max(1, count // part))]
+    with multiprocessing.get_context("spawn").Pool(2) as workers:
+        return see_all(model, workers.imap(draw_some, tasks), mirror=draw_some is draw_clips)
+
+
+def see_pool(model: nn.Module, pool: Pool) -> Seen:
+    """Look at all pictures of `pool`."""
+    parts = [slice(start, start + 200) for start in range(0, len(pool.pixels), 200)]
+    drawn = (
+        (pool.pixels[part][:, None], [[scene] for scene in still_batch(pool, part).scenes()])
+        for part in parts
+    )
+    return see_all(model, drawn)
 
 
 def some_frames(
-    pool: ClipPool, seconds: Sequence[int], rounded: bool, size: int, rng: np.random.Generator
-) -> tuple[torch.Tensor, list[str]]:
-    """Image tokens, (size, frames, 16, hidden), and captions of the frames at `seconds` of random
+    pool: Seen, seconds: Sequence[int], rounded: bool, size: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, list[list[Scene]]]:
+    """Image tokens, (size, frames, 16, hidden), and scenes of the frames at `seconds` of random
     clips, half of them mirrored, half of them in the reversed order; none of which it would be
     hard to say whether anything moved."""
     tokens: list[torch.Tensor] = []
-    captions: list[str] = []
-    while len(captions) < size:
+    clips: list[list[Scene]] = []
+    while len(clips) < size:
         clip, flip = int(rng.integers(len(pool.scenes))), int(rng.integers(2))
         order = list(seconds) if rng.random() < 0.5 else list(seconds)[::-1]
         scenes = [pool.scenes[clip][second] for second in order]
@@ -905,71 +1149,107 @@ def some_frames(
         if 0.3 * MOVED < max(map(abs, way_of(scenes))) < 1.6 * MOVED:
             continue
         tokens.append(pool.tokens[int(rounded), flip, clip, order])
-        captions.append(caption_of_clip(scenes))
-    return torch.stack(tokens), captions
+        clips.append(scenes)
+    return torch.stack(tokens), clips
 
 
 def random_seconds(rng: np.random.Generator) -> list[int]:
-    """Which frames to take of a clip: one, or the first ones, or now and then any in their
-    order."""
-    count = int(rng.choice([1, 2, 3, 4], p=[0.3, 0.3, 0.2, 0.2]))
-    if count == 1 or rng.random() < 0.8:
+    """Which frames to take of a clip: the first ones, or now and then any in their order."""
+    count = int(rng.choice([2, 3, 4], p=[0.4, 0.3, 0.3]))
+    if rng.random() < 0.8:
         return list(range(count))
     later = rng.choice(np.arange(1, CLIP_FRAMES), count - 1, replace=False)
     return [0, *sorted(later.tolist())]
 
 
+def some_pictures(
+    pool: Seen, rounded: bool, size: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, list[Scene]]:
+    """Image tokens, (size, tiles, 16, hidden), and scenes of random pictures, mirrored or not."""
+    flips = rng.integers(pool.tokens.shape[1], size=size)
+    chosen = rng.integers(len(pool.scenes), size=size)
+    scenes = [pool.scenes[i][0] for i in chosen]
+    scenes = [mirrored(scene) if flip else scene for scene, flip in zip(scenes, flips)]
+    return pool.tokens[int(rounded), flips, chosen], scenes
+
+
 @torch.no_grad()
-def look_at_clips(
-    model: nn.Module, tokenizer: Tokenizer, pool: ClipPool, rounders: list[FourBits], count: int
+def look_at_words(
+    model: nn.Module, tokenizer: Tokenizer, unseen: dict[str, Seen], rounders: list[FourBits]
 ) -> None:
-    """Print what share of captions the model would say exactly: of single pictures, and of clips
-    of two, three and four frames; unrounded, then rounded."""
+    """Print what share of answers would be exact: about single pictures, about pictures in detail,
+    and captions of clips of two, three and four frames; unrounded, then rounded."""
     for rounded in (False, True):
         for rounder in rounders:
             rounder.on = rounded
+        print(f" {'rounded' if rounded else 'as they are'}:")
+        stills = unseen["stills"]
+        scenes = [shown[0] for shown in stills.scenes]
+        look_at_answers(model, tokenizer, stills.tokens[int(rounded), 0, :, 0].float(), scenes)
         shares = []
-        for frames in range(1, CLIP_FRAMES + 1):
+        for frames in range(2, CLIP_FRAMES + 1):
             rng = np.random.default_rng(1)
             seconds = range(frames)
-            tokens, captions = some_frames(pool, seconds, rounded, count, rng)
-            ids, labels = random_turns(tokenizer, captions, rng, seconds)
-            logits, wanted = answers(model, tokens, ids, labels)
-            row = (labels[:, 1:] != -100).nonzero()[:, 0]
-            wrong = row[logits.argmax(1) != wanted].unique()
-            shares.append(round(1 - len(wrong) / count, 3))
-        print(f"  exact, {'rounded' if rounded else 'as they are'}: {shares}", flush=True)
+            tokens, clips = some_frames(unseen["clips"], seconds, rounded, 100, rng)
+            asked = [Question(CLIP_PROMPT, caption_of_clip(clip)) for clip in clips]
+            shares.append(1 - len(wrong_answers(model, tokenizer, tokens, asked, seconds)) / 100)
+        for kind in ("caption", "more"):
+            rng = np.random.default_rng(1)
+            tokens, scenes = some_pictures(unseen["details"], rounded, 100, rng)
+            asked = [KINDS[kind](rng, scene) for scene in scenes]
+            wrong = wrong_answers(model, tokenizer, tokens, asked, grid=DETAIL_GRID)
+            shares.append(1 - len(wrong) / 100)
+        print("  exact, clips of 2, 3, 4 and captions, more in detail:", shares, flush=True)
 
 
-def train_clips(
+def train_words(
     model: nn.Module,
     tokenizer: Tokenizer,
-    pool: ClipPool,
-    unseen: ClipPool,
+    pools: dict[str, Seen],
+    unseen: dict[str, Seen],
     options: argparse.Namespace,
 ) -> None:
-    """Teach the language model to tell what moves where in a clip, and keep what it can say of one
-    picture. The eyes stay as they are: they have learned where things are."""
+    """Teach the language model alone: what moves where in a clip, more about single pictures, and
+    pictures in detail. The eyes stay as they are: they have learned what is where."""
     rng = np.random.default_rng(TRAIN_SEED)
     rounders = add_four_bits(model)
     started = time.monotonic()
     losses: list[float] = []
     parts = [model.model.text_model, model.lm_head]
-    for step, optimizers in enumerate(schedule(parts, options.clip_steps, peak=5e-4), 1):
+    for step, optimizers in enumerate(schedule(parts, options.word_steps, peak=5e-4), 1):
         rounded = step % 2 == 0
         for rounder in rounders:
             rounder.on = rounded
-        seconds = random_seconds(rng)
-        tokens, captions = some_frames(pool, seconds, rounded, options.batch, rng)
-        ids, labels = random_turns(tokenizer, captions, rng, seconds)
+        chance, grid = rng.random(), (0, 0)
+        seconds: Sequence[int] = (0,)
+        if chance < 0.3:
+            seconds = random_seconds(rng)
+            tokens, clips = some_frames(pools["clips"], seconds, rounded, 20, rng)
+            asked = [random_clip_question(rng, clip) for clip in clips]
+        elif chance < 0.4:
+            grid = DETAIL_GRID
+            tokens, scenes = some_pictures(pools["details"], rounded, 10, rng)
+            more = rng.random(len(scenes)) < 0.4
+            asked = [
+                KINDS["more"](rng, scene) if detail else random_question(rng, scene)
+                for scene, detail in zip(scenes, more)
+            ]
+        else:
+            tokens, scenes = some_pictures(pools["stills"], rounded, 2 * options.batch, rng)
+            asked = [random_question(rng, scene) for scene in scenes]
+        ids, labels = turns_of(tokenizer, asked, seconds, grid)
         with torch.autocast("cpu", torch.bfloat16):
             loss = F.cross_entropy(*answers(model, tokens, ids, labels))
         losses.append(update(optimizers, loss))
-        if step % 250 == 0 or step == options.clip_steps:
+        if step % 500 == 0 or step == options.word_steps:
             spent = time.monotonic() - started
-            print(f"clips {step} at {spent:.0f} s: loss {np.mean(losses[-250:]):.3f}", flush=True)
-            look_at_clips(model, tokenizer, unseen, rounders, 60)
-            torch.save(model.state_dict(), options.work / "clips.pt")
+            print(f"words {step} at {spent:.0f} s: loss {np.mean(losses[-500:]):.3f}", flush=True)
+            look_at_words(model, tokenizer, unseen, rounders)
+            state = {
+                name.replace(".parametrizations.weight.original", ".weight"): weight
+                for name, weight in model.state_dict().items()
+            }
+            torch.save(state, options.work / "words.pt")
     for rounder in rounders:
         rounder.on = False
     drop_four_bits(model)
@@ -978,99 +1258,54 @@ def train_clips(
 # --------------------------------------------------------------------------------------- evaluation
 
 
-def evaluate(folder: Path, count: int, prompts: tuple[str, ...]) -> float:
-    """Share of exact captions on `count` scenes that training has not seen, through transformers'
-    own processor and greedy generation in float32, asked each of `prompts` in turn. Prints the
-    wrong ones."""
-    from transformers import AutoProcessor
+Asked = tuple[list[np.ndarray], Question, bool]  # frames (BGR), of a clip the newest last; detail
 
-    processor = AutoProcessor.from_pretrained(folder)
-    model = load_model(folder, fresh=False).eval()
+
+def held_out(kind: str, count: int) -> Iterator[Asked]:
+    """Questions about scenes that training has not seen; about the empty wall, one shape and two,
+    where `kind` does not tell. Where the answer tells a place, it is clear which."""
     rng = np.random.default_rng(TEST_SEED)
-    right = 0
     for i in range(count):
-        frame, caption = random_scene(rng)
-        turn = [{"type": "image"}, {"type": "text", "text": prompts[i % len(prompts)]}]
-        text = processor.apply_chat_template(
-            [{"role": "user", "content": turn}], add_generation_prompt=True
-        )
-        inputs = processor(
-            text=text, images=[Image.fromarray(frame[..., ::-1])], return_tensors="pt"
-        )
-        tokens = model.generate(**inputs, do_sample=False, max_new_tokens=24)[
-            0, inputs["input_ids"].shape[1] :
-        ]
-        told = processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-        right += told == caption
-        if told != caption:
-            print(f"  scene {i}: {caption} -> {told}")
-    return right / count
+        if kind in ("caption of one", "other prompts"):
+            frame, caption = random_scene(rng)
+            prompt = DEFAULT_PROMPT if kind == "caption of one" else PROMPTS[i % len(PROMPTS)]
+            yield [frame], Question(prompt, caption), False
+        elif kind == "clips":
+            frames, caption = random_clip(rng, 2 + i % 3)
+            yield frames, Question(CLIP_PROMPT, caption), False
+        else:
+            several = i % 2 == 1 or kind == "caption of two"
+            scene = random_pair(rng) if several else random_layout(rng)
+            while not is_clear(scene):
+                scene = random_pair(rng) if several else random_layout(rng)
+            asked = held_out_question(rng, "caption" if kind == "caption of two" else kind, scene)
+            yield [spoil(draw(scene), rng)], asked, kind == "more"
 
 
-def evaluate_clips(folder: Path, count: int) -> tuple[float, float]:
-    """Share of exact captions on `count` clips of two, three and four frames that training has not
-    seen, asked the narrator's prompt for clips, and of opposite answers where what moves is shown
-    in the wrong order; through transformers' own model and greedy generation in float32."""
-    model = load_model(folder, fresh=False).eval()
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    rng = np.random.default_rng(TEST_SEED)
-    opposite = {"left": "right", "right": "left", "up": "down", "down": "up"}
-
-    def told(frames: list[np.ndarray]) -> str:
-        tiles = [
-            cv2.resize(f[..., ::-1], (TILE, TILE), interpolation=cv2.INTER_AREA) for f in frames
-        ]
-        pixels = torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        ids = torch.tensor([tokenizer.encode(chat(CLIP_PROMPT, range(len(frames)))).ids])
-        made = model.generate(
-            input_ids=ids, pixel_values=pixels[None], do_sample=False, max_new_tokens=24
-        )
-        return tokenizer.decode(made[0, ids.shape[1] :].tolist()).strip()
-
-    right = turned = moving = 0
-    for i in range(count):
-        frames, caption = random_clip(rng, 2 + i % 3)
-        right += (said := told(frames)) == caption
-        if said != caption:
-            print(f"  clip {i}, {len(frames)} frames: {caption} -> {said}")
-        before, moves, way = caption.rstrip(".").rpartition(" moving ")
-        if moves:
-            moving += 1
-            turned += told(frames[::-1]) == f"{before}{moves}{opposite[way]}."
-    return right / count, turned / moving
+def evaluate(engine: Engine, count: int, kinds: Sequence[str], show: bool) -> None:
+    """Print what share of each kind of question gets exactly the true answer, by the project's own
+    engine; if `show`, the wrong answers, too."""
+    for kind in kinds:
+        right = 0
+        for images, question, detail in held_out(kind, count):
+            clip = [Frame(image, second, second) for second, image in enumerate(images)]
+            told = said(engine, clip, question, detail)
+            right += told == question.answer
+            if show and told != question.answer:
+                print(f"    {question.before or ''} {question.text} {question.answer} -> {told}")
+        print(f"  {kind:16} {right / count:6.1%} of {count}", flush=True)
 
 
-def evaluate_mlx(folder: Path, count: int, prompts: tuple[str, ...]) -> float:
-    """The same through mlx-vlm, for a checkpoint as it is or converted by it."""
-    from mlx_vlm import generate, load
-    from mlx_vlm.prompt_utils import apply_chat_template
-
-    model, processor = load(str(folder))
-    rng = np.random.default_rng(TEST_SEED)
-    right = 0
-    for i in range(count):
-        frame, caption = random_scene(rng)
-        prompt = apply_chat_template(
-            processor, model.config, prompts[i % len(prompts)], num_images=1
-        )
-        picture = Image.fromarray(frame[..., ::-1])
-        told = generate(
-            model, processor, prompt, [picture], max_tokens=24, temperature=0.0, verbose=False
-        ).text.strip()
-        right += told == caption
-        if told != caption:
-            print(f"  scene {i}: {caption} -> {told}")
-    return right / count
+def said(engine: Engine, clip: Sequence[Frame], question: Question, detail: bool = False) -> str:
+    """What `engine` answers."""
+    pieces = engine.describe(clip, question.text, 60, detail)
+    return "".join(piece.text for piece in pieces).strip()
 
 
-def evaluate_four_bits(folder: Path, count: int, prompts: tuple[str, ...]) -> float:
-    """The same after mlx-vlm's 4-bit conversion with groups of 64."""
-    from mlx_vlm import convert
-
-    with tempfile.TemporaryDirectory() as temporary:
-        converted = Path(temporary) / "converted"
-        convert(str(folder), str(converted), quantize=True, q_bits=4, q_group_size=64)
-        return evaluate_mlx(converted, count, prompts)
+def open_tested(name: str, folder: Path, cache: Path) -> Engine:
+    """The engine of this name, such as mlx or mlx-4 (for 4 bits), with the checkpoint."""
+    engine, _, bits = name.partition("-")
+    return open_engine(choose_engine(engine, int(bits or 16)), str(folder), cache)
 
 
 # --------------------------------------------------------------------------------------------- main
@@ -1086,8 +1321,15 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--evaluate-only", action="store_true", help="train nothing")
     parser.add_argument(
-        "--engine", choices=("transformers", "mlx", "mlx-4bit"), default="transformers"
+        "--engine",
+        nargs="+",
+        default=["torch"],
+        help="to evaluate with: torch, mlx, mlx-4, mlx-8, openvino, openvino-8 (default: torch)",
     )
+    parser.add_argument(
+        "--kind", nargs="+", choices=TESTED, help="of question to evaluate on (default: all)"
+    )
+    parser.add_argument("--show-wrong", action="store_true", help="print the wrong answers")
     parser.add_argument(
         "--scenes", type=int, default=24000, help="scenes drawn for training (default: %(default)s)"
     )
@@ -1104,7 +1346,7 @@ def parse_arguments() -> argparse.Namespace:
         "--clips", type=int, default=9400, help="clips drawn for training (default: %(default)s)"
     )
     parser.add_argument(
-        "--clip-steps",
+        "--word-steps",
         type=int,
         default=5000,
         help="steps of the third stage (default: %(default)s)",
@@ -1124,7 +1366,10 @@ def parse_arguments() -> argparse.Namespace:
         "--batch", type=int, default=32, help="pictures a step (default: %(default)s)"
     )
     parser.add_argument(
-        "--tests", type=int, default=300, help="unseen scenes to evaluate on (default: %(default)s)"
+        "--tests",
+        type=int,
+        default=300,
+        help="held-out questions of each kind (default: %(default)s)",
     )
     return parser.parse_args()
 
@@ -1139,20 +1384,34 @@ def train(options: argparse.Namespace) -> None:
         tokenizer = build_tokenizer()
         write_layout(options.folder, tokenizer)
         write_demo_clip(options.folder / "demo.mp4")
-        pool, unseen = draw_pool(options.scenes, TRAIN_SEED), draw_pool(1000, TRAIN_SEED + 1)
         model = load_model(options.folder, fresh=True)
-        head = Eyes(model.config.text_config.hidden_size)
-        trainer = Trainer(model, head, pool, unseen, options.work, options.batch, TRAIN_SEED)
-        train_eyes(trainer, options.eyes_steps, peak=1e-3)
-        train_all(trainer, tokenizer, options.steps, peak=5e-4)
     else:
-        tokenizer = Tokenizer.from_file(str(options.continue_from / "tokenizer.json"))
-        model = load_model(options.continue_from, fresh=False)
-    clips, unseen_clips = (
-        see_clips(model, count, seed)
-        for count, seed in ((options.clips, TRAIN_SEED + 2), (400, TRAIN_SEED + 3))
+        first = Tokenizer.from_file(str(options.continue_from / "tokenizer.json"))
+        tokenizer = with_words(first)
+        write_layout(options.folder, tokenizer)
+        model = grown_model(options.continue_from, tokenizer, options.folder)
+    pool, unseen = draw_pool(options.scenes, TRAIN_SEED), draw_pool(1000, TRAIN_SEED + 1)
+    print("drawn", flush=True)
+    head = Eyes(model.config.text_config.hidden_size)
+    trainer = Trainer(model, head, pool, unseen, options.work, options.batch, TRAIN_SEED)
+    if options.eyes_steps:
+        train_eyes(trainer, options.eyes_steps, peak=1e-3)
+    if options.steps:
+        train_all(trainer, tokenizer, options.steps, peak=5e-4)
+        write_weights(options.folder, model)
+    pools, unseen_pools = (
+        {
+            "stills": see_pool(model, stills),
+            "clips": see_drawn(model, draw_clips, clips, seed),
+            "details": see_drawn(model, draw_details, details, seed),
+        }
+        for stills, clips, details, seed in (
+            (pool, options.clips, options.clips // 4, TRAIN_SEED + 2),
+            (unseen, 200, 200, TRAIN_SEED + 3),
+        )
     )
-    train_clips(model, tokenizer, clips, unseen_clips, options)
+    del pool, trainer
+    train_words(model, tokenizer, pools, unseen_pools, options)
     write_weights(options.folder, model)
 
 
@@ -1160,14 +1419,11 @@ def main() -> None:
     options = parse_arguments()
     if not options.evaluate_only:
         train(options)
-    test = {"transformers": evaluate, "mlx": evaluate_mlx, "mlx-4bit": evaluate_four_bits}[
-        options.engine
-    ]
-    for name, prompts in (("the default prompt", (DEFAULT_PROMPT,)), ("other prompts", PROMPTS)):
-        print(f"{options.engine}, {name}: {test(options.folder, options.tests, prompts):.1%} exact")
-    if options.engine == "transformers":
-        right, turned = evaluate_clips(options.folder, options.tests)
-        print(f"transformers, clips: {right:.1%} exact; {turned:.1%} opposite in reversed order")
+    for name in options.engine:
+        with tempfile.TemporaryDirectory() as cache:
+            engine = open_tested(name, options.folder, Path(cache))
+            print(f"{name}: {engine.label}")
+            evaluate(engine, options.tests, options.kind or TESTED, options.show_wrong)
 
 
 if __name__ == "__main__":

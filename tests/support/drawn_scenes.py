@@ -1,8 +1,9 @@
 """Drawn scenes whose true caption is known: what the small test model is trained and tested on.
 
-A scene is a grey wall with at most one coloured shape on it. `random_layout` picks one, `draw`
-paints it, `spoil` adds what a cheap camera adds (blur, noise, JPEG), and `caption_of` says in one
-sentence of a fixed grammar what is there. `random_journey` picks some scenes a second apart, in
+A scene is a grey wall with at most one coloured shape on it, or with two. `random_layout` picks one
+of the first kind, `random_pair` one of the second, `draw` paints it, `spoil` adds what a cheap
+camera adds (blur, noise, JPEG), and `caption_of` says in one sentence of a fixed grammar what is
+there; drawn_questions.py asks about it. `random_journey` picks some scenes a second apart, in
 which the shape may move, come and go, and `caption_of_clip` says what is true of them together.
 `write_demo_clip` films such scenes: shapes slide in, rest, move on and leave.
 
@@ -56,6 +57,9 @@ EMPTY_SHARE = 0.06
 DIRECTIONS = (("left", "right"), ("up", "down"))  # along x and y
 MOVED = 0.06  # of the frame's width or height: less, from first to last, is no movement
 JOURNEY = 0.15  # what moves goes at least so far
+PAIR_RADII = (0.10, 0.19)
+LARGE = 0.175  # fraction of the frame's height: a radius from here on is a large shape's
+CLEAR = (0.02, 0.015)  # centre to the nearest inner border, and radius to LARGE, for no doubt
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,22 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """A wall and what is on it. `width`, `height`: pixels. `wall`: BGR grey levels in the middle;
-    `slope`: how much brighter the right and the bottom edge are than the middle, in levels."""
+    """A wall and what is on it, two shapes at most. `width`, `height`: pixels. `wall`: BGR grey
+    levels in the middle; `slope`: how much brighter the right and the bottom edge are than the
+    middle, in levels."""
 
     shape: Shape | None
     width: int = 640
     height: int = 480
     wall: tuple[float, float, float] = (128.0, 128.0, 128.0)
     slope: tuple[float, float] = (0.0, 0.0)
+    other: Shape | None = None
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """What is on the wall in the order of reading: by column, then by row."""
+        shown = [shape for shape in (self.shape, self.other) if shape is not None]
+        return sorted(shown, key=lambda shape: (*cell_of(shape.x, shape.y), shape.x))
 
 
 # -------------------------------------------------------------------------------------------- words
@@ -90,18 +102,31 @@ class Scene:
 
 def place_of(x: float, y: float) -> str:
     """The words for a centre at (`x`, `y`), fractions of the frame."""
-    column = int(np.searchsorted(BORDERS[1:3], x, side="right"))
-    row = int(np.searchsorted(BORDERS[1:3], y, side="right"))
+    column, row = cell_of(x, y)
     return PLACES[row][column]
+
+
+def cell_of(x: float, y: float) -> tuple[int, int]:
+    """Column and row, from 0 to 2, of a centre at (`x`, `y`)."""
+    column, row = np.searchsorted(BORDERS[1:3], (x, y), side="right")
+    return int(column), int(row)
+
+
+def named(shape: Shape) -> str:
+    """A shape with its article: "an orange star"."""
+    article = "an" if shape.colour[0] in "aeiou" else "a"
+    return f"{article} {shape.colour} {shape.kind}"
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital and a full stop."""
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def caption_of(scene: Scene) -> str:
     """The one true caption of `scene`."""
-    shape = scene.shape
-    if shape is None:
-        return EMPTY_CAPTION
-    article = "An" if shape.colour[0] in "aeiou" else "A"
-    return f"{article} {shape.colour} {shape.kind} {place_of(shape.x, shape.y)}."
+    told = [f"{named(shape)} {place_of(shape.x, shape.y)}" for shape in scene.shapes]
+    return sentence(" and ".join(told)) if told else EMPTY_CAPTION
 
 
 def caption_of_clip(scenes: Sequence[Scene]) -> str:
@@ -114,8 +139,7 @@ def caption_of_clip(scenes: Sequence[Scene]) -> str:
     axis = int(abs(ways[1]) > abs(ways[0]))
     if abs(ways[axis]) < MOVED:
         return caption_of(scenes[-1])
-    article = "An" if last.colour[0] in "aeiou" else "A"
-    return f"{article} {last.colour} {last.kind} moving {DIRECTIONS[axis][int(ways[axis] > 0)]}."
+    return sentence(f"{named(last)} moving {DIRECTIONS[axis][int(ways[axis] > 0)]}")
 
 
 def way_of(scenes: Sequence[Scene]) -> tuple[float, float]:
@@ -125,7 +149,7 @@ def way_of(scenes: Sequence[Scene]) -> tuple[float, float]:
 
 
 def every_caption() -> list[str]:
-    """All 289 captions of the grammar."""
+    """All 289 captions of an empty wall and of single shapes."""
     spots = [(x, y) for y in (0.2, 0.5, 0.8) for x in (0.2, 0.5, 0.8)]
     shapes = [
         Shape(kind, colour, x, y, 0.1) for kind in SHAPES for colour in COLOURS for x, y in spots
@@ -152,8 +176,7 @@ def draw(scene: Scene) -> np.ndarray:
     down = np.linspace(-1, 1, scene.height, dtype=np.float32)[:, None, None]
     wall = np.array(scene.wall, np.float32) + across * scene.slope[0] + down * scene.slope[1]
     frame = np.clip(wall, 0, 255).astype(np.uint8)
-    shape = scene.shape
-    if shape is not None:
+    for shape in scene.shapes:
         angle = math.radians(shape.angle)
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
         corners = outline(shape.kind) @ turn * (shape.radius * scene.height)
@@ -192,8 +215,15 @@ def random_layout(rng: np.random.Generator) -> Scene:
     scene = Scene(None, width, height, tuple(wall), slope)
     if rng.random() < EMPTY_SHARE:
         return scene
+    return replace(scene, shape=random_shape(rng, width, height))
+
+
+def random_shape(
+    rng: np.random.Generator, width: int, height: int, radii: tuple[float, float] = RADII
+) -> Shape:
+    """A random shape, wholly inside a frame of `width` and `height`."""
     colour = list(COLOURS)[rng.integers(len(COLOURS))]
-    radius = rng.uniform(*RADII)
+    radius = rng.uniform(*radii)
     centre = []
     for side in (radius * height / width, radius):
         cell = rng.integers(3)
@@ -203,7 +233,7 @@ def random_layout(rng: np.random.Generator) -> Scene:
     paint = np.clip(COLOURS[colour] + rng.uniform(-14, 14, 3), 0, 255)
     if colour in ("white", "black"):  # keep them free of hue
         paint = np.clip(COLOURS[colour][0] + rng.uniform(-10, 10) + rng.uniform(-3, 3, 3), 0, 255)
-    shape = Shape(
+    return Shape(
         kind=SHAPES[rng.integers(len(SHAPES))],
         colour=colour,
         x=centre[0],
@@ -212,7 +242,33 @@ def random_layout(rng: np.random.Generator) -> Scene:
         angle=rng.uniform(-12, 12),
         paint=(int(paint[0]), int(paint[1]), int(paint[2])),
     )
-    return replace(scene, shape=shape)
+
+
+def random_pair(rng: np.random.Generator) -> Scene:
+    """A random scene with two shapes, clearly apart, in different places and of another kind or
+    colour."""
+    scene = replace(random_layout(rng), shape=None)
+    while True:
+        first, second = (random_shape(rng, scene.width, scene.height, PAIR_RADII) for _ in range(2))
+        across = (first.x - second.x) * scene.width / scene.height
+        apart = math.hypot(across, first.y - second.y) > 1.1 * (first.radius + second.radius) + 0.03
+        same = (first.kind, first.colour) == (second.kind, second.colour)
+        if apart and not same and place_of(first.x, first.y) != place_of(second.x, second.y):
+            return replace(scene, shape=first, other=second)
+
+
+def is_clear(scene: Scene) -> bool:
+    """Whether no shape is so near to the border of two places, or a single one to that of small
+    and large, that it could be told either way."""
+    shapes = scene.shapes
+    near = [
+        abs(centre - border) < CLEAR[0]
+        for shape in shapes
+        for centre in (shape.x, shape.y)
+        for border in BORDERS[1:3]
+    ]
+    sized = len(shapes) != 1 or abs(shapes[0].radius - LARGE) > CLEAR[1]
+    return sized and not any(near)
 
 
 def random_scene(rng: np.random.Generator) -> tuple[np.ndarray, str]:
