@@ -112,6 +112,11 @@ def differs(said: Sequence[Sentence], again: str) -> bool:
     return not {word for one in said for word in named(one.text)} <= set(named(again))
 
 
+def is_asked(look: Look) -> bool:
+    """Whether the program looks twice."""
+    return any(is_doubtful(sentence, SURE) for sentence in look.said)
+
+
 def shares(doubted: np.ndarray, right: np.ndarray) -> str:
     wrong = doubted[~right].mean() if (~right).any() else float("nan")
     kept = doubted[right].mean() if right.any() else float("nan")
@@ -143,7 +148,7 @@ def report(looks: list[Look]) -> None:
     for name, chosen in {**groups, **kinds, "all": np.ones_like(right)}.items():
         told = shares(doubted[chosen], right[chosen])
         print(f"{name:24} {right[chosen].sum():5} {(~right[chosen]).sum():6}   {told}")
-    asked = np.array([any(is_doubtful(s, SURE) for s in one.said) for one in looks])
+    asked = np.array([is_asked(one) for one in looks])
     print(f"\nSURE = {SURE}: looked at twice {asked.mean():.1%}; by the probability alone, "
           f"{shares(asked, right)} would be hedged")  # fmt: skip
     print("\nHow sure, right against wrong          area under the ROC curve")
@@ -190,18 +195,16 @@ def main() -> None:
                 if options.show:
                     one = looks[-1]
                     print(one.scene.what, one.right, one.said, one.again)
-        frame = Frame(looks[0].scene.frames[0], 0.0, 0.0)
         started = time.monotonic()
-        for number in range(20):
-            describe(engine, Frame(looks[number].scene.frames[1], 0.0, 0.0).closer())
+        for one in looks[:20]:
+            describe(engine, Frame(one.scene.frames[1], 0.0, 0.0).closer())
         second_s = (time.monotonic() - started) / 20
     report(looks)
-    asked = np.mean([any(is_doubtful(s, SURE) for s in one.said) for one in looks])
-    print(
-        f"\nA second look takes {second_s:.3f} s here; {asked:.1%} of {CAPTIONS_A_MINUTE} captions a "
-        f"minute: {asked * CAPTIONS_A_MINUTE * second_s:.2f} s a minute; of the scenes as trained: "
-        f"{np.mean([any(is_doubtful(s, SURE) for s in o.said) for o in looks if o.group == 'as trained']) * CAPTIONS_A_MINUTE * second_s:.2f} s"
-    )
+    print(f"\nA second look takes {second_s:.3f} s here; of {CAPTIONS_A_MINUTE} captions a minute:")
+    for groups in (("as trained",), tuple(GROUPS)):
+        asked = np.mean([is_asked(one) for one in looks if one.group in groups])
+        cost = asked * CAPTIONS_A_MINUTE * second_s
+        print(f"  {', '.join(groups)}: {asked:.1%} are asked twice, {cost:.2f} s a minute")
 
 
 if __name__ == "__main__":
