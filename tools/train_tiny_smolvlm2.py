@@ -139,6 +139,8 @@ PROMPTS = (
     "What is in the picture?",
     "What is in this image?",
     "What is this?",
+    "What is there?",
+    "What is in front of me?",
     "What is it?",
     "What can you see here?",
     "What is happening?",
