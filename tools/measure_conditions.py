@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +22,6 @@ import numpy as np
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
 from narrator.conditions import Conditions
-
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine
 from narrator.frames.frame import Frame
@@ -79,7 +78,12 @@ def with_it(rng: np.random.Generator, colour: str, kind: str) -> Scene:
     return replace(scene, shape=wanted(rng, scene, colour, kind))
 
 
-def without_it(rng: np.random.Generator, colour: str, kind: str, some=None) -> Scene:
+def without_it(
+    rng: np.random.Generator,
+    colour: str,
+    kind: str,
+    some: Callable[[np.random.Generator], Scene] | None = None,
+) -> Scene:
     """A scene without it; half of the time with what differs in one thing."""
     some = some or (random_pair if rng.random() < 0.25 else random_layout)
     while True:

@@ -24,7 +24,6 @@ import numpy as np
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
 from narrator.doubt import Sentence, is_doubtful, named, rated, weighed
-
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine, Piece
 from narrator.frames.frame import Frame
@@ -117,6 +116,11 @@ def is_asked(look: Look) -> bool:
     return any(is_doubtful(sentence, SURE) for sentence in look.said)
 
 
+def is_doubted(look: Look) -> bool:
+    """Whether the program hedges or withholds some of it."""
+    return any(one.hedged for one in weighed(look.said, lambda: look.again["closer"]))
+
+
 def shares(doubted: np.ndarray, right: np.ndarray) -> str:
     wrong = doubted[~right].mean() if (~right).any() else float("nan")
     kept = doubted[right].mean() if right.any() else float("nan")
@@ -138,10 +142,7 @@ def best_level(
 def report(looks: list[Look]) -> None:
     right = np.array([one.right for one in looks])
     print("\nCaptions         right  wrong   hedged or withheld by the program")
-    doubted = np.array([
-        any(s.hedged for s in weighed(one.said, lambda one=one: one.again["closer"]))
-        for one in looks
-    ])  # fmt: skip
+    doubted = np.array([is_doubted(one) for one in looks])
     groups = {name: np.array([one.group == name for one in looks]) for name in GROUPS}
     kinds = {what: np.array([one.scene.what == what for one in looks])
              for what in dict.fromkeys(one.scene.what for one in looks)}  # fmt: skip

@@ -114,16 +114,28 @@ TRAIN_SEED, TEST_SEED = 20, 1234567
 
 PAIRS = 0.4  # of the scenes drawn
 MIX = {  # how often each kind of question is trained
-    "caption": 0.27,
-    "colour": 0.07,
-    "shape": 0.07,
-    "where": 0.07,
-    "what": 0.06,
-    "how many": 0.06,
-    "yes or no": 0.19,
-    "can't know": 0.04,
+    "caption": 0.17,
+    "colour": 0.09,
+    "shape": 0.09,
+    "where": 0.09,
+    "what": 0.07,
+    "how many": 0.07,
+    "yes or no": 0.22,
+    "can't know": 0.03,
     "more": 0.07,
     "follow-up": 0.1,
+}
+HARD_MIX = {  # at first in the last stage, mostly about two shapes: what takes longest to learn
+    "caption": 0.06,
+    "colour": 0.13,
+    "shape": 0.14,
+    "where": 0.13,
+    "what": 0.13,
+    "how many": 0.06,
+    "yes or no": 0.15,
+    "can't know": 0.02,
+    "more": 0.05,
+    "follow-up": 0.13,
 }
 
 DEFAULT_PROMPT = DESCRIBE_PROMPT
@@ -169,7 +181,7 @@ TESTED = (
     "other prompts",
     "caption of two",
     "clips",
-    *(kind for kind in KINDS if kind != "caption"),
+    *(kind for kind in KINDS if kind not in ("caption", "follow-up")),
 )
 
 START, END, TURN_END = "<|im_start|>", "<|im_end|>", "<end_of_utterance>"
@@ -597,9 +609,11 @@ def random_prompt(rng: np.random.Generator, clip: bool = False) -> str:
     return "".join(rng.choice(letters, rng.integers(1, 24)))
 
 
-def random_question(rng: np.random.Generator, scene: Scene) -> Question:
-    """A question about one picture, its kind as likely as `MIX` says."""
-    kind = str(rng.choice(list(MIX), p=list(MIX.values())))
+def random_question(
+    rng: np.random.Generator, scene: Scene, mix: dict[str, float] = MIX
+) -> Question:
+    """A question about one picture, its kind as likely as `mix` says."""
+    kind = str(rng.choice(list(mix), p=list(mix.values())))
     if kind == "caption":
         return Question(random_prompt(rng), caption_of(scene))
     return KINDS[kind](rng, scene)
@@ -1165,11 +1179,14 @@ def random_seconds(rng: np.random.Generator) -> list[int]:
 
 
 def some_pictures(
-    pool: Seen, rounded: bool, size: int, rng: np.random.Generator
+    pool: Seen, rounded: bool, size: int, pairs: float, rng: np.random.Generator
 ) -> tuple[torch.Tensor, list[Scene]]:
-    """Image tokens, (size, tiles, 16, hidden), and scenes of random pictures, mirrored or not."""
+    """Image tokens, (size, tiles, 16, hidden), and scenes of random pictures, mirrored or not.
+    pairs: how many of them show two shapes, from 0 to 1."""
     flips = rng.integers(pool.tokens.shape[1], size=size)
-    chosen = rng.integers(len(pool.scenes), size=size)
+    several = np.array([len(shown[0].shapes) == 2 for shown in pool.scenes])
+    two, others = np.flatnonzero(several), np.flatnonzero(~several)
+    chosen = np.where(rng.random(size) < pairs, rng.choice(two, size), rng.choice(others, size))
     scenes = [pool.scenes[i][0] for i in chosen]
     scenes = [mirrored(scene) if flip else scene for scene, flip in zip(scenes, flips)]
     return pool.tokens[int(rounded), flips, chosen], scenes
@@ -1197,7 +1214,7 @@ def look_at_words(
             shares.append(1 - len(wrong_answers(model, tokenizer, tokens, asked, seconds)) / 100)
         for kind in ("caption", "more"):
             rng = np.random.default_rng(1)
-            tokens, scenes = some_pictures(unseen["details"], rounded, 100, rng)
+            tokens, scenes = some_pictures(unseen["details"], rounded, 100, 0.25, rng)
             asked = [KINDS[kind](rng, scene) for scene in scenes]
             wrong = wrong_answers(model, tokenizer, tokens, asked, grid=DETAIL_GRID)
             shares.append(1 - len(wrong) / 100)
@@ -1211,34 +1228,39 @@ def train_words(
     unseen: dict[str, Seen],
     options: argparse.Namespace,
 ) -> None:
-    """Teach the language model alone: what moves where in a clip, more about single pictures, and
-    pictures in detail. The eyes stay as they are: they have learned what is where."""
+    """Teach the language model alone: to find what a question asks for among two shapes, mostly
+    so for the first three fifths; what moves where in a clip; pictures in detail. The eyes stay as
+    they are. Rounding comes in late, as that kind of search is not learned with it."""
     rng = np.random.default_rng(TRAIN_SEED)
     rounders = add_four_bits(model)
     started = time.monotonic()
     losses: list[float] = []
     parts = [model.model.text_model, model.lm_head]
-    for step, optimizers in enumerate(schedule(parts, options.word_steps, peak=5e-4), 1):
-        rounded = step % 2 == 0
+    for step, optimizers in enumerate(schedule(parts, options.word_steps, peak=6e-4), 1):
+        rounded = step % 2 == 0 and step > 0.3 * options.word_steps
         for rounder in rounders:
             rounder.on = rounded
+        hard = step < 0.6 * options.word_steps
+        mix, pairs, clips, details = (
+            (HARD_MIX, 0.75, 0.12, 0.08) if hard else (MIX, 0.45, 0.3, 0.12)
+        )
         chance, grid = rng.random(), (0, 0)
         seconds: Sequence[int] = (0,)
-        if chance < 0.3:
+        if chance < clips:
             seconds = random_seconds(rng)
-            tokens, clips = some_frames(pools["clips"], seconds, rounded, 20, rng)
-            asked = [random_clip_question(rng, clip) for clip in clips]
-        elif chance < 0.4:
+            tokens, shown = some_frames(pools["clips"], seconds, rounded, 20, rng)
+            asked = [random_clip_question(rng, clip) for clip in shown]
+        elif chance < clips + details:
             grid = DETAIL_GRID
-            tokens, scenes = some_pictures(pools["details"], rounded, 10, rng)
+            tokens, scenes = some_pictures(pools["details"], rounded, 10, pairs, rng)
             more = rng.random(len(scenes)) < 0.4
             asked = [
-                KINDS["more"](rng, scene) if detail else random_question(rng, scene)
+                KINDS["more"](rng, scene) if detail else random_question(rng, scene, mix)
                 for scene, detail in zip(scenes, more)
             ]
         else:
-            tokens, scenes = some_pictures(pools["stills"], rounded, 2 * options.batch, rng)
-            asked = [random_question(rng, scene) for scene in scenes]
+            tokens, scenes = some_pictures(pools["stills"], rounded, 48, pairs, rng)
+            asked = [random_question(rng, scene, mix) for scene in scenes]
         ids, labels = turns_of(tokenizer, asked, seconds, grid)
         with torch.autocast("cpu", torch.bfloat16):
             loss = F.cross_entropy(*answers(model, tokens, ids, labels))
@@ -1264,8 +1286,8 @@ Asked = tuple[list[np.ndarray], Question, bool]  # frames (BGR), of a clip the n
 
 
 def held_out(kind: str, count: int) -> Iterator[Asked]:
-    """Questions about scenes that training has not seen; about the empty wall, one shape and two,
-    where `kind` does not tell. Where the answer tells a place, it is clear which."""
+    """Questions about scenes that training has not seen. Where `kind` tells nothing else, a quarter
+    of those show two shapes, and where they are is clear."""
     rng = np.random.default_rng(TEST_SEED)
     for i in range(count):
         if kind in ("caption of one", "other prompts"):
@@ -1276,26 +1298,62 @@ def held_out(kind: str, count: int) -> Iterator[Asked]:
             frames, caption = random_clip(rng, 2 + i % 3)
             yield frames, Question(CLIP_PROMPT, caption), False
         else:
-            several = i % 2 == 1 or kind == "caption of two"
-            scene = random_pair(rng) if several else random_layout(rng)
-            while not is_clear(scene):
-                scene = random_pair(rng) if several else random_layout(rng)
+            several = i % 4 == 3 or kind == "caption of two"
+            scene = clear_scene(rng, several, wide=kind == "more")
             asked = held_out_question(rng, "caption" if kind == "caption of two" else kind, scene)
             yield [spoil(draw(scene), rng)], asked, kind == "more"
 
 
+def clear_scene(rng: np.random.Generator, several: bool, wide: bool = False) -> Scene:
+    """A random scene with nothing at a border of places; `wide`: as wide as cameras' frames are,
+    which are split into tiles of `DETAIL_GRID`."""
+    while True:
+        scene = random_pair(rng) if several else random_layout(rng)
+        if is_clear(scene) and not (wide and scene.width == scene.height):
+            return scene
+
+
 def evaluate(engine: Engine, count: int, kinds: Sequence[str], show: bool) -> None:
     """Print what share of each kind of question gets exactly the true answer, by the project's own
-    engine; if `show`, the wrong answers, too."""
+    engine, and of those about two shapes; if `show`, the wrong answers, too."""
     for kind in kinds:
-        right = 0
+        right: list[bool] = []
         for images, question, detail in held_out(kind, count):
             clip = [Frame(image, second, second) for second, image in enumerate(images)]
             told = said(engine, clip, question, detail)
-            right += told == question.answer
-            if show and told != question.answer:
-                print(f"    {question.before or ''} {question.text} {question.answer} -> {told}")
-        print(f"  {kind:16} {right / count:6.1%} of {count}", flush=True)
+            right.append(told == question.answer)
+            if show and not right[-1]:
+                print(f"    {question.text} {question.answer} -> {told}")
+        two = right[3::4] if kind not in TESTED[:4] else []
+        print(
+            f"  {kind:16} {np.mean(right):6.1%} of {count}"
+            + (f"; of two shapes {np.mean(two):.1%}" if two else ""),
+            flush=True,
+        )
+
+
+@torch.no_grad()
+def evaluate_follow_ups(folder: Path, count: int) -> None:
+    """Print what share of short questions about what an earlier one spoke of ("And what colour?")
+    is answered exactly, in scenes with two shapes; with that earlier question and its answer in the
+    chat, and without."""
+    model = load_model(folder, fresh=False).eval()
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    rng = np.random.default_rng(TEST_SEED)
+    asked: list[Question] = []
+    frames: list[np.ndarray] = []
+    while len(asked) < count:
+        scene = clear_scene(rng, several=True)
+        question = KINDS["follow-up"](rng, scene)
+        if question.before is not None:
+            asked.append(question)
+            frames.append(squash(spoil(draw(scene), rng), rng))
+    pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    tokens = see(model, pixels)
+    alone = [replace(question, before=None) for question in asked]
+    for name, questions in (("with the earlier turn", asked), ("without", alone)):
+        wrong = len(wrong_answers(model, tokenizer, tokens, questions))
+        print(f"  follow-up {name}: {1 - wrong / count:.1%} of {count}")
 
 
 def said(engine: Engine, clip: Sequence[Frame], question: Question, detail: bool = False) -> str:
@@ -1426,6 +1484,8 @@ def main() -> None:
             engine = open_tested(name, options.folder, Path(cache))
             print(f"{name}: {engine.label}")
             evaluate(engine, options.tests, options.kind or TESTED, options.show_wrong)
+    if options.kind is None:
+        evaluate_follow_ups(options.folder, options.tests)
 
 
 if __name__ == "__main__":
