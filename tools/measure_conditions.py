@@ -88,11 +88,12 @@ def without_it(
     some = some or (random_pair if rng.random() < 0.25 else random_layout)
     while True:
         scene = some(rng)
-        if scene.shape is not None and scene.other is None and rng.random() < 0.5:
+        shape = scene.shape
+        if shape is not None and scene.other is None and rng.random() < 0.5:
             if rng.random() < 0.5:
-                scene = replace(scene, shape=replace(scene.shape, kind=kind))
+                scene = replace(scene, shape=replace(shape, kind=kind))
             else:
-                like = replace(scene.shape, colour=colour, paint=None)
+                like = replace(shape, colour=colour, paint=None)
                 scene = replace(scene, shape=like)
         if all((shape.colour, shape.kind) != (colour, kind) for shape in scene.shapes):
             return scene
