@@ -139,6 +139,25 @@ def best_level(
     return best
 
 
+def best_levels(
+    sure: np.ndarray, differing: np.ndarray, right: np.ndarray
+) -> tuple[float, float, np.ndarray]:
+    """Two levels: doubted below the first one, and where a second look differs below the second
+    one, too; with at most TARGETS[1] of the right captions doubted, and most of the wrong ones."""
+    best = 0.0, 0.0, np.zeros_like(right)
+    levels = np.unique(np.append(sure, 1.1))
+    for low in levels:
+        if (sure < low)[right].mean() > TARGETS[1]:
+            break
+        for high in levels[levels >= low]:
+            doubted = (sure < low) | ((sure < high) & differing)
+            if doubted[right].mean() > TARGETS[1]:
+                break
+            if doubted[~right].sum() > best[2][~right].sum():
+                best = float(low), float(high), doubted
+    return best
+
+
 def report(looks: list[Look]) -> None:
     right = np.array([one.right for one in looks])
     print("\nCaptions         right  wrong   hedged or withheld by the program")
@@ -170,6 +189,10 @@ def report(looks: list[Look]) -> None:
         for way, differing in ways.items():
             level, doubts = best_level(values, differing, right)
             print(f"{name:30} {way:24} below {level:.4f}: {shares(doubts, right)}")
+    values = sure["least likely word that names"]
+    for way, differing in ways.items():
+        low, high, doubts = best_levels(values, differing, right)
+        print(f"{'either':30} {way:24} below {low:.4f}, {high:.4f}: {shares(doubts, right)}")
     for way, differing in ways.items():
         print(f"{'a second look alone':30} {way:24}             : {shares(differing, right)}")
 
