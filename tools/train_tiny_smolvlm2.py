@@ -26,9 +26,10 @@ cosines, and Muon for the matrices.
 How the checkpoint in tests/tiny_smolvlm2 was made: an earlier one, of single shapes and clips, had
 30 minutes for the first two stages on two cores, and 15 on one for clips. From that, with two
 layers and 128 words more, --continue-from went on on two cores that others used, too: 600 and 2200
-steps of the second stage with 24 pictures each (35 minutes), then 500 and 2600
-steps of the last one (35 minutes). The defaults below do about as much in one go from nothing, which nobody has
-tried. Text tokens that yes or no is read from: " Yes" and " No".
+steps of the second stage with 24 pictures each (35 minutes), then 500, 2600 and 1000 steps of the
+last one (45 minutes; in the last 1000 all kinds of questions, three fifths about two shapes). The
+defaults below do about as much in one go from nothing, which nobody has tried. Yes or no is read
+from one token each, " Yes" and " No".
 
     python tools/train_tiny_smolvlm2.py                     # train, write tests/tiny_smolvlm2
     python tools/train_tiny_smolvlm2.py --evaluate-only --engine torch mlx mlx-4 openvino
