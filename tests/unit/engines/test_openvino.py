@@ -92,7 +92,7 @@ print(exact.label)
 
 
 # Weights are rounded to float16, which float32 ones that were never trained feel more.
-@pytest.mark.parametrize(("geometry", "tolerance"), [("256M", 0.01), ("2.2B", 0.5)])
+@pytest.mark.parametrize(("geometry", "tolerance"), [("256M", 0.05), ("2.2B", 0.5)])
 def test_held_to_avx2_logits_and_tokens_are_those_of_transformers(
     tiny: Path, tmp_path: Path, geometry: str, tolerance: float
 ) -> None:
