@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine
 from narrator.engines.openvino import OpenVinoEngine
 from narrator.engines.server import ServerEngine
@@ -48,11 +49,16 @@ def transformers(folder: Path, dtype: str) -> Engine:
     return TorchEngine(folder, "cpu", getattr(torch, dtype))
 
 
+def openvino(folder: Path, bits: int) -> Engine:
+    """OpenVINO, as the program opens it."""
+    return open_engine(choose_engine("openvino", bits), str(folder), guesses=False)
+
+
 PEERS: dict[str, Callable[[Path], Engine]] = {
     "transformers float32": lambda folder: transformers(folder, "float32"),
     "transformers bfloat16": lambda folder: transformers(folder, "bfloat16"),
-    "OpenVINO, 16 bits": lambda folder: OpenVinoEngine(folder, 16, guesses=False),
-    "OpenVINO, 8 bits": lambda folder: OpenVinoEngine(folder, 8, guesses=False),
+    "OpenVINO, 16 bits": lambda folder: openvino(folder, 16),
+    "OpenVINO, 8 bits": lambda folder: openvino(folder, 8),
 }
 
 
