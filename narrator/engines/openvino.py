@@ -19,6 +19,7 @@ from narrator.engines.drafts import DraftCache
 from narrator.engines.engine import Piece, Turn
 from narrator.engines.memory import peak_process_memory
 from narrator.frames.frame import Frame
+from narrator.libraries import keep_freed_memory
 from narrator.models.conversion import GROUP_SIZE
 from narrator.models.presets import Weights
 from narrator.models.smolvlm import SmolVlmInputs, yes_and_no
@@ -35,6 +36,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, folder: Path, bits: int, guesses: bool = True) -> None:
+        keep_freed_memory()
         able = processor_features()
         precision = "bf16" if "bf16" in able else "f32"
         rounds = bits == 8 and "vnni" in able
