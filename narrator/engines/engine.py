@@ -1,8 +1,8 @@
-"""What every engine offers."""
+"""What every engine offers, and what some keep between two questions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from narrator.frames.frame import Frame
@@ -56,3 +56,19 @@ class Engine(Protocol):
 
     def peak_memory(self) -> int:
         """Bytes that were needed at most so far, on the device that runs the model."""
+
+
+class LastLook:
+    """What was made of the clip that was looked at last, for the next question about the same."""
+
+    def __init__(self) -> None:
+        self._frames: Sequence[Frame] = ()
+        self._detail = False
+        self._made: Any = None
+
+    def of(self, clip: Sequence[Frame], detail: bool, make: Callable[[], Any]) -> Any:
+        """What make() returned for these very frames, called again for any others."""
+        if detail is not self._detail or list(map(id, clip)) != list(map(id, self._frames)):
+            self._made = make()
+            self._frames, self._detail = clip, detail
+        return self._made

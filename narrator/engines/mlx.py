@@ -12,7 +12,7 @@ import mlx.core as mx
 import mlx_vlm
 from mlx_vlm.quant_utils import dequantize_model
 
-from narrator.engines.engine import Piece, Turn
+from narrator.engines.engine import LastLook, Piece, Turn
 from narrator.engines.memory import peak_process_memory
 from narrator.frames.frame import Frame
 from narrator.models.folder import is_smolvlm
@@ -33,8 +33,7 @@ class MlxEngine:
         self._model, self._processor = mlx_vlm.load(str(folder), trust_remote_code=False)
         self._words = self._inputs or LibraryWords(self._processor)
         self._answers = yes_and_no(self._words.encode)
-        self._frames: tuple[Sequence[Frame], bool] = ([], False)  # looked at last; in detail
-        self._seen: dict[str, Any] = {}  # what was made of them
+        self._last = LastLook()
         self.label = "mlx on the Apple GPU"
         if not mx.metal.is_available():
             self.label = "mlx on the CPU, float32"
@@ -115,13 +114,13 @@ class MlxEngine:
     ) -> dict[str, Any]:
         """The model's inputs, as from prepare(), and what it sees in the frames."""
         detail = detail and len(clip) == 1
-        frames, in_detail = self._frames
-        if detail is not in_detail or list(map(id, frames)) != list(map(id, clip)):
+
+        def see() -> dict[str, Any]:
             pixels = self.prepare(clip, prompt, detail)[1]["pixel_values"]
-            features = self._features(pixels[0])
-            self._seen = {"pixel_values": pixels, "cached_image_features": features}
-            self._frames = clip, detail
-        return {"input_ids": mx.array([inputs.numbers(clip, prompt, detail, before)]), **self._seen}
+            return {"pixel_values": pixels, "cached_image_features": self._features(pixels[0])}
+
+        seen = self._last.of(clip, detail, see)
+        return {"input_ids": mx.array([inputs.numbers(clip, prompt, detail, before)]), **seen}
 
     def _features(self, tiles: Any) -> Any:
         """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width).

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from narrator.engines.engine import Piece, Turn
+from narrator.engines.engine import LastLook, Piece, Turn
 from narrator.engines.memory import peak_process_memory
 from narrator.errors import ModelError
 from narrator.frames.frame import Frame
@@ -53,7 +53,6 @@ class TorchEngine:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-
         keep_freed_memory()
         self._device, self._dtype = device, dtype
         settings = {"local_files_only": True, "trust_remote_code": False}
@@ -69,8 +68,7 @@ class TorchEngine:
                 raise ModelError(f"{folder} has no chat template, so it can't be asked anything")
         self._words = self._inputs or LibraryWords(self._processor)
         self._answers = yes_and_no(self._words.encode)
-        self._frames: tuple[Sequence[Frame], bool] = ([], False)  # looked at last; in detail
-        self._features: Any = None  # what was seen in them
+        self._last = LastLook()
         self.label = f"torch on {device}, {str(dtype).removeprefix('torch.')}"
 
     def describe(
@@ -132,14 +130,15 @@ class TorchEngine:
         if self._inputs is None:
             return self.prepare(clip, prompt, detail)
         detail = detail and len(clip) == 1
-        frames, in_detail = self._frames
-        if detail is not in_detail or list(map(id, frames)) != list(map(id, clip)):
+
+        def see() -> Any:
             pixels = self.prepare(clip, prompt, detail)["pixel_values"]
-            self._features = self._model.get_image_features(pixels, return_dict=True)
-            self._frames = clip, detail
+            return self._model.get_image_features(pixels, return_dict=True)
+
+        features = self._last.of(clip, detail, see)
         numbers = self._inputs.numbers(clip, prompt, detail, before)
         ids = torch.tensor([numbers], device=self._device)
-        return {"input_ids": ids, "mm_encoder_outputs": {"image": self._features}}
+        return {"input_ids": ids, "mm_encoder_outputs": {"image": features}}
 
     def _tokens(
         self,
