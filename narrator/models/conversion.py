@@ -22,7 +22,6 @@ from narrator.models.folder import (
     read_config,
     refuse_unloadable,
     tensors_in,
-    weight_files,
 )
 from narrator.models.presets import Weights
 
@@ -74,7 +73,10 @@ def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) 
 
 def is_whole(target: Path) -> bool:
     """True for a folder that convert_if_needed() made and nobody has taken files from."""
-    return (target / "config.json").is_file() and any(weight_files(target))
+    graphs = ("vision.xml", "vision.bin", "language.xml", "language.bin")
+    has_graphs = all((target / name).is_file() for name in graphs)
+    has_weights = has_graphs or any(target.glob("*.safetensors"))
+    return (target / "config.json").is_file() and has_weights
 
 
 def needs_conversion(source: Path, weights: Weights) -> bool:

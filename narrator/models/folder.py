@@ -36,16 +36,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{folder} is no model folder: it needs a config.json that names its model_type"
         ) from error
-    if not any(file.is_file() and file.stat().st_size for file in weight_files(folder)):
+    files = [*folder.glob("*.safetensors"), folder / "language.bin"]  # published, or OpenVINO's
+    if not any(file.is_file() and file.stat().st_size for file in files):
         raise ModelError(
             f"{folder} holds a {model_type} model without weights; it needs *.safetensors files"
         )
     return dict(config)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files of weights in a folder, published ones or OpenVINO's."""
-    return [*folder.glob("*.safetensors"), *folder.glob("language.bin")]
 
 
 def is_smolvlm(folder: Path) -> bool:

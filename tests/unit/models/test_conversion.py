@@ -105,6 +105,17 @@ def test_a_folder_that_files_were_taken_from_is_made_again(model: Path, cache: P
         assert is_whole(made)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="openvino is for Linux here")
+def test_a_folder_that_graphs_were_taken_from_is_made_again(model: Path, cache: Path) -> None:
+    made = convert(model, Weights.OPENVINO_16_8, cache)
+    assert is_whole(made)
+    for name in ("vision.bin", "language.xml"):
+        (made / name).unlink()
+        assert not is_whole(made)
+    assert convert(model, Weights.OPENVINO_16_8, cache) == made
+    assert is_whole(made)
+
+
 def test_a_quicker_start_wins(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cache / "it-4bit").mkdir(parents=True)
     (cache / "it-4bit" / "config.json").write_text("theirs")
