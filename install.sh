@@ -22,8 +22,8 @@ PYTHON_WANTED=3.12
 PYTHON_RANGES='>=3.12,<3.13 >=3.13,<3.14 >=3.14,<3.15,!=3.14.1 >=3.11,<3.12 >=3.10,<3.11'
 MACOS_NEEDED=14   # MLX has no wheels for anything older,
 GLIBC_NEEDED=2.35 # nor for a Linux older than this
-ROOM_SMALL=4      # GB for the packages and the model,
-ROOM_CUDA=7       # and with all of CUDA, which PyPI's torch for Linux brings along
+ROOM_SMALL=5      # GB for the packages, the model and what is made of it,
+ROOM_CUDA=9       # and with all of CUDA, which PyPI's torch for Linux brings along
 # Left out, one a line, though a package asks for them: openvino would report its use with the
 # first; the second, which rapidocr asks for, is opencv-python once more, without windows.
 EXCLUDED='openvino-telemetry
