@@ -18,7 +18,7 @@ import numpy as np
 
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine
-from narrator.errors import UsageError
+from narrator.errors import ModelError, UsageError
 from narrator.frames.frame import Frame
 from narrator.options import Options
 from narrator.settings import CACHE
@@ -62,6 +62,8 @@ def measure(engine: Engine, prompt: str, detail: bool, repeats: int) -> dict[str
         prepared = time.perf_counter() - times[0]
         times = [time.perf_counter()]
         times += [time.perf_counter() for _ in engine.describe(clip, prompt, TOKENS, detail)]
+        if len(times) == 1:
+            raise ModelError("the model ends without a word, so there is nothing to measure")
         first, whole = times[1] - times[0], times[-1] - times[0]
         speed = (len(times) - 2) / max(whole - first, 1e-9)
         figures.append((prepared * 1000, first, speed, whole, 60 / whole))

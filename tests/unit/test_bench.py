@@ -84,6 +84,16 @@ def test_each_caption_is_of_another_frame_and_the_first_one_only_warms_up() -> N
     assert (results["repeats"], results["peak_memory_mb"]) == (3, 1235)
 
 
+class Wordless(Counting):
+    def describe(self, *_: Any, **__: Any) -> Iterator[Piece]:
+        return iter(())
+
+
+def test_a_model_that_ends_without_a_word_is_said_to_give_nothing_to_measure() -> None:
+    with pytest.raises(ModelError, match="ends without a word"):
+        measure(Wordless(), "What?", detail=False, repeats=3)
+
+
 FIGURES = {
     "frame_preparation_ms": [9.04, 8.0, 12.0],
     "first_token_s": [0.512, 0.5, 0.61],
