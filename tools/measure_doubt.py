@@ -5,7 +5,10 @@ Of the small checkpoint's captions a third is of scenes as trained, a third of b
 third of such as its grammar has no caption for (tests/support/doubtful_scenes.py). A caption is
 wrong if it is not the scene's only true one; where there is no such, if it names a coloured shape
 that is not there, or says that the wall is empty. The program's own code tells how sure a sentence
-is and what a second look at the next frame makes of it; the other ways are told to compare.
+is and what a second look at the next frame makes of it; the other ways are told to compare: looking
+closer, at the same, in a mirror, in other words; sampling a second caption (drawn by chance from
+the probabilities of the first one's words, which is how often it would name the same); and asking
+the caption back, yes or no.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from narrator.doubt import Sentence, is_doubtful, named, rated, weighed
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine, Piece
 from narrator.frames.frame import Frame
-from narrator.models.presets import SURE
+from narrator.models.presets import IN_VIEW, SURE
 from narrator.settings import DEFAULT_PROMPT
 from support.doubtful_scenes import Doubtful, hard_scene, strange_scene, usual_scene
 from support.program import TINY
@@ -43,6 +46,9 @@ GROUPS = {"as trained": usual_scene, "hard": hard_scene, "outside": strange_scen
 Measure = Callable[[list[Sentence], list[Piece]], float]
 MEASURES: dict[str, Measure] = {
     "least likely word that names": lambda said, _: min(one.confidence or 0.0 for one in said),
+    "product of words that name": lambda _, pieces: float(
+        np.prod([piece.probability or 0.0 for piece in pieces if named(piece.text)])
+    ),
     "least likely token": lambda _, pieces: min(piece.probability or 0.0 for piece in pieces),
     "mean of tokens (geometric)": lambda _, pieces: float(
         np.exp(np.mean([np.log(max(piece.probability or 0.0, 1e-9)) for piece in pieces]))
@@ -63,6 +69,8 @@ class Look:
     pieces: list[Piece]
     right: bool
     again: dict[str, str]
+    sampled: bool  # whether a caption drawn by chance would name something else
+    yes: float  # the answer to "Is there ...?" with the caption's words
 
 
 def closer(frame: Frame) -> Frame:
@@ -97,7 +105,19 @@ def look(engine: Engine, group: str, scene: Doubtful) -> Look:
         "other words": text_of(describe(engine, second, OTHER_PROMPT)),
     }
     right = scene.is_true(text_of(pieces))
-    return Look(group, scene, list(rated(pieces)), pieces, right, again)
+    said = list(rated(pieces))
+    same = np.prod([piece.probability or 0.0 for piece in pieces if named(piece.text)])
+    sampled = bool(np.random.default_rng(int(1e9 * same)).random() > same)
+    yes = asked_back(engine, second, text_of(pieces))
+    return Look(group, scene, said, pieces, right, again, sampled, yes)
+
+
+def asked_back(engine: Engine, frame: Frame, caption: str) -> float:
+    """How likely yes is, of the least likely thing that the caption names; 1 where that is none."""
+    things = [thing for thing in caption.rstrip(".").split(" and ") if "wall" not in thing]
+    asked = [f"Is there {thing[:1].lower()}{thing[1:]}? Answer yes or no." for thing in things]
+    found = engine.likelihoods(frame, asked) if asked else []
+    return min((0.0 if one is None else one for one in found), default=1.0)
 
 
 def area(sure: np.ndarray, right: np.ndarray) -> float:
@@ -176,12 +196,15 @@ def report(looks: list[Look]) -> None:
         name: np.array([measure(one.said, one.pieces) for one in looks])
         for name, measure in MEASURES.items()
     }
+    sure["yes to the caption asked back"] = np.array([one.yes for one in looks])
     for name, values in sure.items():
         print(f"{name:38} {area(values, right):.3f}")
     print(f"\nDoubted where at most {TARGETS[1]:.0%} of the right ones may be: level, shares")
     ways = {way: np.array([differs(one.said, one.again[way]) for one in looks])
             for way in looks[0].again}  # fmt: skip
     ways |= {
+        "sampled": np.array([one.sampled for one in looks]),
+        "asked back": np.array([one.yes < IN_VIEW for one in looks]),
         "probability alone": np.ones_like(right),
         "any of closer, mirrored": ways["closer"] | ways["mirrored"],
     }

@@ -1,0 +1,1 @@
+"""The parts of train_tiny_smolvlm2.py."""

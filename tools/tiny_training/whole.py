@@ -1,0 +1,161 @@
+"""The first two stages of training: the eyes through their head, then the whole model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.utils.parametrize
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn import functional as F
+
+from support.drawn_scenes import (
+    SHAPES,
+)
+from tiny_training.eyes import Eyes, cells_of, covered, eyes_loss, votes
+from tiny_training.model import (
+    add_four_bits,
+    answers,
+    drop_four_bits,
+    look_at_answers,
+    schedule,
+    see,
+    update,
+)
+from tiny_training.pictures import TILE, Batch, Pool, random_batch, still_batch
+from tiny_training.turns import random_question, turns_of
+
+SHARES = {"badly seen": 0.2, "mixed": 0.2}  # of the pictures trained on
+
+
+@dataclass
+class Trainer:
+    """What the two training stages share. `bad`, `mixed`: pictures badly seen, and mixed ones.
+    `folder`: where the weights so far are kept."""
+
+    model: nn.Module
+    head: Eyes
+    pool: Pool
+    bad: Pool
+    mixed: Pool
+    unseen: Pool
+    folder: Path
+    size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.grain = torch.randn(
+            3 * TILE * TILE * (self.size + 40), generator=torch.Generator().manual_seed(self.seed)
+        )
+        self.started = time.monotonic()
+
+        # From large to small; an empty wall may come anywhere.
+        area = self.pool.reach.prod(axis=2).max(axis=1)
+        empty = (self.pool.kind == len(SHAPES)).all(axis=1)
+        area[empty] = self.rng.choice(area[~empty], size=int(empty.sum()))
+        self.largest_first = np.argsort(-area)
+
+    def batch(self, share: float = 1.0) -> Batch:
+        """Pictures from the `share` of the pool with the largest shapes; from the whole one,
+        some are badly seen or mixed."""
+        others = [int(SHARES[name] * self.size) if share == 1.0 else 0 for name in SHARES]
+        ranks = self.rng.integers(
+            max(1, int(share * len(self.largest_first))), size=self.size - sum(others)
+        )
+        parts = [(self.pool, self.largest_first[ranks])]
+        for pool, count in zip((self.bad, self.mixed), others):
+            parts.append((pool, self.rng.integers(len(pool.pixels), size=count)))
+        drawn = [
+            random_batch(pool, chosen, self.rng, self.grain)
+            for pool, chosen in parts
+            if len(chosen)
+        ]
+        return Batch(
+            *(torch.cat([getattr(b, name) for b in drawn]) for name in Batch.__annotations__)
+        )
+
+    def tell(self, stage: str, step: int, losses: list[float]) -> None:
+        """Print a line of progress and keep the weights."""
+        print(
+            f"{stage} {step} at {time.monotonic() - self.started:.0f} s: "
+            f"loss {np.mean(losses):.3f}, head {self.look()}",
+            flush=True,
+        )
+        torch.save(
+            {"model": self.model.state_dict(), "head": self.head.state_dict()},
+            self.folder / f"{stage}.pt",
+        )
+
+    @torch.no_grad()
+    def look(self) -> str:
+        """How often the head is right on unseen scenes: about single shapes in all; about kind and
+        about colour of the tokens that show a shape."""
+        batch = still_batch(self.unseen)
+        colour, column, row, _, kinds, colours, _ = self.head(see(self.model, batch.pixels))
+        single = batch.kind[:, 1] == len(SHAPES)
+        empty = batch.kind[:, 0] == len(SHAPES)
+        place = torch.stack([column.argmax(1), row.argmax(1)], dim=1)
+        told = (place == cells_of(batch.spot[:, 0])).all(dim=1)
+        told &= colour.argmax(1) == batch.colour[:, 0]
+        right = (votes(kinds).argmax(1) == batch.kind[:, 0]) & (told | empty)
+        which = covered(batch)
+        shown = which < 2
+        kind = batch.kind.gather(1, which.clamp(max=1))
+        hue = batch.colour.gather(1, which.clamp(max=1))
+        shares = (
+            right[single],
+            kinds.argmax(2)[shown] == kind[shown],
+            colours.argmax(2)[shown] == hue[shown],
+        )
+        return ", ".join(f"{share.float().mean():.3f}" for share in shares)
+
+
+def train_eyes(trainer: Trainer, steps: int, peak: float) -> None:
+    """Teach vision tower and connector what is where, through the head: the largest shapes alone
+    for a quarter of the time, as what makes a star a star is learned from those first."""
+    model, head = trainer.model, trainer.head
+    modules = [model.model.vision_model, model.model.connector, head]
+    losses: list[float] = []
+    for step, optimizers in enumerate(schedule(modules, steps, peak), 1):
+        batch = trainer.batch(share=min(1.0, max(0.3, 0.3 + 2 * (step / steps - 0.25))))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = eyes_loss(head, see(model, batch.pixels), batch)
+        losses.append(update(optimizers, loss))
+        if step % 200 == 0 or step == steps:
+            trainer.tell("eyes", step, losses[-200:])
+
+
+def train_all(trainer: Trainer, tokenizer: Tokenizer, steps: int, peak: float) -> None:
+    """Teach the whole model to answer, two questions a picture, in every other step with its
+    language weights in 4 bits."""
+    model, head = trainer.model, trainer.head
+    rounders = add_four_bits(model)
+    losses: list[float] = []
+    for step, optimizers in enumerate(schedule([model, head], steps, peak), 1):
+        batch = trainer.batch()
+        scenes = batch.scenes()
+        questions = [random_question(trainer.rng, scene) for _ in range(2) for scene in scenes]
+        ids, labels = turns_of(tokenizer, questions)
+        for rounder in rounders:
+            rounder.on = step % 2 == 0
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = see(model, batch.pixels)
+            loss = F.cross_entropy(*answers(model, tokens.repeat(2, 1, 1), ids, labels))
+            both = loss + 0.2 * eyes_loss(head, tokens, batch)
+        update(optimizers, both)
+        losses.append(loss.item())
+        if step % 200 == 0 or step == steps:
+            trainer.tell("all", step, losses[-200:])
+        if step % 600 == 0 or step == steps:
+            unseen = still_batch(trainer.unseen)
+            with torch.no_grad():
+                seen = see(model, unseen.pixels)
+            look_at_answers(model, tokenizer, seen, unseen.scenes())
+    for rounder in rounders:
+        rounder.on = False
+    drop_four_bits(model)
