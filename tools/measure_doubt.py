@@ -6,9 +6,9 @@ third of such as its grammar has no caption for (tests/support/doubtful_scenes.p
 wrong if it is not the scene's only true one; where there is no such, if it names a coloured shape
 that is not there, or says that the wall is empty. The program's own code tells how sure a sentence
 is and what a second look at the next frame makes of it; the other ways are told to compare: looking
-closer, at the same, in a mirror, in other words; sampling a second caption (drawn by chance from
-the probabilities of the first one's words, which is how often it would name the same); and asking
-the caption back, yes or no.
+closer, at the same, in a mirror, both, in other words; sampling a second caption (drawn by chance
+from the probabilities of the first one's words, which is how often it would name the same); and
+asking the caption back, yes or no.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def look(engine: Engine, group: str, scene: Doubtful) -> Look:
         "closer": text_of(describe(engine, closer(second))),
         "the same": text_of(describe(engine, second)),
         "mirrored": swapped(text_of(describe(engine, mirrored(second)))),
+        "both": swapped(text_of(describe(engine, closer(mirrored(second))))),
         "other words": text_of(describe(engine, second, OTHER_PROMPT)),
     }
     right = scene.is_true(text_of(pieces))
@@ -205,19 +206,19 @@ def report(looks: list[Look]) -> None:
     ways |= {
         "sampled": np.array([one.sampled for one in looks]),
         "asked back": np.array([one.yes < IN_VIEW for one in looks]),
-        "probability alone": np.ones_like(right),
-        "any of closer, mirrored": ways["closer"] | ways["mirrored"],
+        "closer, and mirrored": ways["closer"] | ways["mirrored"],
     }
+    everything = np.ones_like(right)
     for name, values in sure.items():
-        for way, differing in ways.items():
-            level, doubts = best_level(values, differing, right)
-            print(f"{name:30} {way:24} below {level:.4f}: {shares(doubts, right)}")
+        level, doubts = best_level(values, everything, right)
+        print(f"{name:40} below {level:.4f}        : {shares(doubts, right)}")
     values = sure["least likely word that names"]
     for way, differing in ways.items():
+        print(f"{way}, alone".ljust(64) + f": {shares(differing, right)}")
+        level, doubts = best_level(values, differing, right)
+        print(f"{way + ', and unlikely':40} below {level:.4f}        : {shares(doubts, right)}")
         low, high, doubts = best_levels(values, differing, right)
-        print(f"{'either':30} {way:24} below {low:.4f}, {high:.4f}: {shares(doubts, right)}")
-    for way, differing in ways.items():
-        print(f"{'a second look alone':30} {way:24}             : {shares(differing, right)}")
+        print(f"{way + ', or unlikely':40} below {low:.4f}, {high:.4f}: {shares(doubts, right)}")
 
 
 def main() -> None:
