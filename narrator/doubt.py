@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from narrator.engines.engine import Piece
-from narrator.models.presets import SURE
+from narrator.models.presets import SURE, UNSURE
 from narrator.text import sentences
 
 CANT_TELL = "I can't tell what this is."
@@ -75,32 +75,38 @@ def rated(pieces: Iterable[Piece]) -> Iterator[Sentence]:
 
 
 def weighed(
-    said: Iterable[Sentence], look_again: Callable[[], str] | None, sure: float = SURE
+    said: Iterable[Sentence],
+    look_again: Callable[[], str] | None,
+    sure: float = SURE,
+    unsure: float = UNSURE,
 ) -> Iterator[Sentence]:
-    """Sentences, hedged where they are doubtful and a second look names something else. look_again:
-    what is said of the next frame; asked once, behind the last sentence, and only in doubt; None:
-    nothing is."""
+    """Sentences, hedged where their confidence is below `unsure`, or is below `sure` and a second
+    look names something else. look_again: what is said of the next frame; asked once, behind the
+    last sentence, and only in doubt; None: nothing is."""
     held: list[Sentence] = []
     for sentence in said:
-        if look_again is not None and (held or is_doubtful(sentence, sure)):
+        if look_again is not None and (held or is_below(sure, sentence)):
             held.append(sentence)
         else:
             yield sentence
     again = named(look_again()) if look_again is not None and held else []
     for sentence in held:
-        yield confirmed(sentence, again) if is_doubtful(sentence, sure) else sentence
+        doubtful = is_below(sure, sentence)
+        yield confirmed(sentence, again, is_below(unsure, sentence)) if doubtful else sentence
 
 
-def is_doubtful(sentence: Sentence, sure: float) -> bool:
-    return sentence.confidence is not None and sentence.confidence < sure
+def is_below(level: float, sentence: Sentence) -> bool:
+    return sentence.confidence is not None and sentence.confidence < level
 
 
-def confirmed(sentence: Sentence, again: list[str]) -> Sentence:
-    """A doubtful sentence as it may be said, where a second look named these words."""
+def confirmed(sentence: Sentence, again: list[str], unsure: bool) -> Sentence:
+    """A doubtful sentence as it may be said, where a second look named these words. unsure: it is
+    hedged even where that look agrees."""
     names = set(named(sentence.text))
-    if names <= set(again):
+    agreed = names & set(again)
+    if agreed == names and not unsure:
         return sentence
-    text = perhaps(sentence.text) if names & set(again) else CANT_TELL
+    text = perhaps(sentence.text) if agreed or not names else CANT_TELL
     return sentence._replace(text=text, hedged=True)
 
 

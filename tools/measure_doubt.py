@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
-from narrator.doubt import Sentence, is_doubtful, named, rated, weighed
+from narrator.doubt import Sentence, is_below, named, rated, weighed
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine, Piece
 from narrator.frames.frame import Frame
@@ -134,7 +134,7 @@ def differs(said: Sequence[Sentence], again: str) -> bool:
 
 def is_asked(look: Look) -> bool:
     """Whether the program looks twice."""
-    return any(is_doubtful(sentence, SURE) for sentence in look.said)
+    return any(is_below(SURE, sentence) for sentence in look.said)
 
 
 def is_doubted(look: Look) -> bool:

@@ -68,7 +68,7 @@ def again(text: str) -> Callable[[], str]:
 def weighed_of(
     confidence: float | None, look_again: Callable[[], str] | None, text: str = RED
 ) -> list[tuple[str, bool]]:
-    said = weighed([Sentence(text, confidence)], look_again, sure=0.9)
+    said = weighed([Sentence(text, confidence)], look_again, sure=0.9, unsure=0.4)
     return [(sentence.text, sentence.hedged) for sentence in said]
 
 
@@ -80,6 +80,13 @@ def test_what_is_sure_or_can_not_be_told_is_not_asked_again(confidence: float | 
 def test_doubt_alone_hedges_nothing() -> None:
     assert weighed_of(0.5, again("On the left there is a large red circle.")) == [(RED, False)]
     assert weighed_of(0.5, None) == [(RED, False)]
+
+
+def test_what_is_unlikely_is_hedged_even_where_a_second_look_agrees() -> None:
+    assert weighed_of(0.39, again(RED)) == [("Perhaps a red circle on the left.", True)]
+    assert weighed_of(0.41, again(RED)) == [(RED, False)]
+    assert weighed_of(0.39, again("Perhaps."), "It is.") == [("Perhaps it is.", True)]
+    assert weighed_of(0.39, again("A blue star.")) == [(CANT_TELL, True)]
 
 
 def test_what_a_second_look_names_otherwise_is_hedged() -> None:
