@@ -25,7 +25,7 @@ from tiny_training.turns import DEFAULT_PROMPT, END, PROMPTS, START, TURN_END, r
 TOKENIZER_SEED = 20
 VOCABULARY = 640
 FIRST_TOKENS = 512  # of those: byte pairs found in captions; the others are whole words
-TEXT_LAYERS = 5
+TEXT_LAYERS = 6
 MOTION_CAPTIONS = (  # for the tokenizer
     "A red circle moving right.",
     "A blue square moving left.",

@@ -52,7 +52,8 @@ from tiny_training.turns import (
     random_question,
     turns_of,
 )
-from tiny_training.whole import SHARES
+
+SIZES = {"stills": 30, "badly seen": 7, "mixed": 11}  # of a batch of single pictures
 
 
 @dataclass
@@ -192,23 +193,25 @@ def train_words(
     steps: int,
     seed: int,
     folder: Path,
+    rounding_from: float,
 ) -> None:
     """Teach the language model alone: to find what a question asks for among two shapes, mostly
-    so for the first three fifths; what moves where in a clip; pictures in detail. The eyes stay as
-    they are. Rounding comes in late, as that kind of search is not learned with it. folder: where
-    the weights so far are kept."""
+    so for the first half; what moves where in a clip; pictures in detail. The eyes stay as they
+    are. folder: where the weights so far are kept. rounding_from: the share of the steps that come
+    before weights are rounded in every other one, as that kind of search is not learned with
+    it."""
     rng = np.random.default_rng(seed)
     rounders = add_four_bits(model)
     started = time.monotonic()
     losses: list[float] = []
-    parts = [model.model.text_model, model.lm_head]
-    for step, optimizers in enumerate(schedule(parts, steps, peak=6e-4), 1):
-        rounded = step % 2 == 0 and step > 0.3 * steps
+    trained = [model.model.text_model, model.lm_head]
+    for step, optimizers in enumerate(schedule(trained, steps, peak=5e-4), 1):
+        rounded = step % 2 == 0 and step > rounding_from * steps
         for rounder in rounders:
             rounder.on = rounded
-        hard = step < 0.6 * steps
+        hard = step < 0.5 * steps
         mix, pairs, clips, details = (
-            (HARD_MIX, 0.75, 0.12, 0.08) if hard else (MIX, 0.45, 0.3, 0.12)
+            (HARD_MIX, 0.7, 0.15, 0.12) if hard else (MIX, 0.45, 0.25, 0.15)
         )
         chance, grid = rng.random(), (0, 0)
         seconds: Sequence[int] = (0,)
@@ -219,14 +222,16 @@ def train_words(
         elif chance < clips + details:
             grid = DETAIL_GRID
             tokens, scenes = some_pictures(pools["details"], rounded, 10, pairs, rng)
-            more = rng.random(len(scenes)) < 0.4
+            more = rng.random(len(scenes)) < 0.5
             asked = [
                 KINDS["more"](rng, scene) if detail else random_question(rng, scene, mix)
                 for scene, detail in zip(scenes, more)
             ]
         else:
-            parts = [some_pictures(pools["stills"], rounded, 34, pairs, rng)]
-            parts += [some_pictures(pools[name], rounded, 7, None, rng) for name in SHARES]
+            parts = [
+                some_pictures(pools[name], rounded, size, pairs if name == "stills" else None, rng)
+                for name, size in SIZES.items()
+            ]
             tokens = torch.cat([part for part, _ in parts])
             scenes = [scene for _, shown in parts for scene in shown]
             asked = [random_question(rng, scene, mix) for scene in scenes]
