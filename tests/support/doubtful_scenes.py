@@ -1,9 +1,11 @@
-"""Scenes that the small test model was not trained on, to test with whether it doubts itself.
+"""Scenes to test with whether the small test model doubts itself.
 
 `hard_scene`: of the grammar of drawn_scenes.py, but badly seen: blurred, dim, noisy, or half out of
-the picture. `strange_scene`: none of the grammar's captions says what is there: other shapes,
-textures, text, or two shapes of which one hides part of the other. Both give frames (uint8 BGR) of
-the same scene as a camera would take them one after the other, and what may be said of it.
+the picture, as a part of what it was trained on. `strange_scene`: none of the grammar's captions
+says what is there, and it was trained on none of them: other shapes, textures, text, or two shapes
+of which one hides part of the other (pictures mixed for training come near these). Both give frames
+(uint8 BGR) of the same scene as a camera would take them one after the other, and what may be
+said of it.
 """
 
 from __future__ import annotations

@@ -401,7 +401,11 @@ UNKNOWABLE = (
     ("Why {}?", ("is it there", "is that", "is it so", "do you say that")),
     ("Which {} is this?", ("country", "city", "street", "room", "brand", "bus")),
     ("What is it made of?", ("",)), ("What is behind {}?", ("it", "the wall", "the camera")),
-    ("Will it {}?", ("rain", "move", "fall", "be warm")),
+    ("Will {}?", ("it rain", "it move", "it fall", "it be warm", "it snow", "he come", "she call",
+                  "the bus be late", "that hold", "they win")),
+    ("Tell me {}.", ("the time", "the price", "his name", "her age", "the date", "who he is",
+                     "what she said", "the way home", "your name", "the weather")),
+    ("What is {} price?", ("its", "the full", "their", "the old")),
 )  # fmt: skip
 HELD_OUT = frozenset({
     "What is her name?", "What's the man's name?", "How old is she?", "What does the label say?",

@@ -27,10 +27,11 @@ def mixed(rng: np.random.Generator) -> tuple[np.ndarray, list[Scene], np.ndarray
     Two shapes are joined at one spot, or several scenes in patches or smooth blends."""
     scene = replace(random_layout(rng), shape=None)
     first = replace(scene, shape=random_shape(rng, scene.width, scene.height))
-    if rng.random() < 0.7:
-        scenes = [first, replace(scene, shape=joined(rng, first))]
+    if rng.random() < 0.8:
+        others = 1 if rng.random() < 0.7 else 2
+        scenes = [first, *(replace(scene, shape=joined(rng, first)) for _ in range(others))]
         if rng.random() < 0.1:
-            scenes[1] = scene
+            scenes = [first, scene]
     else:
         scenes = [first]
         for _ in range(int(rng.integers(1, 7))):
@@ -67,7 +68,7 @@ def joined(rng: np.random.Generator, scene: Scene) -> Shape:
     assert first is not None
     while True:
         other = random_shape(rng, scene.width, scene.height)
-        if rng.random() < 0.6:
+        if rng.random() < 0.75:
             other = replace(other, colour=first.colour, paint=first.paint)
         if (other.kind, other.colour) != (first.kind, first.colour):
             break
@@ -77,7 +78,7 @@ def joined(rng: np.random.Generator, scene: Scene) -> Shape:
         other,
         x=float(np.clip(first.x + away * math.cos(turn) * scene.height / scene.width, 0.05, 0.95)),
         y=float(np.clip(first.y + away * math.sin(turn), 0.05, 0.95)),
-        radius=first.radius * rng.uniform(0.8, 1.1),
+        radius=first.radius * rng.uniform(0.5, 1.2),
     )
 
 
