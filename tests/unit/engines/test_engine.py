@@ -102,7 +102,7 @@ def test_each_token_has_the_probability_it_was_chosen_with(
             [piece.probability for piece in one.describe(clip_of(image), DEFAULT_PROMPT, 4)]
             for one in (in_float32, engine)
         )
-        assert found == pytest.approx(expected, abs=0.1 if "mlx" in engine.label else 0.05)
+        assert found == pytest.approx(expected, abs=0.15 if "mlx" in engine.label else 0.05)
 
 
 QUESTIONS = ["Is there a red circle? Answer yes or no.", "Is there a star? Answer yes or no."]
