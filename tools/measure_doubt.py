@@ -107,7 +107,7 @@ def look(engine: Engine, group: str, scene: Doubtful) -> Look:
     }
     right = scene.is_true(text_of(pieces))
     said = list(rated(pieces))
-    same = np.prod([piece.probability or 0.0 for piece in pieces if named(piece.text)])
+    same = MEASURES["product of words that name"](said, pieces)
     sampled = bool(np.random.default_rng(int(1e9 * same)).random() > same)
     yes = asked_back(engine, second, text_of(pieces))
     return Look(group, scene, said, pieces, right, again, sampled, yes)

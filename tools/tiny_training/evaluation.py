@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.utils.parametrize
 from tokenizers import Tokenizer
 
 from narrator.engines.choice import choose_engine, open_engine

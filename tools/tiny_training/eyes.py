@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.utils.parametrize
 from torch import nn
 from torch.nn import functional as F
 

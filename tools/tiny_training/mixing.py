@@ -10,13 +10,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from support.drawn_scenes import (
-    Scene,
-    Shape,
-    draw,
-    random_layout,
-    random_shape,
-)
+from support.drawn_scenes import Scene, Shape, draw, random_layout, random_shape
 
 
 def mixed(rng: np.random.Generator) -> tuple[np.ndarray, list[Scene], np.ndarray]:
@@ -26,10 +20,11 @@ def mixed(rng: np.random.Generator) -> tuple[np.ndarray, list[Scene], np.ndarray
 
     Two shapes are joined at one spot, or several scenes in patches or smooth blends."""
     scene = replace(random_layout(rng), shape=None)
-    first = replace(scene, shape=random_shape(rng, scene.width, scene.height))
+    shape = random_shape(rng, scene.width, scene.height)
+    first = replace(scene, shape=shape)
     if rng.random() < 0.8:
         others = 1 if rng.random() < 0.7 else 2
-        scenes = [first, *(replace(scene, shape=joined(rng, first)) for _ in range(others))]
+        scenes = [first, *(replace(scene, shape=joined(rng, scene, shape)) for _ in range(others))]
         if rng.random() < 0.1:
             scenes = [first, scene]
     else:
@@ -40,7 +35,7 @@ def mixed(rng: np.random.Generator) -> tuple[np.ndarray, list[Scene], np.ndarray
             scenes = [filled(rng, one) for one in scenes]
     frames = np.stack([draw(one) for one in scenes]).astype(np.float32)
     walls = np.stack([draw(replace(one, shape=None)) for one in scenes]).astype(np.float32)
-    weights = mixing_weights(rng, len(scenes), scene, first.shape)
+    weights = mixing_weights(rng, len(scenes), scene, shape)
     frame = (frames * weights[..., None]).sum(axis=0)
     marks = np.abs(frames - walls).max(axis=3) > 20
     shares = (weights * marks).sum(axis=(1, 2)) / np.maximum(marks.sum(axis=(1, 2)), 1)
@@ -61,11 +56,9 @@ def filled(rng: np.random.Generator, scene: Scene) -> Scene:
     return replace(scene, shape=shape, wall=wall)
 
 
-def joined(rng: np.random.Generator, scene: Scene) -> Shape:
-    """A shape to be mixed with that of `scene`: at its spot or near it, of another kind or
-    colour."""
-    first = scene.shape
-    assert first is not None
+def joined(rng: np.random.Generator, scene: Scene, first: Shape) -> Shape:
+    """A shape to be mixed with the `first` one on the wall of `scene`: at its spot or near it, of
+    another kind or colour."""
     while True:
         other = random_shape(rng, scene.width, scene.height)
         if rng.random() < 0.75:
@@ -82,12 +75,9 @@ def joined(rng: np.random.Generator, scene: Scene) -> Shape:
     )
 
 
-def mixing_weights(
-    rng: np.random.Generator, count: int, scene: Scene, shape: Shape | None
-) -> np.ndarray:
+def mixing_weights(rng: np.random.Generator, count: int, scene: Scene, shape: Shape) -> np.ndarray:
     """How much of each of `count` scenes shows at each pixel, float32 (count, height, width), in
     all 1 at each: halves at a line through the shape, blots, patches, or the same everywhere."""
-    assert shape is not None
     size = (scene.height, scene.width)
     way = rng.random()
     if way < 0.2:
@@ -96,9 +86,8 @@ def mixing_weights(
     if way < 0.5 and count == 2:
         angle = rng.uniform(0, 2 * math.pi)
         y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-        across = (x - shape.x * size[1]) * math.cos(angle) + (y - shape.y * size[0]) * math.sin(
-            angle
-        )
+        x, y = x - shape.x * size[1], y - shape.y * size[0]
+        across = x * math.cos(angle) + y * math.sin(angle)
         side = across > rng.uniform(-0.5, 0.5) * shape.radius * size[0]
         return np.stack([side, ~side]).astype(np.float32)
     cells = int(rng.integers(3, 14))

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import torch
-import torch.nn.utils.parametrize
 from PIL import Image
 
 from support.doubtful_scenes import WORSE, at_the_edge

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.utils.parametrize
 from tokenizers import Tokenizer
 
 from support.drawn_questions import (

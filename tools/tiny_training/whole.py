@@ -8,14 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.utils.parametrize
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional as F
 
-from support.drawn_scenes import (
-    SHAPES,
-)
+from support.drawn_scenes import SHAPES
 from tiny_training.eyes import Eyes, cells_of, covered, eyes_loss, votes
 from tiny_training.model import (
     add_four_bits,
@@ -29,7 +26,7 @@ from tiny_training.model import (
 from tiny_training.pictures import TILE, Batch, Pool, random_batch, still_batch
 from tiny_training.turns import random_question, turns_of
 
-SHARES = {"badly seen": 0.2, "mixed": 0.2}  # of the pictures trained on
+SHARE = 0.2  # of the pictures trained on: badly seen; and as many mixed
 
 
 @dataclass
@@ -63,18 +60,13 @@ class Trainer:
     def batch(self, share: float = 1.0) -> Batch:
         """Pictures from the `share` of the pool with the largest shapes; from the whole one,
         some are badly seen or mixed."""
-        others = [int(SHARES[name] * self.size) if share == 1.0 else 0 for name in SHARES]
-        ranks = self.rng.integers(
-            max(1, int(share * len(self.largest_first))), size=self.size - sum(others)
-        )
+        others = [] if share < 1.0 else [self.bad, self.mixed]
+        count = int(SHARE * self.size)
+        largest = max(1, int(share * len(self.largest_first)))
+        ranks = self.rng.integers(largest, size=self.size - count * len(others))
         parts = [(self.pool, self.largest_first[ranks])]
-        for pool, count in zip((self.bad, self.mixed), others):
-            parts.append((pool, self.rng.integers(len(pool.pixels), size=count)))
-        drawn = [
-            random_batch(pool, chosen, self.rng, self.grain)
-            for pool, chosen in parts
-            if len(chosen)
-        ]
+        parts += [(pool, self.rng.integers(len(pool.pixels), size=count)) for pool in others]
+        drawn = [random_batch(pool, chosen, self.rng, self.grain) for pool, chosen in parts]
         return Batch(
             *(torch.cat([getattr(b, name) for b in drawn]) for name in Batch.__annotations__)
         )

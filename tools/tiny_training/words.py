@@ -10,22 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.utils.parametrize
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional as F
 
-from support.drawn_questions import (
-    KINDS,
-    Question,
-    pick,
-)
-from support.drawn_scenes import (
-    MOVED,
-    Scene,
-    caption_of_clip,
-    way_of,
-)
+from support.drawn_questions import KINDS, Question, pick
+from support.drawn_scenes import MOVED, Scene, caption_of_clip, way_of
 from tiny_training.model import (
     FourBits,
     add_four_bits,
