@@ -163,7 +163,15 @@ ODD = st.one_of(
         [
             *("", " ", "0", "99", "-1", "1", "4", "16", "200", "1e999", "nan", "inf", "0x10"),
             *("picture.png", "notes.mp4", "folder", ".", "/", "/dev/null", "/dev/zero", "no/such"),
-            *("smolvlm2-256m", "owner/name", "~", "~nosuchuser/x", "x" * 300, "9" * 5000, "/" * 5000),
+            *(
+                "smolvlm2-256m",
+                "owner/name",
+                "~",
+                "~nosuchuser/x",
+                "x" * 300,
+                "9" * 5000,
+                "/" * 5000,
+            ),
             *(
                 "http://127.0.0.1:9/",
                 "http://[",

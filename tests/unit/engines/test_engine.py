@@ -96,13 +96,24 @@ def test_it_says_what_it_is_and_what_memory_it_took(engine: Engine) -> None:
 def test_each_token_has_the_probability_it_was_chosen_with(
     engine: Engine, in_float32: TorchEngine
 ) -> None:
+    assert_as_likely(engine, in_float32, within=0.15 if "mlx" in engine.label else 0.05)
+
+
+def test_mlx_has_the_same_probabilities_but_for_what_four_bits_change(
+    in_float32: TorchEngine, tiny: Path, tmp_path: Path
+) -> None:
+    engine = open_engine(choose_engine("mlx", 16), str(tiny), tmp_path)
+    assert_as_likely(engine, in_float32, within=0.05)
+
+
+def assert_as_likely(engine: Engine, reference: Engine, within: float) -> None:
     halves = np.concatenate([red_circle()[:, :320], red_circle()[:, 320:, ::-1]], axis=1)
     for image in (red_circle(), halves, noise()):
         expected, found = (
             [piece.probability for piece in one.describe(clip_of(image), DEFAULT_PROMPT, 4)]
-            for one in (in_float32, engine)
+            for one in (reference, engine)
         )
-        assert found == pytest.approx(expected, abs=0.15 if "mlx" in engine.label else 0.05)
+        assert found == pytest.approx(expected, abs=within)
 
 
 QUESTIONS = ["Is there a red circle? Answer yes or no.", "Is there a star? Answer yes or no."]
