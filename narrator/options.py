@@ -173,8 +173,8 @@ def add_what_to_say(parser: argparse.ArgumentParser) -> None:
              "http://HOST:PORT, an OpenAI-compatible server: frames are sent there, with the key "
              f"in {settings.SERVER_KEY}")
     add("--bits", metavar="N", type=int, choices=settings.BITS,
-        help="4, 8 or 16 bits a weight: fewer are quicker, more are truer (default: 4 for mlx on "
-             "Apple Silicon, else 16; openvino takes 8 or 16, torch 16)")
+        help="4, 8 or 16 bits a weight: fewer are quicker, more are more accurate (default: 4 for "
+             "mlx on Apple Silicon, 8 for openvino, else 16; openvino takes 8 or 16, torch 16)")
     add("--prompt", metavar="TEXT", type=question,
         help=f"what to ask of each frame (default: {settings.DEFAULT_PROMPT})")
     add("--max-tokens", metavar="N", type=number_between(1, 4096),

@@ -60,7 +60,8 @@ def choose_engine(name: str, bits: int | None) -> EngineChoice:
     if bits is not None and bits not in PRECISIONS[name]:
         takes = " or ".join(map(str, PRECISIONS[name]))
         raise UsageError(f"--bits {bits} is not for {name}, which takes {takes}")
-    return EngineChoice(name, bits or (4 if name == "mlx" and apple else 16), why)
+    usual = {"mlx": 4 if apple else 16, "openvino": 8, "torch": 16}[name]
+    return EngineChoice(name, bits or usual, AS_ASKED if bits else why)
 
 
 def has_gpu() -> bool:
@@ -114,7 +115,7 @@ def open_engine(
             from narrator.engines.openvino import OpenVinoEngine
 
             return OpenVinoEngine(folder, choice.bits, guesses)
-        if choice.name == "openvino" and (choice.why == AS_ASKED or choice.bits == 8):
+        if choice.name == "openvino" and choice.why == AS_ASKED:
             raise UsageError(f"{model} is no SmolVLM: it runs with --engine torch, in 16 bits")
         from narrator.engines.torch import TorchEngine, torch_device, torch_dtype
 

@@ -29,8 +29,24 @@ def test_apple_silicon_takes_mlx_at_four_bits_and_linux_openvino(
     assert choose_engine("torch", None).bits == 16
     monkeypatch.setattr(sys, "platform", "linux")
     choice = choose_engine("auto", None)
-    assert (choice.name, choice.bits, choice.why) == ("openvino", 16, "no GPU here")
-    assert choice.weights() is Weights.OPENVINO_16_16
+    assert (choice.name, choice.bits, choice.why) == ("openvino", 8, "no GPU here")
+
+
+@pytest.mark.parametrize(
+    ("features", "bits", "weights"),
+    [
+        ("avx2", 8, Weights.OPENVINO_32_8),
+        ("avx2 avx512_vnni", 8, Weights.OPENVINO_8_8),
+        ("avx2 avx512_vnni avx512_bf16 amx_bf16 amx_int8", 8, Weights.OPENVINO_16_8),
+        ("avx2", 16, Weights.OPENVINO_32_16),
+        ("avx2 avx512_vnni avx512_bf16", 16, Weights.OPENVINO_16_16),
+    ],
+)
+def test_openvino_has_the_vision_weights_that_the_processor_is_quickest_with(
+    monkeypatch: pytest.MonkeyPatch, features: str, bits: int, weights: Weights
+) -> None:
+    monkeypatch.setattr("narrator.engines.openvino.processor_features", lambda: features)
+    assert choose_engine("openvino", bits).weights() is weights
 
 
 def test_linux_takes_torch_where_it_can_use_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
