@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from narrator import settings
-from narrator.errors import ExitCode, reason_of
+from narrator.errors import ExitCode
 from narrator.settings import DEFAULT_MODEL, DEFAULT_SOURCE
 from narrator.text import as_condition, did_you_mean, without_marks, without_password
 
@@ -231,8 +231,8 @@ def add_what_to_keep(parser: argparse.ArgumentParser) -> None:
     add("--preview", action="store_true",
         help="a window with frame and caption; keys: q end, space pause, r say again, s save")
     add("--vtt", metavar="FILE", type=non_empty,
-        help="write the narration as WebVTT; a video is described as fast as it goes, unheard, and "
-             "--wav is then as long as it, each sentence at its cue")
+        help="write the narration of a video as WebVTT; it is described as fast as it goes, "
+             "unheard, and --wav is then as long as it, each sentence at its cue")
     add("--debug", action="store_true", help="say more about what goes on and what goes wrong")
 # fmt: on
 
@@ -294,7 +294,7 @@ def refuse_for_server(parser: argparse.ArgumentParser, given: argparse.Namespace
 
 
 def check_files(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    """Exit 2 for files that can't be written, or would overwrite the source or each other."""
+    """Exit 2 for files that would overwrite the source or each other."""
     for name in ("wav", "vtt"):
         path = getattr(given, name)
         if path is None:
@@ -303,26 +303,11 @@ def check_files(parser: argparse.ArgumentParser, given: argparse.Namespace) -> N
             parser.error(f"a screen reader gives no sound for --{name}; leave one of the two out")
         if same_file(path, given.source):
             parser.error(f"--{name} would overwrite --source; give it another name")
-        if reason := why_not_written(path):
-            parser.error(f"--{name} {path} can't be written: {reason}")
     if None not in (given.wav, given.vtt) and (
         same_file(given.wav, given.vtt)
         or os.path.realpath(given.wav) == os.path.realpath(given.vtt)
     ):
         parser.error("--wav and --vtt are one file; give one of them another name")
-
-
-def why_not_written(path: str) -> str | None:
-    """Why a file can't be written, or None; what is in it, and that it is not there, stays so."""
-    try:
-        new = not os.path.lexists(path)
-        # A pipe without a reader must not be waited for.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
-        if new:
-            os.unlink(path)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte
-        return reason_of(error)
-    return None
 
 
 def same_file(one: str, other: str) -> bool:
