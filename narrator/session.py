@@ -57,7 +57,7 @@ class Session:
         is_film = options.vtt is not None
         if is_film and source_kind(name) is not SourceKind.FILE:
             raise UsageError(
-                "--vtt needs a file; with a camera or stream, --json prints when each caption was"
+                "--vtt is for files; for a camera or stream, --json prints each caption's time"
             )
         choice = None if options.read else choose(options)
         packages = threading.Thread(target=import_for, args=[choice], daemon=True)

@@ -22,7 +22,7 @@ class Progress:
     """
 
     def __init__(self, length: Callable[[], float | None]) -> None:
-        self._length, self._told_at = length, 0.0
+        self._length, self._logged_at = length, 0.0
         tqdm.monitor_interval = 0  # no thread of its own
         tqdm.set_lock(threading.RLock())  # nor a process for a lock between processes
         known = "{percentage:3.0f} %|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
@@ -39,13 +39,13 @@ class Progress:
         if length:  # A film may be longer than its file says.
             self._bar.total = max(length, at)
         self._bar.update(at - self._bar.n)
-        if self._bar.disable and at - self._told_at >= (length / 10 if length else LINE_EVERY_S):
-            self._told_at = at
+        if self._bar.disable and at - self._logged_at >= (length / 10 if length else LINE_EVERY_S):
+            self._logged_at = at
             log.info(f"described {minutes(at)}" + (f" of {minutes(length)}" if length else ""))
 
 
 def report(vtt: str, seen: float, took: float, announced: float | None = None) -> None:
-    """Tell what became of a film. seen: how much of it was described, in seconds. took: how long
+    """Log what became of a film. seen: how much of it was described, in seconds. took: how long
     that took. announced: its length by its file, where its end was reached."""
     if announced and seen < 0.95 * announced - 1:
         log.info(f"the film can't be read beyond {minutes(seen)} of {minutes(announced)}")
