@@ -18,6 +18,11 @@ POSIX = [
 NO_TOOLS = "xcode-select: error: unable to get active developer directory, use `xcode-select -h`"
 DIALOG = "xcode-select: note: No developer tools were found, requesting install."
 
+CURL = """
+while [ "$1" != -o ]; do shift; done
+echo "curl $3" >>"$CALLS"
+echo 'mkdir -p "$UV_UNMANAGED_INSTALL"; cp "$MACHINE/uv" "$UV_UNMANAGED_INSTALL"' >"$2"
+"""
 # As the translation and `arch -arm64` do: what runs under Rosetta, and all that it starts, is told
 # that this is an Intel Mac; $NATIVE stands for the preference that arch sets.
 DARWIN = {
@@ -27,13 +32,10 @@ DARWIN = {
 [ %(translated)s != none ] || { echo "sysctl: unknown oid '$2'" >&2; exit 1; }
 [ -z "${NATIVE:-}" ] && echo %(translated)s || echo 0""",
     "arch": 'shift; NATIVE=arm64 exec "$@"',
-    "curl": """
-while [ "$1" != -o ]; do shift; done
-echo "curl $3" >>"$CALLS"
-echo 'mkdir -p "$UV_UNMANAGED_INSTALL"; cp "$MACHINE/uv" "$UV_UNMANAGED_INSTALL"' >"$2"
-""",
+    "curl": CURL,
 }
 LINUX = {
+    "curl": CURL,
     "uname": 'case "$1" in -m) echo x86_64 ;; *) echo Linux ;; esac',
     "getconf": "echo glibc 2.36",
     "ldconfig": "echo libGL.so.1 libgthread-2.0.so.0",

@@ -11,17 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from support.awake import STAND_IN, TOOLS, add_tools
 from support.program import ROOT, Lines, process_table, wait_until
 
-# Says what it was started with, then does as the real ones do: caffeinate -w waits for a process,
-# the others hold their lock while the command at the end of theirs runs.
-STAND_IN = """#!/bin/sh
-echo "$0 $*" >>"$LOG"
-case "$0" in
-*/caffeinate) while kill -0 "$3" 2>/dev/null; do sleep 0.05; done ;;
-*) for command; do :; done; "$command" ;;
-esac
-"""
 PROGRAM = """
 import sys, time
 sys.platform = sys.argv[1]
@@ -33,7 +25,6 @@ keep_awake(shutdown)
 print("awake", flush=True)
 time.sleep(60)
 """
-TOOLS = {"darwin": ["caffeinate"], "linux": ["systemd-inhibit", "gnome-session-inhibit"]}
 REFUSING = {name: "#!/bin/sh\nexit 1" for names in TOOLS.values() for name in names}
 
 
@@ -42,13 +33,11 @@ class Awake:
 
     def __init__(self, folder: Path, platform: str, tools: dict[str, str]) -> None:
         self._log = folder / "log"
-        for name, content in tools.items():
-            (folder / name).write_text(content)
-            (folder / name).chmod(0o755)
+        add_tools(folder, tools)
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, platform],
             cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={"PATH": f"{folder}:/usr/bin:/bin", "LOG": str(self._log)},
+            env={"PATH": f"{folder}:/usr/bin:/bin", "CALLS": str(self._log)},
         )  # fmt: skip
         assert self.process.stdout is not None
         Lines(self.process.stdout).wait_for("awake")
@@ -71,7 +60,7 @@ class Awake:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
 
 @pytest.fixture
