@@ -145,7 +145,7 @@ class Machine:
         return subprocess.run(
             ["/bin/bash", "-c", line], check=False, cwd=folder or self.program,
             env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=60,
+            stderr=subprocess.STDOUT, text=True, timeout=120,
         )  # fmt: skip
 
     def asked(self, command: str) -> list[str]:
