@@ -8,6 +8,7 @@ import sys
 
 
 def may_redraw() -> bool:
-    """False where ACCESSIBLE is set, and where stdout is no terminal that moves its cursor."""
+    """False where ACCESSIBLE is set (0 is off), and where stdout is no terminal that moves its
+    cursor."""
     can = os.environ.get("TERM", "dumb") != "dumb" and sys.stdout.isatty()
-    return can and not os.environ.get("ACCESSIBLE")
+    return can and os.environ.get("ACCESSIBLE", "") in ("", "0")

@@ -20,6 +20,7 @@ SCRIPT = (
     [
         ({"TERM": "xterm"}, True, True),
         ({"TERM": "xterm", "ACCESSIBLE": ""}, True, True),
+        ({"TERM": "xterm", "ACCESSIBLE": "0"}, True, True),
         ({"TERM": "xterm", "ACCESSIBLE": "1"}, True, False),
         ({"TERM": "xterm"}, False, False),
         ({"TERM": "dumb"}, True, False),
