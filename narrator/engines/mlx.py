@@ -1,21 +1,25 @@
-"""SmolVLM2 and its kin through mlx-vlm, on an Apple GPU. Without one, as in tests, all weights are
-turned into float32: of all that mlx calculates in, that alone is bearable on a CPU."""
+"""SmolVLM2 and its kin through mlx-vlm, on an Apple GPU, in 16 bits. Without one, as in tests, all
+weights are turned into float32: of all that mlx calculates in, that alone is bearable on a CPU."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
 import mlx_vlm
 from mlx_vlm.quant_utils import dequantize_model
+from mlx_vlm.tokenizer_utils import NaiveStreamingDetokenizer
+from mlx_vlm.utils import load_model
 
 from narrator.engines.engine import LastLook, Piece, Turn
 from narrator.engines.memory import peak_process_memory
 from narrator.frames.frame import Frame
-from narrator.models.folder import is_smolvlm
+from narrator.models.folder import config_and_weights, is_smolvlm, naming
+from narrator.models.mlx_conversion import gpu_dtype, set_dtype
 from narrator.models.smolvlm import (
     LibraryWords,
     SmolVlmInputs,
@@ -25,21 +29,39 @@ from narrator.models.smolvlm import (
 )
 
 
+def has_apple_gpu() -> bool:
+    """Whether there is one that mlx can use."""
+    return bool(mx.metal.is_available())
+
+
 class MlxEngine:
     """See Engine. Load and describe on the same thread: mlx's streams belong to it."""
 
     def __init__(self, folder: Path) -> None:
-        self._inputs = SmolVlmInputs(folder) if is_smolvlm(folder) else None
-        self._model, self._processor = mlx_vlm.load(str(folder), trust_remote_code=False)
+        self._inputs: SmolVlmInputs | None = None
+        if is_smolvlm(folder):
+            self._inputs = SmolVlmInputs(folder)
+            with naming(*config_and_weights(folder)):
+                self._model = load_model(folder)
+            # All that mlx-vlm needs of a processor where the prompt is made already.
+            self._processor: Any = SimpleNamespace(
+                stopping_criteria=self._inputs.ends.__contains__,
+                detokenizer=NaiveStreamingDetokenizer(self._inputs.tokenizer),
+            )
+        else:
+            self._model, self._processor = mlx_vlm.load(str(folder), trust_remote_code=False)
         self._words = self._inputs or LibraryWords(self._processor)
         self._answers = yes_and_no(self._words.encode)
         self._last = LastLook()
-        self.label = "mlx on the Apple GPU"
-        if not mx.metal.is_available():
-            self.label = "mlx on the CPU, float32"
+        dtype = gpu_dtype(self._model)
+        if not has_apple_gpu():
+            dtype = mx.float32
             dequantize_model(self._model)
-            self._model.set_dtype(mx.float32)
-            mx.eval(self._model.parameters())
+        set_dtype(self._model, dtype)
+        mx.eval(self._model.parameters())
+        self._dtype = dtype
+        where = "Apple GPU" if has_apple_gpu() else "CPU"
+        self.label = f"mlx on the {where}, {str(dtype).removeprefix('mlx.core.')}"
 
     def describe(
         self,
@@ -129,6 +151,7 @@ class MlxEngine:
         the patches in float32: of the 27 a side of SmolVLM2 2.2B ten come out one too low. Without
         a mask it counts them, as transformers does.
         """
-        seen, *_ = self._model.vision_model(tiles.transpose(0, 2, 3, 1), output_hidden_states=True)
-        features = self._model.connector(seen.astype(tiles.dtype))
+        tiles = tiles.transpose(0, 2, 3, 1).astype(self._dtype)
+        seen, *_ = self._model.vision_model(tiles, output_hidden_states=True)
+        features = self._model.connector(seen)
         return features.reshape(-1, features.shape[-1])

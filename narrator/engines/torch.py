@@ -22,6 +22,7 @@ from narrator.models.smolvlm import (
     taking_several,
     yes_and_no,
 )
+from narrator.models.torch_loading import load_torch_model
 
 
 def torch_device() -> str:
@@ -44,28 +45,30 @@ def torch_dtype() -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def generation_ends(model: Any) -> set[int]:
+    """The tokens that end what a model of another family says."""
+    ends = model.generation_config.eos_token_id
+    return set(ends if isinstance(ends, list) else [ends])
+
+
 class TorchEngine:
     """See Engine. device, dtype: as from torch_device() and torch_dtype()."""
 
     def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
-        # It takes 9 s to import, and the choice of device and dtype does without.
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()
         keep_freed_memory()
         self._device, self._dtype = device, dtype
-        settings = {"local_files_only": True, "trust_remote_code": False}
-        model = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, **settings
-        )
-        self._model = model.to(device).eval()
         self._inputs = SmolVlmInputs(folder) if is_smolvlm(folder) else None
         self._processor: Any = None
         if self._inputs is None:
-            self._processor = AutoProcessor.from_pretrained(folder, **settings)
+            from transformers import AutoProcessor
+
+            self._processor = AutoProcessor.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
             if not getattr(self._processor, "chat_template", None):
                 raise ModelError(f"{folder} has no chat template, so it can't be asked anything")
+        self._model = load_torch_model(folder, dtype).to(device)
+        self._ends = self._inputs.ends if self._inputs else generation_ends(self._model)
         self._words = self._inputs or LibraryWords(self._processor)
         self._answers = yes_and_no(self._words.encode)
         self._last = LastLook()
@@ -150,15 +153,13 @@ class TorchEngine:
     ) -> Iterator[tuple[int, float]]:
         """Tokens and their probabilities: greedy decoding with transformers' cache, like
         model.generate, but it can be stopped."""
-        ends = self._model.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
         with torch.inference_mode():
             inputs = self._looked_at(clip, prompt, detail, before)
         for _ in range(max_tokens):
             with torch.inference_mode():
                 output = self._model(**inputs, use_cache=True, logits_to_keep=1)
                 probability, token = output.logits[0, -1].float().softmax(-1).max(-1)
-            if int(token) in ends:
+            if int(token) in self._ends:
                 return
             yield int(token), float(probability)
             inputs = {"input_ids": token[None, None], "past_key_values": output.past_key_values}

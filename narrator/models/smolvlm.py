@@ -4,7 +4,6 @@ every engine; for other families, what to mind with a library's own processor.""
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
@@ -19,7 +18,7 @@ from tokenizers.decoders import DecodeStream
 
 from narrator.errors import ModelError, UsageError, reason_of
 from narrator.frames.frame import Frame
-from narrator.models.folder import read_config
+from narrator.models.folder import naming, read_config, read_json
 from narrator.models.template import chat_template, render
 
 MAX_SIDE = 4096  # pixels of a tile
@@ -34,43 +33,48 @@ class SmolVlmInputs:
     """
 
     def __init__(self, folder: Path) -> None:
-        def settings(name: str) -> dict[str, Any]:
-            return dict(json.loads((folder / name).read_text("utf-8")))
-
-        processor = settings("processor_config.json")
-        picture = processor.get("image_processor") or settings("preprocessor_config.json")
         config = read_config(folder)
-        self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
-        self._longest: int = picture["size"]["longest_edge"]
-        self._mean, self._deviation = (
-            np.broadcast_to(np.float32(picture[name]), 3) for name in ("image_mean", "image_std")
-        )
-        self._image_tokens: int = processor["image_seq_len"]
+        self._read_sizes(folder, config)
+        file, size = folder / "tokenizer.json", config["text_config"].get("vocab_size")
+        with naming(file, folder / "config.json"):
+            self.tokenizer = Tokenizer.from_file(str(file))
+            fit(size is None or self.tokenizer.get_vocab_size() <= size)
+            fit(self.tokenizer.token_to_id("<image>") == self.image_token)
+        self.ends = end_tokens(folder, config, self.tokenizer)
         self._template = chat_template(folder)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._encoded = lru_cache(maxsize=32)(self._encode)
-        self.image_token: int = config["image_token_id"]
-        if not self._fits(config):
-            raise ModelError(f"what {folder} says of pictures is out of range, or does not fit")
-        self._encode(["What is that?"], (0, 0), (0,))  # What can't be worded is told at once.
+        with naming(Path(self._template.filename or folder)):
+            self._encode(["What is that?"], (0, 0), (0,))  # What can't be worded is told at once.
         self._has_turns = False
         with contextlib.suppress(Exception):  # A template may be for one question alone.
             turns = ("Where?", "On the left.", "Why?")
             self._has_turns = all(turn in self._worded(turns, (0,)) for turn in turns)
-        ends = settings("generation_config.json").get("eos_token_id", config.get("eos_token_id"))
-        self.ends = set(ends if isinstance(ends, list) else [ends])
 
-    def _fits(self, config: dict[str, Any]) -> bool:
-        """Whether the model that config.json tells of can have pictures of these sizes."""
-        vision = config["vision_config"]
-        side = vision["image_size"] // vision["patch_size"] // config["scale_factor"]
-        return (
-            0 < self._tile == vision["image_size"] <= MAX_SIDE
-            and self._tile <= self._longest <= MAX_TILES * self._tile
-            and 0 < self._image_tokens == side**2
-            and self.image_token == self._tokenizer.token_to_id("<image>")
-            and bool((self._deviation > 0).all() and np.isfinite(self._mean).all())
-        )
+    def _read_sizes(self, folder: Path, config: dict[str, Any]) -> None:
+        """What is made of a picture, and how many tokens. Raises ModelError where that is not said,
+        is out of range, or is not what the model of this config.json takes."""
+        file = folder / "config.json"
+        with naming(file):
+            vision = config["vision_config"]
+            side: int = vision["image_size"]
+            self._image_tokens = (side // vision["patch_size"] // config["scale_factor"]) ** 2
+            self.image_token: int = config["image_token_id"]
+            fit(0 < side <= MAX_SIDE and self._image_tokens > 0)
+        processor = read_json(folder / "processor_config.json")
+        with naming(folder / "processor_config.json", file):
+            fit(processor.get("image_seq_len", self._image_tokens) == self._image_tokens)
+        # transformers 5 saves one file, where there were two.
+        nested = processor.get("image_processor")
+        name = "processor_config.json" if nested else "preprocessor_config.json"
+        with naming(folder / name, file):
+            picture = nested or read_json(folder / name)
+            self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
+            self._longest: int = picture["size"]["longest_edge"]
+            self._mean, self._deviation = (
+                np.broadcast_to(np.float32(picture[key]), 3) for key in ("image_mean", "image_std")
+            )
+            fit(self._tile == side and side <= self._longest <= MAX_TILES * side)
+            fit(bool((self._deviation > 0).all() and np.isfinite(self._mean).all()))
 
     def prepare(
         self, clip: Sequence[Frame], prompt: str, detail: bool = False
@@ -116,11 +120,11 @@ class SmolVlmInputs:
         """For a text of its own: what each token adds to it, nothing while a character is not
         whole."""
         stream = DecodeStream(skip_special_tokens=True)
-        return lambda token: stream.step(self._tokenizer, token) or ""
+        return lambda token: stream.step(self.tokenizer, token) or ""
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text alone."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _grid(self, frame: Frame, detail: bool) -> tuple[int, int]:
         """Rows and columns of tiles beside the one of the whole frame."""
@@ -159,6 +163,43 @@ class SmolVlmInputs:
             for column in range(1, columns + 1)
         ]
         return "".join([*tiles, "\n" if tiles else "", f"{fake}<global-img>{images}{fake}"])
+
+
+def fit(holds: bool) -> None:
+    """Raises ValueError where two files do not tell of the same model."""
+    if not holds:
+        raise ValueError("out of range, or from another model")
+
+
+def end_tokens(folder: Path, config: dict[str, Any], tokenizer: Tokenizer) -> set[int]:
+    """The tokens that end a caption. config.json is asked last: the published ones name none, or
+    one that ends no turn. Raises ModelError."""
+    ends: set[int] = set()
+    for name, key in (
+        ("generation_config.json", "eos_token_id"),
+        ("tokenizer_config.json", "eos_token"),
+        ("special_tokens_map.json", "eos_token"),
+    ):
+        with naming(folder / name):
+            ends |= token_numbers(read_json(folder / name).get(key), tokenizer)
+    with naming(folder / "tokenizer_config.json"):
+        ends = ends or token_numbers(config.get("eos_token_id"), tokenizer)
+        if not ends:
+            raise ValueError("it names no eos_token")
+    return ends
+
+
+def token_numbers(named: Any, tokenizer: Tokenizer) -> set[int]:
+    """The numbers of what settings name as a token, or as a list of them: by its number, its text
+    or an object with its text. Raises ValueError for what is no token."""
+    numbers = set()
+    for one in named if isinstance(named, list) else [named] if named is not None else []:
+        token = one["content"] if isinstance(one, dict) else one
+        number = tokenizer.token_to_id(token) if isinstance(token, str) else token
+        if number is None or tokenizer.id_to_token(number) is None:
+            raise ValueError(f"{token} is no token")
+        numbers.add(number)
+    return numbers
 
 
 class LibraryWords:

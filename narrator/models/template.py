@@ -7,7 +7,6 @@ and so that it can be, nothing here keeps Python's lock for long.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +14,7 @@ from jinja2 import Template, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 from narrator.errors import ModelError
+from narrator.models.folder import naming, read_json
 
 MAX_LENGTH = 50_000  # characters, and parts of a list
 WORDING = (
@@ -48,13 +48,18 @@ def chat_template(folder: Path) -> Template:
     that does more than put words together."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
-        source = file.read_text("utf-8") if (file := folder / name).is_file() else ""
-        if source and file.suffix == ".json":
-            source = json.loads(source).get("chat_template", "")
-        if source:
-            break
+        file = folder / name
+        with naming(file):
+            if file.suffix == ".json":
+                source = read_json(file).get("chat_template")
+            else:
+                source = file.read_text("utf-8") if file.is_file() else None
+            if source:
+                template = environment.from_string(source)
+                template.filename = str(file)
+                break
     else:
-        raise ModelError(f"{folder} has no chat template")
+        raise ModelError(f"{folder} has no chat template; it needs a chat_template.json")
     if len(source) > MAX_LENGTH:
         raise ModelError(f"the chat template in {folder} is too long")
     for node in environment.parse(source).find_all(nodes.Node):
@@ -62,7 +67,7 @@ def chat_template(folder: Path) -> Template:
         if type(node) not in WORDING or (type(node) is nodes.Filter and name not in FILTERS):
             what = type(node).__name__.lower()
             raise ModelError(f"the chat template in {folder} does more than word a prompt ({what})")
-    return environment.from_string(source)
+    return template
 
 
 def render(template: Template, **context: Any) -> str:
