@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jinja2 import Template, nodes
+from jinja2 import Environment, Template, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 from narrator.errors import ModelError
@@ -55,19 +55,22 @@ def chat_template(folder: Path) -> Template:
             else:
                 source = file.read_text("utf-8") if file.is_file() else None
             if source:
+                refuse_more_than_wording(environment, source, file)
                 template = environment.from_string(source)
-                template.filename = str(file)
-                break
-    else:
-        raise ModelError(f"{folder} has no chat template; it needs a chat_template.json")
+                template.filename = str(file)  # for messages
+                return template
+    raise ModelError(f"{folder} has no chat template; it needs a chat_template.json")
+
+
+def refuse_more_than_wording(environment: Environment, source: str, file: Path) -> None:
+    """Raises ModelError for a template, read from `file`, that does more than put words together."""
     if len(source) > MAX_LENGTH:
-        raise ModelError(f"the chat template in {folder} is too long")
+        raise ModelError(f"the chat template in {file} is too long")
     for node in environment.parse(source).find_all(nodes.Node):
         name = getattr(node, "name", "")
         if type(node) not in WORDING or (type(node) is nodes.Filter and name not in FILTERS):
             what = type(node).__name__.lower()
-            raise ModelError(f"the chat template in {folder} does more than word a prompt ({what})")
-    return template
+            raise ModelError(f"the chat template in {file} does more than word a prompt ({what})")
 
 
 def render(template: Template, **context: Any) -> str:

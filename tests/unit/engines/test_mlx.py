@@ -103,5 +103,5 @@ def test_at_384_pixels_it_has_the_tokens_of_transformers_own_generate(tmp_path: 
 
 
 def test_it_tells_where_it_runs(engine: MlxEngine, quantised: MlxEngine) -> None:
-    where = "on the Apple GPU" if mx.metal.is_available() else "on the CPU, float32"
+    where = "on the Apple GPU, bfloat16" if mx.metal.is_available() else "on the CPU, float32"
     assert engine.label == quantised.label == f"mlx {where}"

@@ -1,5 +1,5 @@
-"""Checkpoints laid out as the pinned repositories are: each engine says of a scene what it says with
-the bundled checkpoint, and stops where that does."""
+"""Checkpoints laid out as the pinned repositories are: each engine says of a scene what it says
+with the bundled checkpoint, and stops where that does."""
 
 from __future__ import annotations
 
