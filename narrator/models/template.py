@@ -63,7 +63,7 @@ def chat_template(folder: Path) -> Template:
 
 
 def refuse_more_than_wording(environment: Environment, source: str, file: Path) -> None:
-    """Raises ModelError for a template, read from `file`, that does more than put words together."""
+    """Raises ModelError for a template, read from file, that does more than put words together."""
     if len(source) > MAX_LENGTH:
         raise ModelError(f"the chat template in {file} is too long")
     for node in environment.parse(source).find_all(nodes.Node):

@@ -157,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
 def fake_hub(folder: Path, repository: str, commit: str = COMMIT) -> Iterator[FakeHub]:
     """A running FakeHub."""
     hub = FakeHub(folder, repository, commit)
+    hub.listing()  # Hashes of large files take longer than a client waits.
     thread = threading.Thread(target=hub.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
