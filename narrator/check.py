@@ -33,7 +33,6 @@ from narrator.scene.scene import Scene
 from narrator.settings import CACHE
 from narrator.speaking import open_speaker
 from narrator.speech.voice import Voice
-from narrator.speech.voices import voice_name
 from narrator.terminal import own_secrets
 from narrator.text import printable, without_password, without_secrets
 
@@ -85,7 +84,7 @@ class Check:
         """Return the exit code of the first part in trouble. The source is opened on this thread,
         as macOS asks for a camera on the main one alone."""
         log.info("trying camera, model and voice one after the other; Ctrl-C ends it")
-        of_voice = logging.getLogger(Voice.__module__)  # What it would log is told in its line.
+        of_voice = logging.getLogger("narrator.speech")  # What it would log is told in its line.
         of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
         checking = self._start(self._check)
         try:
@@ -204,13 +203,11 @@ class Check:
 
     def _open_speaker(self) -> None:
         """Have the voice started while the source is watched."""
-        opening = self._shutdown.opening
-        with opening() as opened:
+        with self._shutdown.opening() as opened:
             speaker, _ = open_speaker(self._options, None, opened)
         if isinstance(speaker, Voice):
             self._speaker = speaker
             self._ready_s = self._start(ready_in, speaker)
-            self._voice = self._start(voice_name, self._options.voice, opening)
             speaker.looking(True)
 
     def _hear(self) -> Found:
@@ -219,19 +216,15 @@ class Check:
             return "not tried, as --mute is given", {}
         if self._speaker is None:
             raise EngineError("no temporary folder can be written; make room in it, or set TMPDIR")
-        voice, ready_s = self._voice.result(), self._ready_s.result()
+        ready_s = self._ready_s.result()
         self._speaker.looking(False)
         self._speaker.wait_until_quiet()
         if trouble := self._speaker.trouble:
             loudspeaker = "is a loudspeaker connected, and chosen in the sound settings?"
-            step = loudspeaker if "play: " in trouble else "--mute goes without it"
+            step = loudspeaker if trouble.startswith("no sound") else "--mute goes without it"
             raise EngineError(f"{trouble}; {step}")
-        facts: dict[str, Any] = {"voice": voice, "ready_s": round(ready_s, 3)}
-        told = f"{voice}, ready in {ready_s:.1f} s"
-        if (soon_s := self._speaker.soon_s) is not None:
-            facts["soon_s"] = round(soon_s, 3)
-            told += f", heard {soon_s:.2f} s after it is given a sentence"
-        return told, facts
+        facts: dict[str, Any] = {"voice": self._speaker.name, "ready_s": round(ready_s, 3)}
+        return f"{self._speaker.name}, ready in {ready_s:.1f} s", facts
 
     def _network(self) -> Found:
         """Nothing is tried: what the options need it for."""

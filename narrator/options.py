@@ -147,8 +147,7 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("voice").add_argument
     add("--mute", action="store_true", help="text only, no voice")
     add("--voice", metavar="ID", type=non_empty,
-        help="a voice's ID, name or language, see --list-voices; or screenreader: your own one, "
-             "with its braille")
+        help="a voice's ID, name or language, see --list-voices")
     add("--rate", metavar="WPM", type=number_between(80, 450), default=settings.DEFAULT_RATE,
         help="words a minute, 80 to 450 (default: %(default)s)")
     add("--volume", metavar="V", type=number_between(0.0, 1.0), default=settings.DEFAULT_VOLUME,
@@ -250,8 +249,6 @@ def check_files(parser: argparse.ArgumentParser, given: argparse.Namespace) -> N
         path = getattr(given, name)
         if path is None:
             continue
-        if given.voice == settings.SCREEN_READER:
-            parser.error(f"a screen reader gives no sound for --{name}; leave one of the two out")
         if same_file(path, given.source):
             parser.error(f"--{name} would overwrite --source; give it another name")
     if None not in (given.wav, given.vtt) and (

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import random
 import signal
 import statistics
@@ -33,7 +34,7 @@ from pathlib import Path
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
 from support.program import Program, wait_until
-from support.sound import make_sound_card
+from support.sound import SoundCard
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -105,8 +106,7 @@ def one_run(number: signal.Signals, moment: float, name: int, folder: Path) -> O
     """Start, signal, look."""
     program = Program(folder / "program")
     hangs = name % 2 == 1
-    block = "| head -c 30000 >/dev/null; exec sleep 60"
-    card = make_sound_card(folder / "card", block if hangs else str(folder / "card" / "played.wav"))
+    card = SoundCard(folder / "card", stuck_after=15_000 if hangs else math.inf)
     mark = f"PETE_SOUNDS_RUN={folder.name}"
     program.environment.update(card.environment, **dict([mark.split("=")]))
     wav, captions = program.here / "out.wav", program.here / "out.json"

@@ -24,6 +24,7 @@ from narrator.outputs.output import Caption, Output
 from narrator.outputs.saved_frames import SavedFrames
 from narrator.scene.scene import Scene
 from narrator.speech.sounds import Sound
+from narrator.speech.speaker import Speaker
 from narrator.view import View
 
 Describe = Callable[[Sequence[Frame], str], Iterator[str]]
@@ -39,7 +40,7 @@ def as_pieces(texts: Iterable[str], probability: float | None = None) -> Iterato
     return (Piece(text, probability) for text in texts)
 
 
-class SpeakerLog:
+class SpeakerLog(Speaker):
     """In the place of a voice: writes down what it is asked to say; busy as often as told."""
 
     audible = True
@@ -70,15 +71,6 @@ class SpeakerLog:
 
     def hush(self) -> None:
         self.said.append("(hush)")
-
-    def wait_until_ready(self) -> None:
-        """It is."""
-
-    def wait_until_quiet(self) -> None:
-        """It is."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class OutputLog(Output):
