@@ -48,6 +48,7 @@ class Synthesizer:
         self.ready = False
         self.failures = 0
         self._settings = settings
+        self._unfinished = False  # The last sentence was not rendered.
         self._folder = tempfile.mkdtemp(prefix="pete_sounds-")
 
     def begin(self, child: Child) -> None:
@@ -62,9 +63,12 @@ class Synthesizer:
         if not isinstance(voice := answer.get("voice"), str):
             raise ChildProcessError("it did not start properly")
         self.voice, self.ready = voice, True
+        if not self._unfinished:
+            self.failures = 0
 
     def render(self, child: Child, text: str) -> bytes:
         """The samples of a text, as AudioSink.keep gets them. Raises ChildProcessError."""
+        self._unfinished = True
         needed_s = 60 * count_words(text) / self._settings.rate
         answer = self._ask(child, {"text": text}, self.limits.render_timeout_s + needed_s)
         try:
@@ -73,7 +77,7 @@ class Synthesizer:
             os.remove(path)
         except (miniaudio.MiniaudioError, OSError, KeyError) as error:
             raise ChildProcessError(f"it left no sound file: {reason_of(error)}") from error
-        self.failures = 0
+        self.failures, self._unfinished = 0, False
         return (np.array(sound.samples) * self._settings.volume).astype("<i2").tobytes()
 
     def close(self) -> None:

@@ -80,6 +80,9 @@ def choose_voice(
     return usual
 
 
+# A Mac lists toys such as Albert and Bells before the voices that have such IDs, or this name.
+NO_TOY = re.compile(r"^(com\.apple\.voice\..*|Samantha)$")
+
 # Languages of which some systems name the members alone (ISO 639-3's macrolanguages).
 MEMBERS = {"zh": "cmn", "no": "nb", "ms": "zsm", "fa": "pes"}
 
@@ -87,7 +90,7 @@ MEMBERS = {"zh": "cmn", "no": "nb", "ms": "zsm", "fa": "pes"}
 def find_voice(wanted: str, voices: Sequence[VoiceEntry], usual: str) -> str:
     """The ID of the voice with this ID, else name, else language (en-GB), else one whose language
     or name begins so (en, English). Of several for a language it is the system's own, `usual`, else
-    the one of the language's home (fr-FR), else the one with the shortest tag. Raises UsageError.
+    the one of the language's home (fr-FR), no toy, with the shortest tag. Raises UsageError.
     """
     word, tag = wanted.casefold(), language_tag(wanted)
     for part in (0, 1):
@@ -103,7 +106,11 @@ def find_voice(wanted: str, voices: Sequence[VoiceEntry], usual: str) -> str:
     if not found:
         raise UsageError(f"there is no voice {wanted!r}; --list-voices shows them")
     home = f"{tag}-{tag.upper()}"
-    return min(found, key=lambda voice: (voice[0] != usual, voice[2] != home, len(voice[2])))[0]
+
+    def rank(voice: VoiceEntry) -> tuple[bool, bool, bool, int]:
+        return voice[0] != usual, voice[2] != home, not NO_TOY.search(voice[0]), len(voice[2])
+
+    return min(found, key=rank)[0]
 
 
 Opening = Callable[[], contextlib.AbstractContextManager[contextlib.ExitStack]]

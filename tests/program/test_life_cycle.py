@@ -55,7 +55,7 @@ def put_module(program: Program, name: str, code: str) -> Path:
 
 # ----------------------------------------------------------------------------- signals, any moment
 
-Moment = Callable[[Running, ScriptedServer], set[int]]
+Moment = Callable[[Running, ScriptedServer, SoundCard], set[int]]
 
 
 def connecting(running: Running, server: ScriptedServer, card: SoundCard) -> set[int]:

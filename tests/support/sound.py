@@ -55,6 +55,7 @@ class SoundCard:
         self._recordings: list[bytearray] = []
         self.sound_at = 0.0  # monotonic time of the last sample that is not silent
         self.sounds_at: list[float] = []  # and of the first one of each recording
+        self.is_open = False
         self._closed = threading.Event()
         threading.Thread(target=self._record, name="sound card", daemon=True).start()
 
@@ -64,11 +65,17 @@ class SoundCard:
         return {"ALSA_CONFIG_PATH": str(self._config)}
 
     def plug_in(self) -> None:
-        self._config.write_text(SLAVE.format(rate=RATE, fifo=self._fifo))
+        self._configure(SLAVE.format(rate=RATE, fifo=self._fifo))
 
     def unplug(self) -> None:
         """From now on it can't be opened."""
-        self._config.write_text("")
+        self._configure("")
+
+    def _configure(self, text: str) -> None:
+        """In a new file, as ALSA tells old from new by inode and whole seconds."""
+        new = self._config.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self._config)
 
     def recordings(self) -> list[np.ndarray]:
         """What was played, its samples, for each time that the device was opened, in order."""
@@ -95,16 +102,20 @@ class SoundCard:
             with open(self._fifo, "rb", buffering=0) as fifo:
                 with contextlib.suppress(OSError):  # There is more in it already.
                     fcntl.fcntl(fifo, F_SETPIPE_SZ, 4096)
+                self.is_open = True
                 self._record_one(fifo.fileno())
+                self.is_open = False
 
     def _record_one(self, fifo: int) -> None:
         bytes_a_second, recording = RATE * 8 * self._speed, bytearray()
         began, silent = time.monotonic(), True
         self._recordings.append(recording)
-        while not self._closed.is_set():
-            if len(recording) / 8 >= self.stuck_after:
+        while True:
+            if len(recording) / 8 >= self.stuck_after and not self._closed.is_set():
                 self._closed.wait(0.01)
-            elif data := os.read(fifo, 2048):
+            elif not (data := os.read(fifo, 2048)):
+                return
+            elif not self._closed.is_set():  # else read on, as ALSA aborts where it can't write
                 recording += data
                 if np.frombuffer(data[: len(data) // 4 * 4], np.int32).any():
                     self.sound_at = time.monotonic()
@@ -115,8 +126,6 @@ class SoundCard:
                     time.sleep(ahead)
                 else:
                     began -= ahead  # A card does not make up for what it did not get.
-            else:
-                return
 
 
 def samples_of(path: Path) -> np.ndarray:

@@ -56,6 +56,7 @@ def test_clips_are_heard_one_after_the_other_and_a_sound_before_the_next_sentenc
     player.play(Clip(Sound.READY.samples(1.0), stale_at=math.inf))
     player.play(Clip(Sound.ALERT.samples(1.0), stale_at=math.inf))  # in the place of the other
     wait_until_quiet(player)
+    assert wait_until(lambda: not plugged_in.is_open, 60)
     played = plugged_in.played()
     [a], [alert], [b] = (
         times_of(each, played) for each in (first, Sound.ALERT.samples(1.0), second)
@@ -78,6 +79,7 @@ def test_what_waits_is_dropped_for_a_newer_caption_and_when_it_is_stale(
     player.keep(2)
     assert player.sentences() <= 2
     wait_until_quiet(player)
+    assert wait_until(lambda: not plugged_in.is_open, 60)
     heard = [bool(times_of(tone(hertz, 0.5), plugged_in.played())) for hertz in (300, 500, 700)]
     assert heard == [True, False, True]
     assert times_of(Sound.ANSWER.samples(1.0), plugged_in.played()) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,8 +47,8 @@ OpenVoice = Callable[..., Voice]
 def open_voice(speech: None, sink: Sink) -> Iterator[OpenVoice]:
     opened: list[Voice] = []
 
-    def open_voice(limits: Limits = LIMITS, **settings: bool) -> Voice:
-        opened.append(Voice(VoiceSettings(**{"sounds": True, **settings}), sink, limits))
+    def open_voice(limits: Limits = LIMITS, **settings: Any) -> Voice:
+        opened.append(Voice(replace(VoiceSettings(sounds=True), **settings), sink, limits))
         return opened[-1]
 
     yield open_voice
@@ -55,6 +57,7 @@ def open_voice(speech: None, sink: Sink) -> Iterator[OpenVoice]:
 
 
 def count(sound: Sound, card: SoundCard) -> int:
+    assert wait_until(lambda: not card.is_open, 60)
     return len(times_of(sound.samples(1.0), card.played()))
 
 
