@@ -25,6 +25,7 @@ class EspeakSpeech:
         self._wait_for_espeak = _espeak.Synchronize
         self._rate = settings.rate
         self.name = set_voice(self.engine, settings)
+        self.engine.setProperty("rate", settings.rate)
 
     def render(self, text: str, path: Path) -> Path:
         """Save the sound of a text, once more where it comes out empty. Raises OSError."""
@@ -33,7 +34,7 @@ class EspeakSpeech:
         raise OSError("espeak-ng gave no sound")
 
     def _save(self, text: str, path: Path) -> bool:
-        # Set anew each time: once in many starts espeak-ng's own thread loses the first setting.
+        # Set again: once in many starts espeak-ng's own thread loses the first setting.
         self.engine.setProperty("rate", self._rate)
         self.engine.save_to_file(text, str(path))
         self.engine.runAndWait()
