@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.errors import EngineError, ExitCode, SourceError, UsageError, told_of
+from narrator.engines.engine import Query
+from narrator.errors import EngineError, ExitCode, SourceError, UsageError, user_message
 from narrator.frames.cameras import camera_name
 from narrator.frames.frame import Frame
 from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
@@ -122,7 +123,7 @@ class Check:
             self._tell(name, f"no answer in {limit_s:g} s; {STUCK[name]}", {}, code)
         except Exception as error:
             log.debug("", exc_info=error)
-            told, known = told_of(error)
+            told, known = user_message(error)
             self._tell(name, told, {}, code if known is ExitCode.INTERNAL else known)
         else:
             self._tell(name, told, facts)
@@ -188,7 +189,7 @@ class Check:
         engine = open_engine(choice, options.model, self._cache, may_download=False)
         clip = self._clip or [Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0.0)]
         loaded = time.monotonic()
-        pieces = engine.describe(clip, options.prompt, options.max_tokens, options.detail)
+        pieces = engine.describe(Query(clip, options.prompt, options.max_tokens, options.detail))
         text = printable("".join(piece.text for piece in pieces))
         load_s, caption_s = loaded - began, time.monotonic() - loaded
         if not text:

@@ -83,8 +83,8 @@ def lacks_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
 
 
-def told_of(error: Exception) -> tuple[str, ExitCode]:
-    """What the user is told of an error, in one line, and its exit code."""
+def user_message(error: Exception) -> tuple[str, ExitCode]:
+    """What to tell the user of an error, in one line, and its exit code."""
     if isinstance(error, PeteError):
         return str(error), error.exit_code
     if isinstance(error, EngineUnavailable):

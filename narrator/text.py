@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -61,7 +61,7 @@ def as_condition(text: str) -> str:
     return printable(without_marks(text)).strip(" .!?")
 
 
-def first_large(text: str) -> str:
+def capitalised(text: str) -> str:
     """Text that begins as a sentence does."""
     return text[:1].upper() + text[1:]
 
@@ -113,26 +113,29 @@ ENDING = ".!?" + CLOSING
 SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?][{CLOSING}]))\s+(?=[^\sa-z])|\n+")
 
 
-def sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Join pieces of text into sentences and hand each out as soon as the next one begins.
+class Sentences:
+    """Joins pieces of text into sentences. looping: a phrase was said three times in a row, as the
+    model goes round in circles; what follows it is of no use."""
 
-    What is left at the end is handed out too, unless it was cut off after a whole sentence. A
-    phrase that is said three times in a row ends it: the model goes round in circles.
-    """
-    buffer, whole = "", False
-    for piece in pieces:
-        known, buffer = len(buffer), buffer + piece
-        loop_at = loop_in(buffer, known, ended=False)
-        *done, buffer = SENTENCE_END.split(buffer[:loop_at])
-        for sentence in done:
-            if sentence.strip():
-                whole = whole or sentence.rstrip()[-1] in ENDING
-                yield sentence.strip()
-        if loop_at is not None:
-            break
-    rest = buffer[: loop_in(buffer, len(buffer), ended=True)].strip()
-    if rest and (not whole or rest[-1] in ENDING):
-        yield rest
+    def __init__(self) -> None:
+        self._text = ""  # the sentence that is not whole yet
+        self._any_whole = False
+        self.looping = False
+
+    def add(self, piece: str) -> list[str]:
+        """Take the next piece; returns the sentences behind which another one has begun."""
+        known, text = len(self._text), self._text + piece
+        loop_at = loop_in(text, known, ended=False)
+        *done, self._text = SENTENCE_END.split(text[:loop_at])
+        self.looping = self.looping or loop_at is not None
+        sentences = [sentence.strip() for sentence in done if sentence.strip()]
+        self._any_whole = self._any_whole or any(one[-1] in ENDING for one in sentences)
+        return sentences
+
+    def end(self) -> list[str]:
+        """The last sentence, unless it was cut off after a whole one."""
+        rest = self._text[: loop_in(self._text, len(self._text), ended=True)].strip()
+        return [rest] if rest and (not self._any_whole or rest[-1] in ENDING) else []
 
 
 def loop_in(text: str, known: int, ended: bool) -> int | None:
@@ -165,7 +168,7 @@ def count_words(text: str) -> float:
     return max(len(text.split()), len(text) / 5)
 
 
-def was_read(sentence: str, before: Iterable[str]) -> bool:
+def is_repeat(sentence: str, before: Iterable[str]) -> bool:
     """True when a sentence is one of those before, but for a letter here and there, which another
     look at the same text may change; not for a digit, by which two pages or prices may differ."""
     near = difflib.get_close_matches(sentence, list(before), 1, 0.9)

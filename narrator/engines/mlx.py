@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,18 +16,11 @@ from mlx_vlm.quant_utils import dequantize_model
 from mlx_vlm.tokenizer_utils import NaiveStreamingDetokenizer
 from mlx_vlm.utils import load_model
 
-from narrator.engines.engine import LastLook, Piece, Turn
-from narrator.engines.memory import peak_process_memory
-from narrator.frames.frame import Frame
+from narrator.engines.engine import LastLook, Piece, Query
 from narrator.models.folder import config_and_weights, is_smolvlm, naming
 from narrator.models.mlx_conversion import gpu_dtype, set_dtype
-from narrator.models.smolvlm import (
-    LibraryWords,
-    SmolVlmInputs,
-    split_into_tiles,
-    taking_several,
-    yes_and_no,
-)
+from narrator.models.other_families import LibraryWords, split_into_tiles, taking_several
+from narrator.models.smolvlm import SmolVlmInputs, yes_and_no
 
 
 def has_apple_gpu() -> bool:
@@ -63,86 +57,57 @@ class MlxEngine:
         where = "Apple GPU" if has_apple_gpu() else "CPU"
         self.label = f"mlx on the {where}, {str(dtype).removeprefix('mlx.core.')}"
 
-    def describe(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        max_tokens: int,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> Iterator[Piece]:
+    def describe(self, query: Query) -> Iterator[Piece]:
         """See Engine."""
         decode = self._words.decoder()
-        for result in self._results(clip, prompt, max_tokens, detail, before):
-            if result.finish_reason is None:  # Else it tells the last token once more.
+        for result in self._results(query):
+            if result.finish_reason is None:  # Else it repeats the last token.
                 probability = math.exp(result.logprobs[result.token].item())
                 yield Piece(decode(result.token), probability)
 
-    def likelihoods(
-        self, frame: Frame, questions: Sequence[str], detail: bool = False
-    ) -> list[float | None]:
+    def likelihoods(self, query: Query, questions: Sequence[str]) -> list[float | None]:
         """See Engine. Models of other families see the frame anew for each question."""
         found: list[float | None] = []
         for question in questions:
-            chances = mx.exp(next(self._results([frame], question, 1, detail)).logprobs)
+            asked = replace(query, prompt=question, max_tokens=1)
+            chances = mx.exp(next(self._results(asked)).logprobs)
             yes, no = (float(chances[mx.array(one)].sum()) for one in self._answers)
             found.append(yes / (yes + no))
         return found
 
-    def _results(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        max_tokens: int,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> Iterator[Any]:
+    def _results(self, query: Query) -> Iterator[Any]:
         """mlx-vlm's own: text, token, the log-probabilities that it was chosen by, and more."""
+        chat, inputs = "", self._prepared(query)
         if self._inputs is None:
-            chat, inputs = self.prepare(clip, prompt, detail)
-        else:
-            chat, inputs = "", self._looked_at(self._inputs, clip, prompt, detail, before)
-        settings = {"max_tokens": max_tokens, "temperature": 0.0, "skip_special_tokens": True}
+            chat = self._chat(query)
+        settings = {"max_tokens": query.max_tokens, "temperature": 0.0, "skip_special_tokens": True}
         results: Iterator[Any] = mlx_vlm.stream_generate(
             self._model, self._processor, chat, **settings, **inputs
         )
         return results
 
-    def prepare(
-        self, clip: Sequence[Frame], prompt: str, detail: bool = False
-    ) -> tuple[str, dict[str, Any]]:
-        """See Engine. For other models mlx-vlm does most of it itself."""
-        if self._inputs is not None:
-            ids, pixels = self._inputs.prepare(clip, prompt, detail)
-            return "", {"input_ids": mx.array([ids]), "pixel_values": mx.array(pixels)[None]}
-        split_into_tiles(self._processor, detail)
-        with taking_several(clip):
-            chat = mlx_vlm.apply_chat_template(
-                self._processor, self._model.config, prompt, num_images=len(clip)
+    def _chat(self, query: Query) -> str:
+        """The prompt of a model whose inputs mlx-vlm makes itself."""
+        split_into_tiles(self._processor, query.detail)
+        with taking_several(query.clip):
+            return str(
+                mlx_vlm.apply_chat_template(
+                    self._processor, self._model.config, query.prompt, num_images=len(query.clip)
+                )
             )
-        return chat, {"image": [frame.rgb() for frame in clip]}
 
-    def peak_memory(self) -> int:
-        """See Engine."""
-        return int(mx.get_peak_memory()) if mx.metal.is_available() else peak_process_memory()
-
-    def _looked_at(
-        self,
-        inputs: SmolVlmInputs,
-        clip: Sequence[Frame],
-        prompt: str,
-        detail: bool,
-        before: Turn | None,
-    ) -> dict[str, Any]:
-        """The model's inputs, as from prepare(), and what it sees in the frames."""
-        detail = detail and len(clip) == 1
+    def _prepared(self, query: Query) -> dict[str, Any]:
+        """The model's inputs; for the SmolVLM family with what it sees in the frames."""
+        inputs = self._inputs
+        if inputs is None:
+            return {"image": [frame.rgb() for frame in query.clip]}
 
         def see() -> dict[str, Any]:
-            pixels = self.prepare(clip, prompt, detail)[1]["pixel_values"]
-            return {"pixel_values": pixels, "cached_image_features": self._features(pixels[0])}
+            tiles = mx.array(inputs.pixels(query.clip, query.tiled))
+            return {"pixel_values": tiles[None], "cached_image_features": self._features(tiles)}
 
-        seen = self._last.of(clip, detail, see)
-        return {"input_ids": mx.array([inputs.numbers(clip, prompt, detail, before)]), **seen}
+        ids = inputs.numbers(query.clip, query.prompt, query.tiled, query.before)
+        return {"input_ids": mx.array([ids]), **self._last.of(query, see)}
 
     def _features(self, tiles: Any) -> Any:
         """What the model sees in tiles of shape (tiles, 3, side, side): (image tokens, width).

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -26,10 +26,8 @@ import cv2
 import httpx2
 import numpy as np
 
-from narrator.engines.engine import Piece, Turn
-from narrator.engines.memory import peak_process_memory
+from narrator.engines.engine import Piece, Query
 from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError, reason_of
-from narrator.frames.frame import Frame
 from narrator.settings import JPEG_QUALITY, SERVER_KEY
 from narrator.text import printable, without_password, words_of
 
@@ -95,53 +93,23 @@ class ServerEngine:
         self._model = model_of(self._served(), model, self._place)
         self.label = f"{self._model} at {self._place}"
 
-    def describe(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        max_tokens: int,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> Iterator[Piece]:
+    def describe(self, query: Query) -> Iterator[Piece]:
         """See Engine. Raises EngineError and EngineUnavailable."""
         chances = Chances()
-        for text, tokens in self._said(self.prepare(clip, prompt, detail, before), max_tokens):
+        for text, tokens in self._said(messages_of(query), query.max_tokens):
             chances.add(tokens)
             if text:  # Some servers begin with an empty one, before there is a token.
                 yield Piece(text, chances.of(text))
 
-    def likelihoods(
-        self, frame: Frame, questions: Sequence[str], detail: bool = False
-    ) -> list[float | None]:
+    def likelihoods(self, query: Query, questions: Sequence[str]) -> list[float | None]:
         """See Engine: 1 or 0 where a server gives the word alone. Each question sends the frame."""
         found = []
         for question in questions:
-            said = list(self._said(self.prepare([frame], question, detail), ANSWER_TOKENS))
+            messages = messages_of(replace(query, prompt=question))
+            said = list(self._said(messages, ANSWER_TOKENS))
             text = "".join(text for text, _ in said)
             found.append(chance_of_yes(text, [token for _, tokens in said for token in tokens]))
         return found
-
-    def prepare(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> list[dict[str, Any]]:
-        """See Engine: the messages, each frame as a JPEG in a data URL, the oldest first."""
-        side = DETAIL_SIDE if detail else SIDE
-        urls = ({"url": jpeg_url(frame.image, side)} for frame in clip)
-        content: list[Any] = [{"type": "image_url", "image_url": url} for url in urls]
-        content.append({"type": "text", "text": prompt if before is None else before[0]})
-        messages = [{"role": "user", "content": content}]
-        if before is not None:
-            messages.append({"role": "assistant", "content": before[1]})
-            messages.append({"role": "user", "content": prompt})
-        return messages
-
-    def peak_memory(self) -> int:
-        """See Engine. What the server needs is not known here."""
-        return peak_process_memory()
 
     def _said(self, messages: Any, max_tokens: int) -> Iterator[tuple[str, list[Any]]]:
         """Pieces of a reply, each with what the server tells of the tokens that it chose."""
@@ -365,6 +333,20 @@ def model_of(models: list[dict[str, Any]] | None, wanted: str | None, place: str
     if len(loaded) > 1:
         raise ModelError(f"the server at {place} serves {some}; name one with --model")
     return loaded[0]
+
+
+def messages_of(query: Query) -> list[dict[str, Any]]:
+    """A query as a chat: each frame as a JPEG in a data URL, the oldest first."""
+    side = DETAIL_SIDE if query.detail else SIDE
+    content: list[Any] = [
+        {"type": "image_url", "image_url": {"url": jpeg_url(frame.image, side)}}
+        for frame in query.clip
+    ]
+    asked = (query.prompt,) if query.before is None else (*query.before, query.prompt)
+    content.append({"type": "text", "text": asked[0]})
+    roles = ("user", "assistant", "user")
+    turns = zip(roles, (content, *asked[1:]))
+    return [{"role": role, "content": turn} for role, turn in turns]
 
 
 def jpeg_url(image: np.ndarray, side: int) -> str:

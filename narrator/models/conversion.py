@@ -25,7 +25,6 @@ from narrator.models.presets import Weights
 from narrator.models.smolvlm import SmolVlmInputs
 
 QUANTISED = {Weights.MLX_4BIT: 4, Weights.MLX_8BIT: 8}  # bits
-GROUP_SIZE = 64  # weights that share one scale: fewer are truer, and slower
 GRAPHS = {  # bits of the vision tower, and of the language model
     weights: tuple(map(int, weights.value.split("-")[1:]))
     for weights in Weights

@@ -18,8 +18,8 @@ from mlx_vlm.utils import (
     skip_multimodal_module,
 )
 
-from narrator.models.conversion import GROUP_SIZE
 from narrator.models.folder import config_and_weights, naming
+from narrator.models.presets import GROUP_SIZE
 
 
 def convert(source: Path, target: Path, bits: int) -> None:

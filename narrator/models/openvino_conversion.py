@@ -19,7 +19,7 @@ from openvino import opset13 as ops
 from openvino.passes import MakeStateful, Manager
 from torch import Tensor, nn
 
-from narrator.models.conversion import GROUP_SIZE
+from narrator.models.presets import GROUP_SIZE
 from narrator.models.torch_loading import load_torch_model
 
 SMALL = 32  # rows or columns: what has fewer is left alone

@@ -1,10 +1,10 @@
-"""What a model is asked about a clip: token numbers and pixels for the SmolVLM family, the same for
-every engine; for other families, what to mind with a library's own processor."""
+"""What a model of the SmolVLM family is asked about a clip: token numbers and pixels, the same for
+every engine."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +16,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from narrator.errors import ModelError, UsageError, reason_of
+from narrator.errors import ModelError
 from narrator.frames.frame import Frame
 from narrator.models.folder import naming, read_config, read_json
-from narrator.models.template import chat_template, render
+from narrator.models.template import chat_template
 
 MAX_SIDE = 4096  # pixels of a tile
 MAX_TILES = 8  # in a row, and in a column
@@ -76,45 +76,41 @@ class SmolVlmInputs:
             fit(self._tile == side and side <= self._longest <= MAX_TILES * side)
             fit(bool((self._deviation > 0).all() and np.isfinite(self._mean).all()))
 
-    def prepare(
-        self, clip: Sequence[Frame], prompt: str, detail: bool = False
-    ) -> tuple[list[int], np.ndarray]:
-        """The prompt's token numbers, and pixels of shape (tiles, 3, side, side), float32, RGB.
-
-        detail: split a single frame into tiles and add the whole. Else the whole is the only tile,
-        as in the videos that SmolVLM2 was trained on: one vision pass instead of thirteen.
-        """
-        detail = detail and len(clip) == 1
-        tiles = [self.pixels(frame, detail) for frame in clip]
-        return self.numbers(clip, prompt, detail), np.concatenate(tiles)
-
     def numbers(
         self,
         clip: Sequence[Frame],
         prompt: str,
-        detail: bool = False,
+        tiled: bool = False,
         before: tuple[str, str] | None = None,
     ) -> list[int]:
-        """The prompt's token numbers alone: the same ones as long as the seconds are. before: a
-        question and its answer."""
+        """The prompt's token numbers: the same ones as long as the seconds are. tiled: as for
+        pixels(). before: a question and its answer."""
         seconds = tuple(int(frame.at - clip[0].at + 0.5) for frame in clip)
         asked = (prompt,) if before is None or not self._has_turns else (*before, prompt)
-        return self._encoded(asked, self._grid(clip[0], detail), seconds)
+        return self._encoded(asked, self._grid(clip[0], tiled), seconds)
 
-    def pixels(self, frame: Frame, detail: bool = False) -> np.ndarray:
-        """One frame's pixels; shapes and dtype as from prepare()."""
-        side, (rows, columns) = self._tile, self._grid(frame, detail)
-        picture = frame.rgb()
-        # Lanczos, as in training; Pillow's widens with the scale, so that nothing aliases.
-        tiles = [np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS))]
-        if rows:
-            large = picture.resize((columns * side, rows * side), Image.Resampling.LANCZOS)
-            split = np.asarray(large).reshape(rows, side, columns, side, 3).swapaxes(1, 2)
-            tiles = [*split.reshape(-1, side, side, 3), *tiles]
-        pixels = np.stack(tiles).astype(np.float32)
+    def pixels(self, clip: Sequence[Frame], tiled: bool = False) -> np.ndarray:
+        """The tiles of all frames: shape (tiles, 3, side, side), float32, RGB.
+
+        tiled: split a frame and add the whole. Else the whole is the only tile, as in the videos
+        that SmolVLM2 was trained on: one vision pass instead of thirteen.
+        """
+        pixels = np.stack([tile for frame in clip for tile in self._tiles(frame, tiled)])
+        pixels = pixels.astype(np.float32)
         pixels *= np.float32(1 / 255) / self._deviation  # in place: 13 tiles are 41 MB
         pixels -= self._mean / self._deviation
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+    def _tiles(self, frame: Frame, tiled: bool) -> list[np.ndarray]:
+        side, (rows, columns) = self._tile, self._grid(frame, tiled)
+        picture = frame.rgb()
+        # Lanczos, as in training; Pillow's widens with the scale, so that nothing aliases.
+        whole = np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS))
+        if not rows:
+            return [whole]
+        large = picture.resize((columns * side, rows * side), Image.Resampling.LANCZOS)
+        split = np.asarray(large).reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+        return [*split.reshape(-1, side, side, 3), whole]
 
     def decoder(self) -> Callable[[int], str]:
         """For a text of its own: what each token adds to it, nothing while a character is not
@@ -126,19 +122,19 @@ class SmolVlmInputs:
         """The tokens of a text alone."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _grid(self, frame: Frame, detail: bool) -> tuple[int, int]:
+    def _grid(self, frame: Frame, tiled: bool) -> tuple[int, int]:
         """Rows and columns of tiles beside the one of the whole frame."""
         height, width = frame.image.shape[:2]
         scale = self._longest / max(height, width)
         rows, columns = (-(-int(side * scale) // self._tile) for side in (height, width))
-        return (rows, columns) if detail and rows * columns > 1 else (0, 0)
+        return (rows, columns) if tiled and rows * columns > 1 else (0, 0)
 
     def _encode(
         self, asked: Sequence[str], grid: tuple[int, int], seconds: Sequence[int]
     ) -> list[int]:
         text = self._worded(asked, seconds)
         if text.count("<image>") != len(seconds):
-            raise ModelError("the model's chat template has not one place for each picture")
+            raise ModelError("the model's chat template does not have one place for each picture")
         return self.encode(text.replace("<image>", self._image_text(*grid)))
 
     def _worded(self, asked: Sequence[str], seconds: Sequence[int]) -> str:
@@ -153,7 +149,7 @@ class SmolVlmInputs:
         turns = [content, *([{"type": "text", "text": text}] for text in asked[1:])]
         roles = ("user", "assistant") * len(turns)
         messages = [{"role": role, "content": turn} for role, turn in zip(roles, turns)]
-        return render(self._template, messages=messages, add_generation_prompt=True)
+        return self._template.render(messages=messages, add_generation_prompt=True)
 
     def _image_text(self, rows: int, columns: int) -> str:
         fake, images = "<fake_token_around_image>", "<image>" * self._image_tokens
@@ -202,31 +198,6 @@ def token_numbers(named: Any, tokenizer: Tokenizer) -> set[int]:
     return numbers
 
 
-class LibraryWords:
-    """Text to tokens and back, as SmolVlmInputs has it, with a library's own processor."""
-
-    def __init__(self, processor: Any) -> None:
-        self._tokenizer = getattr(processor, "tokenizer", processor)
-
-    def encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
-
-    def decoder(self) -> Callable[[int], str]:
-        so_far: list[int] = []
-        text = ""
-
-        def decode(token: int) -> str:
-            nonlocal text
-            so_far.append(token)
-            longer = str(self._tokenizer.decode(so_far, skip_special_tokens=True))
-            if longer.endswith("\ufffd"):
-                return ""
-            before, text = len(text), longer
-            return longer[before:]
-
-        return decode
-
-
 def yes_and_no(encode: Callable[[str], list[int]]) -> tuple[list[int], list[int]]:
     """The tokens that yes and no begin with, whatever their case. encode: the tokens of a text."""
     yes, no = (
@@ -234,27 +205,3 @@ def yes_and_no(encode: Callable[[str], list[int]]) -> tuple[list[int], list[int]
         for word in ("Yes", "No")
     )
     return sorted(yes - no), sorted(no - yes)
-
-
-def split_into_tiles(processor: Any, detail: bool) -> None:
-    """Tell a library's processor whether to split a frame. Raises UsageError for detail where it
-    knows of no tiles."""
-    image_processor: Any = getattr(processor, "image_processor", None)
-    if hasattr(image_processor, "do_image_splitting"):
-        image_processor.do_image_splitting = detail
-    elif detail:
-        raise UsageError("--detail is for models that look at tiles; leave it out with this one")
-
-
-@contextlib.contextmanager
-def taking_several(clip: Sequence[Frame]) -> Iterator[None]:
-    """Around a library's preparation of frames that may take one alone. Raises ModelError."""
-    try:
-        yield
-    except Exception as error:
-        if len(clip) == 1:
-            raise
-        raise ModelError(
-            f"this model does not take {len(clip)} frames at once ({reason_of(error)}); leave "
-            "--frames out, or use SmolVLM2"
-        ) from error

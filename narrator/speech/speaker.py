@@ -50,6 +50,9 @@ class Speaker:
     def wait_until_quiet(self) -> None:
         """Let what is being said come to its end."""
 
+    def finish(self, length: float | None, ended: bool) -> None:
+        """Complete what is kept of a film. length: in seconds, if known. ended: it is exact."""
+
     def close(self) -> None:
         """Fall silent and release everything, within a second; from any thread."""
 

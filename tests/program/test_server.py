@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from narrator.backoff import Backoff
-from narrator.doubt import rated
 from narrator.engines.server import ServerEngine
 from narrator.errors import EngineUnavailable, ExitCode
-from narrator.settings import DEFAULT_PROMPT, SERVER_KEY
-from support.asking import caption, clip_of
+from narrator.narration import confidence_of
+from narrator.settings import SERVER_KEY
+from support.asking import caption, clip_of, query, text_of
 from support.camera import MjpegCamera
 from support.drawn_scenes import Scene, Shape, draw, random_scene
 from support.program import ROOT, TINY, Program, wait_until
@@ -165,9 +165,9 @@ def test_captions_through_a_server_are_true(real: RealServer) -> None:
 
 def test_a_real_server_tells_how_sure_it_is(real: RealServer) -> None:
     engine, clip = ServerEngine(real.url, None), clip_of(RED_CIRCLE)
-    [sentence] = rated(engine.describe(clip, DEFAULT_PROMPT, 32))
-    assert sentence.text == TRUTH
-    assert 0.9 < (sentence.confidence or 0.0) <= 1.0
+    pieces = list(engine.describe(query(clip)))
+    assert text_of(pieces).strip() == TRUTH
+    assert 0.9 < (confidence_of([piece.probability for piece in pieces]) or 0.0) <= 1.0
 
 
 def test_a_picture_is_described_by_a_real_server_from_the_command_line(

@@ -22,7 +22,7 @@ from narrator.engines.server import Limits, ServerEngine
 from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError
 from narrator.frames.frame import Frame
 from narrator.settings import DEFAULT_PROMPT, SERVER_KEY
-from support.asking import text_of
+from support.asking import query, text_of
 from support.server import (
     SAID,
     Answer,
@@ -54,7 +54,7 @@ def clip_of(*images: np.ndarray) -> list[Frame]:
 
 
 def caption(engine: ServerEngine, image: np.ndarray = GREY, max_tokens: int = 32) -> str:
-    return text_of(engine.describe(clip_of(image), DEFAULT_PROMPT, max_tokens)).strip()
+    return text_of(engine.describe(query(clip_of(image), max_tokens=max_tokens))).strip()
 
 
 # ---------------------------------------------------------------------------------- what is sent
@@ -79,14 +79,14 @@ def test_the_frame_goes_as_a_small_jpeg_with_the_prompt(server: ScriptedServer) 
 def test_with_detail_all_its_pixels_go(server: ScriptedServer) -> None:
     image = np.zeros((720, 1280, 3), np.uint8)
     engine = ServerEngine(server.url, None)
-    assert list(engine.describe(clip_of(image), DEFAULT_PROMPT, 32, detail=True))
+    assert list(engine.describe(query(clip_of(image), detail=True)))
     [seen] = server.asked()[-1].pictures()
     assert seen.shape == (720, 1280, 3)
 
 
 def test_a_clip_goes_as_several_pictures_the_oldest_first(server: ScriptedServer) -> None:
     clip = clip_of(*(np.full((40, 60, 3), level, np.uint8) for level in (10, 100, 200)))
-    pieces = list(ServerEngine(server.url, None).describe(clip, "What moves?", 32))
+    pieces = list(ServerEngine(server.url, None).describe(query(clip, "What moves?")))
     assert text_of(pieces).strip() == SAID
     assert all(piece.text for piece in pieces)
     sent = server.asked()[-1]
@@ -439,7 +439,7 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
     server.answer = answer
     engine = ServerEngine(server.url, None)
     threads = threading.active_count()
-    pieces = engine.describe(clip_of(GREY), DEFAULT_PROMPT, 4096)
+    pieces = engine.describe(query(clip_of(GREY), max_tokens=4096))
     assert next(iter(pieces)).text == "la "
     closing: Callable[[], None] = pieces.close  # type: ignore[attr-defined]
     closing()
@@ -449,7 +449,8 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
 
 def test_a_question_that_follows_goes_as_a_turn_of_the_chat(server: ScriptedServer) -> None:
     engine = ServerEngine(server.url, None)
-    assert list(engine.describe(clip_of(GREY), "And where?", 32, before=("What is it?", "A cat.")))
+    asked = query(clip_of(GREY), "And where?", before=("What is it?", "A cat."))
+    assert list(engine.describe(asked))
     first, *later = server.asked()[-1].facts()["messages"]
     assert [part["type"] for part in first["content"]] == ["image_url", "text"]
     assert first["content"][1]["text"] == "What is it?"
@@ -462,7 +463,7 @@ def test_a_question_that_follows_goes_as_a_turn_of_the_chat(server: ScriptedServ
 
 
 def chances_of(server: ScriptedServer) -> list[tuple[str, float | None]]:
-    pieces = ServerEngine(server.url, None).describe(clip_of(GREY), DEFAULT_PROMPT, 32)
+    pieces = ServerEngine(server.url, None).describe(query(clip_of(GREY)))
     return [(text, chance and round(chance, 6)) for text, chance in pieces]
 
 
@@ -522,7 +523,7 @@ def test_yes_against_no_by_what_the_server_tells(
     server: ScriptedServer, answer: Answer, likely: float | None
 ) -> None:
     server.answer = answer
-    [frame] = clip_of(GREY)
-    found = ServerEngine(server.url, None).likelihoods(frame, ["Is it?", "Is it not?"])
+    asked = query(clip_of(GREY))
+    found = ServerEngine(server.url, None).likelihoods(asked, ["Is it?", "Is it not?"])
     assert found == [likely if likely is None else pytest.approx(likely)] * 2
     assert [request.prompt() for request in server.asked()] == ["Is it?", "Is it not?"]
