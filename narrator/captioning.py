@@ -83,6 +83,7 @@ class Captioner:
             due = due or self._view.source.now() - self._read_at >= REREAD_S
         if not conditions.all:
             due = due and not self._narrator.busy
+            due = due and not self._narrator.captioned_within(self._options.every)
         elif not self.unavailable:
             due = conditions.due(due, self._view.source.now())
         return due and self._view.scene.readable
@@ -143,6 +144,7 @@ class Captioner:
                 asked=request is not None,
                 look_again=None if asked.detail else lambda: self._look_again(frame, asked),
                 alert=alert,
+                moving=self._view.scene.moving,
             )
         if asked.question is None:
             self._view.scene.set_reference(frame)

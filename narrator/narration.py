@@ -7,6 +7,7 @@ Where the pieces come from, and which frame is worth any, is not known here.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from narrator.engines.engine import Piece
 from narrator.frames.frame import Frame
 from narrator.frames.source import Source
 from narrator.outputs.output import Alert, Caption, Output
+from narrator.repeats import Repeats
 from narrator.speech.sounds import Sound
 from narrator.speech.speaker import Speaker
 from narrator.text import TextLine, ago, first_large, printable, was_read, words_of
@@ -30,7 +32,7 @@ RECAP_LENGTH = 10  # captions; nobody listens to more
 class Narrator:
     """Turns pieces of text into a caption: sentences to the voice as they come, then a line.
 
-    What the last caption said already is not spoken again until repeat_after_s, and a caption with
+    What was said already is not spoken again until repeat_after_s (see Repeats), and a caption with
     nothing new in it not printed, unless every caption is wanted.
     source: whose clock the frames are on. clock: the wall clock, in seconds.
     """
@@ -48,12 +50,11 @@ class Narrator:
         self._outputs = outputs
         self._source = source
         self._clock = clock
-        self._repeat_after_s = repeat_after_s
+        self._repeats = Repeats(repeat_after_s)
         self._every_caption = every_caption
         self._lead_s = 0.0  # from the start on a frame to its first sentence, the last time
-        self._last: set[str] = set()  # what the last caption said
         self._read: list[str] = []  # the sentences of the text that was read last
-        self._spoken_at = 0.0
+        self._captioned_at = -math.inf  # by the source's clock
         self._told: dict[str, tuple[float, str]] = {}  # words: when last, and how; newest last
         self._begun = self._silenced = False  # some of the caption is spoken; no more of it is
         self.latest = ""  # the last caption or answer as it was printed
@@ -70,17 +71,19 @@ class Narrator:
         asked: bool = False,
         look_again: Callable[[], str] | None = None,
         alert: Alert | None = None,
+        moving: bool = False,
     ) -> None:
         """Narrate what an engine says of a frame. Raises what `pieces` raises; nothing is printed
         then.
 
         question: what this answers. asked: it is spoken even where it was said before. look_again:
-        for weighed(). alert: what it is told for, which is said first.
+        for weighed(). alert: what it is told for, which is said first. moving: the scene does not
+        rest, see Repeats.
         """
         started, began = self._clock(), self._source.now()
         self._begun = self._silenced = False
         if asked:
-            self._last = set()
+            self._repeats.forget()
         first_token_s, age, spoken = 0.0, 0.0, False
         is_new = self._every_caption or asked or alert is not None
         if alert is not None:
@@ -105,13 +108,14 @@ class Narrator:
             now = self._source.now()
             if not said:
                 age, self._lead_s = now - frame.taken, now - began
-            if words not in self._last or now - self._spoken_at >= self._repeat_after_s:
-                self._spoken_at, is_new = now, True
+            if not self._repeats.is_repeat(text, now, moving):
+                self._repeats.spoken(text, now)
+                is_new = True
                 spoken = self._speak(text) or spoken
             said[words] = sentence._replace(text=text)
         if not said:
             raise RuntimeError("the model had nothing to say")
-        self._last = set(said)
+        self._repeats.described([one.text for one in said.values()])
         caption_s = self._clock() - started
         if is_new:
             time, text = self.time_of(frame), " ".join(one.text for one in said.values())
@@ -165,10 +169,15 @@ class Narrator:
         be old when its turn comes."""
         return self._speaker is not None and self._speaker.quiet_in(self._source.at) > self._lead_s
 
+    def captioned_within(self, seconds: float) -> bool:
+        """True when the last caption is no older than that, by the source's clock."""
+        return self._source.now() - self._captioned_at < seconds
+
     def _keep(self, caption: Caption) -> None:
         self.latest, self.answered = caption.line, caption.question
         if caption.question is None:
             self.count += 1
+            self._captioned_at = self._source.now()
             # In the place of an earlier one in the same words.
             words = words_of(caption.line)
             self._told.pop(words, None)
@@ -192,7 +201,7 @@ class Narrator:
         log.info(sentence)
         for output in self._outputs if shown else ():
             output.announce(sentence)
-        self._last = set()  # After this, what is in view is worth a word again.
+        self._repeats.forget()  # After this, what is in view is worth a word again.
         self._say(sentence)
 
     def sound(self, sound: Sound) -> None:
