@@ -83,26 +83,24 @@ def exceeding(look: Look, expected: Look, tolerance: np.ndarray) -> np.ndarray:
 
 
 class Pace:
-    """How often a scene that does not rest is described: once in EVERY_S on average, and AT_ONCE
-    times in a row where little was said before (a token bucket)."""
+    """How often a scene is described: once in `every_s` on average, `at_once` times in a row where
+    little was said before, and never twice in `gap_s` (a token bucket). All in seconds."""
 
-    EVERY_S = 5.0
-    AT_ONCE = 2.0
-    GAP_S = 3.0
-
-    def __init__(self) -> None:
-        self._left, self._at, self.described_at = 1.0, math.inf, 0.0
+    def __init__(
+        self, every_s: float, at_once: float, gap_s: float = 0.0, left: float = 1.0
+    ) -> None:
+        self._every_s, self._at_once, self._gap_s = every_s, at_once, gap_s
+        self._left, self._at = left, math.inf
 
     def described(self, taken: float) -> None:
         """Something was, whatever the reason."""
         self._left, self._at = max(0.0, self._left_at(taken) - 1), taken
-        self.described_at = taken
 
     def allows(self, taken: float) -> bool:
-        return taken - self.described_at >= self.GAP_S and self._left_at(taken) >= 1
+        return taken - self._at >= self._gap_s and self._left_at(taken) >= 1
 
     def _left_at(self, taken: float) -> float:
-        return min(self.AT_ONCE, self._left + max(0.0, taken - self._at) / self.EVERY_S)
+        return min(self._at_once, self._left + max(0.0, taken - self._at) / self._every_s)
 
 
 class SceneGate:
@@ -124,7 +122,11 @@ class SceneGate:
     MOVES_S = 15.0
 
     def __init__(self) -> None:
-        self._looks, self._places, self._pace = RecentLooks(), Places(), Pace()
+        self._looks, self._places = RecentLooks(), Places()
+        self._moving_pace = Pace(every_s=5.0, at_once=2, gap_s=3.0)
+        # What creeps looks as if it were at rest, and must not be described all the time.
+        self._rest_pace = Pace(every_s=4.0, at_once=4, left=4)
+        self._described_at = 0.0
         self._background: Background | None = None
         self._changed_at: float | None = None
         self._came_at: float | None = None  # something came or went since the last description
@@ -151,7 +153,9 @@ class SceneGate:
         if self._changed_at is None:
             self._changed_at = seen.taken
         self.at_rest = largest_area((motion > 1) & dilated(changed, 2)) < MOVING_CELLS
-        return self.at_rest or self._is_time(seen.taken)
+        if self.at_rest:
+            return self._rest_pace.allows(seen.taken)
+        return self._is_time(seen.taken)
 
     def set_reference(self, seen: Thumbnail) -> None:
         """From now on, compare with this frame: it was described."""
@@ -160,7 +164,9 @@ class SceneGate:
             self._looks.mean if is_newest else cv2.blur(seen.cells, (3, 3))
         )
         self._changed_at = self._came_at = None
-        self._pace.described(seen.taken)
+        self._described_at = seen.taken
+        self._moving_pace.described(seen.taken)
+        self._rest_pace.described(seen.taken)
 
     def _motion(self, mean: Look) -> np.ndarray:
         """Where the scene differs from what it was a moment ago, as Background.difference()."""
@@ -174,5 +180,5 @@ class SceneGate:
         if self._changed_at is None or taken - self._changed_at < self.SETTLES_S:
             return False
         came = self._came_at is not None and taken - self._came_at >= self.COMES_S
-        moves = taken - self._pace.described_at >= self.MOVES_S
-        return moves or (came and self._pace.allows(taken))
+        moves = taken - self._described_at >= self.MOVES_S
+        return moves or (came and self._moving_pace.allows(taken))
