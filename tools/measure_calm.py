@@ -2,9 +2,9 @@
 Run it by hand: `python tools/measure_calm.py FOLDER`, with the films of Debian's opencv-doc in it
 (examples/data/vtest.avi, tree.avi and Megamind.avi), or any others.
 
-The program itself plays each film, muted, with a server that answers differently each time, so that
-every caption asked for shows. What happens in vtest.avi was listed by eye, from frames half a second
-apart: people at least a tenth of the picture high; an arrival when all of somebody is in view, a
+The program plays each film, muted, with a server that answers differently each time, so that
+every caption asked for shows. What happens in vtest.avi was listed by eye, from frames half a
+second apart: people at least a tenth of the picture high; an arrival when all of somebody is in view, a
 departure when nothing of them is; two who walk together are one. In time is at most 3 s later (or
 0.3 s before: the list is no finer).
 """
@@ -18,11 +18,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.extend(str(ROOT / part) for part in (".", "tests"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from support.server import ScriptedServer, describe
 
+ROOT = Path(__file__).resolve().parents[1]
 ARRIVALS = (2.0, 4.5, 12.0, 13.5, 22.5, 23.0, 42.5, 46.5, 51.0, 51.0, 57.5, 61.0, 66.0, 69.5)
 DEPARTURES = (15.0, 21.5, 22.5, 29.0, 38.0, 40.0, 40.5, 52.5, 58.0, 62.0, 75.0)
 IN_TIME_S, BEFORE_S = 3.0, 0.3

@@ -208,6 +208,7 @@ class Loop:
         always: bool = True,
         backoff: Backoff | None = None,
         then: Callable[[], Any] = lambda: None,
+        every: float = 0.0,
     ) -> None:
         self.engine = SayingEngine(describe)
         self.output = OutputLog(then)
@@ -218,8 +219,9 @@ class Loop:
         self.narrator = Narrator(source, self.speaker, [self.output], every_caption=always)
         self.view = View(source, Scene(always), self.narrator)
         self.commands = Commands(self.narrator, self.view, SavedFrames("."), some)
+        options = some_options(every=every)
         self.captioner = Captioner(
-            self.engine, some_options(), self.view, self.narrator, self.commands, backoff
+            self.engine, options, self.view, self.narrator, self.commands, backoff
         )
 
     @property
