@@ -4,8 +4,8 @@ Run it by hand: `python tools/measure_calm.py FOLDER`, with the films of Debian'
 
 The program plays each film, muted, with a server that answers differently each time, so that
 every caption asked for shows. What happens in vtest.avi was listed by eye, from frames half a
-second apart: people at least a tenth of the picture high; an arrival when all of somebody is in view, a
-departure when nothing of them is; two who walk together are one. In time is 3 s later at most, or
+second apart: people at least a tenth of the picture high; an arrival is when all of somebody is in
+view, a departure when nothing of them is; two who walk together are one. In time is 3 s at most, or
 0.3 s before: the list is no finer.
 """
 
