@@ -100,6 +100,7 @@ class Captioner:
             due = due or source.now() - self._read_at >= REREAD_S
         if not self._conditions.all:
             due = due and not self._narrator.busy
+            due = due and not self._narrator.captioned_within(self._options.every)
         elif not unavailable:
             due = self._conditions.due(due, source.now())
         return due and scene.readable
@@ -153,7 +154,8 @@ class Captioner:
     ) -> None:
         asked, can_wait = request or Request(), request is None and alert is None
         question = asked.question
-        with self._narrator.caption(frame, question, request is not None, alert) as caption:
+        moving = self._scene.moving
+        with self._narrator.caption(frame, question, request is not None, alert, moving) as caption:
             if self._engine is None or asked.read:
                 self._read_at = self._source.now()
                 page = page_of(frame)

@@ -1,12 +1,11 @@
-"""What was said before: the last caption, a recap of the last minutes, and whether a sentence would
-only repeat the last caption."""
+"""What was said before: the last caption, and a recap of the last minutes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from narrator.outputs.output import Caption
-from narrator.text import ago, is_repeat, words_of
+from narrator.text import ago, words_of
 
 RECAP_S = 600.0
 RECAP_LENGTH = 10  # captions; nobody listens to more
@@ -47,36 +46,3 @@ class History:
             if now - when <= RECAP_S
         ]
         return " ".join(parts) or "Nothing was said in the last ten minutes."
-
-
-class Repeats:
-    """Which sentences are news. after_s: seconds of silence after which a repeat is news, too."""
-
-    def __init__(self, after_s: float) -> None:
-        self._after_s = after_s
-        self._caption: set[str] = set()  # the words of the last one's sentences
-        self._text: list[str] = []  # the sentences of the text that was read last
-        self._spoken_at = float("-inf")
-
-    def is_news(self, sentence: str, now: float) -> bool:
-        """Whether a sentence of a caption is to be spoken; from then on it counts as spoken."""
-        if words_of(sentence) in self._caption and now - self._spoken_at < self._after_s:
-            return False
-        self._spoken_at = now
-        return True
-
-    def is_new_text(self, sentence: str) -> bool:
-        """Whether a sentence of a text was not in the one that was read last."""
-        return not is_repeat(sentence, self._text)
-
-    def keep(self, sentences: Iterable[str]) -> None:
-        """These are the sentences of the last caption now."""
-        self._caption = set(map(words_of, sentences))
-
-    def keep_text(self, sentences: Iterable[str]) -> None:
-        """These are the sentences of the text that was read last."""
-        self._text = list(sentences)
-
-    def forget(self) -> None:
-        """Whatever the next caption says is news."""
-        self._caption = set()

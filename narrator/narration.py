@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -17,8 +18,9 @@ from statistics import geometric_mean
 from narrator.engines.engine import Piece
 from narrator.frames.frame import Frame
 from narrator.frames.source import Source
-from narrator.history import History, Repeats
+from narrator.history import History
 from narrator.outputs.output import Alert, Caption, Output
+from narrator.repeats import Repeats
 from narrator.speech.sounds import Sound
 from narrator.speech.speaker import Speaker
 from narrator.text import Sentences, TextLine, capitalised, printable, words_of
@@ -47,6 +49,7 @@ class Narrator:
         self.source, self.speaker, self._outputs = source, speaker, outputs
         self.clock, self.every_caption = clock, every_caption
         self.history, self.repeats = History(clock), Repeats(repeat_after_s)
+        self._captioned_at = -math.inf  # by the source's clock
         self.lead_s = 0.0  # from the start on a frame to its first sentence, the last time
         self._draft: Draft | None = None
 
@@ -59,16 +62,18 @@ class Narrator:
         question: str | None = None,
         asked: bool = False,
         alert: Alert | None = None,
+        moving: bool = False,
     ) -> Iterator[Draft]:
         """Make a caption of a frame: `with narrator.caption(frame) as caption: caption.add(piece)`.
         At the end of the block its last sentence is spoken and the caption printed; an exception
         drops it. Raises RuntimeError where there is no text.
 
         question: what this answers. asked: speak it even where it repeats what was said. alert:
-        what it is an alert for, which is said first.
+        what it is an alert for, which is said first. moving: the scene does not rest, see Repeats.
         """
         if asked:
             self.repeats.forget()
+        self.repeats.moving = moving
         self._draft = Draft(self, frame, question, asked, alert)
         try:
             yield self._draft
@@ -79,6 +84,8 @@ class Narrator:
     def keep(self, caption: Caption) -> None:
         """Print a caption, and remember it."""
         self.history.keep(caption)
+        if caption.question is None:
+            self._captioned_at = self.source.now()
         for output in self._outputs:
             output.write(caption)
 
@@ -91,6 +98,10 @@ class Narrator:
         """True while the voice speaks for longer than a caption takes: one that was made now would
         be old when its turn comes."""
         return self.speaker.quiet_in(self.source.at) > self.lead_s
+
+    def captioned_within(self, seconds: float) -> bool:
+        """True when the last caption is no older than that, by the source's clock."""
+        return self.source.now() - self._captioned_at < seconds
 
     def cut_short(self) -> None:
         """Speak no more of the caption in the making, if any of it was spoken."""
@@ -197,10 +208,10 @@ class Draft:
         narrator, caption, lines = self._narrator, self._caption, None
         sentences = [text for text, _ in self._said]
         if self.lines is None:
-            narrator.repeats.keep(sentences)
+            narrator.repeats.described(sentences)
             confidence = confidence_of(self._probabilities)
         else:
-            narrator.repeats.keep_text(sentences)
+            narrator.repeats.read(sentences)
             lines = tuple(self.lines)
             confidence = min((line.confidence for line in lines), default=None)
         is_news = self._asked or caption.alert is not None or any(news for _, news in self._said)
@@ -219,7 +230,10 @@ class Draft:
                 self._splitter = Sentences()  # Nothing of the rest is of use.
                 self._splitter.looping = True
                 return
-            self._take(text, repeats.is_news(text, source.now()))
+            is_news = not repeats.is_repeat(text, now := source.now())
+            if is_news:
+                repeats.spoken(text, now)
+            self._take(text, is_news)
 
     def _take(self, text: str, is_news: bool) -> None:
         now = self._narrator.source.now()

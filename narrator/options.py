@@ -42,6 +42,7 @@ class Options:
     list_models: bool
     limit: int | None
     always: bool
+    every: float
     when: tuple[str, ...]
     mute: bool
     voice: str | None
@@ -140,6 +141,9 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
     add("--once", action="store_true", help="one caption, then end")
     add("--limit", metavar="N", type=number_between(1, 1_000_000), help="end after N captions")
     add("--always", action="store_true", help="caption even when nothing changed")
+    add("--every", metavar="SEC", type=number_between(0.0, 86400.0), default=0.0,
+        help="at most one caption in so many seconds, of the newest frame; answers and alerts come "
+             "at once (default: 0)")
     add("--when", metavar="TEXT", type=condition, action="append", default=[],
         help="tell when TEXT is in view, and be silent else: a thing (a red circle) or a sentence "
              f"(the door is open); up to {settings.MAX_CONDITIONS} times")

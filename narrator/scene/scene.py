@@ -12,8 +12,8 @@ class Scene:
     """The scene gate and the picture check together. Of the frame just looked at:
 
     changed: it differs from the reference, or every frame is wanted (always). readable: it can be
-    described. problem: what is wrong with it, even if that does not last. frame: the frame itself;
-    None when the source is lost.
+    described. problem: what is wrong with it, even if that does not last. moving: it differs, and
+    what does has not come to rest. frame: the frame itself; None when the source is lost.
     """
 
     def __init__(self, always: bool = False, for_reading: bool = False) -> None:
@@ -32,6 +32,10 @@ class Scene:
         if self._gate is not None:  # It looks at unreadable frames too, or it misses what moves.
             self.changed = self._gate.has_changed(self._seen)
         return sentence
+
+    @property
+    def moving(self) -> bool:
+        return self._gate is not None and not self._gate.at_rest
 
     def set_reference(self, frame: Frame) -> None:
         """From now on, compare with this frame: it was described."""

@@ -55,6 +55,11 @@ def test_a_fault_costs_its_frame_and_is_told(logged: pytest.LogCaptureFixture) -
     ]
 
 
+def test_every_spaces_captions() -> None:
+    assert len(Loop(says("A cat."), FrameSource(5)).run().output.texts) == 5
+    assert len(Loop(says("A cat."), FrameSource(5), every=3600).run().output.texts) == 1
+
+
 def test_faults_in_a_row_end_the_program_as_the_engines_fault() -> None:
     with pytest.raises(EngineError, match=r"3 frames in a row.*the device is lost"):
         Loop(failing, FrameSource(10)).run()

@@ -152,6 +152,14 @@ def test_of_a_caption_that_repeats_a_part_the_new_part_is_spoken() -> None:
     ]  # fmt: skip
 
 
+def test_while_the_scene_moves_nothing_of_the_last_minute_is_said_again() -> None:
+    speaker = SpeakerLog()
+    narrator = a_narrator(speaker)
+    for text in ("A man walks.", "A red car.", "The man is walking.", "A red car."):
+        narrate(narrator, [text], moving=True)
+    assert speaker.said == ["A man walks.", "A red car."]
+
+
 def test_after_a_long_silence_it_is_spoken_again() -> None:
     assert spoken_of(["A cat.", "A cat."], repeat_after_s=0.0) == ["A cat.", "A cat."]
 
