@@ -61,7 +61,8 @@ def measure(engine: Engine, prompt: str, detail: bool, repeats: int) -> dict[str
         engine.prepare(clip, prompt, detail)
         prepared = time.perf_counter() - times[0]
         times = [time.perf_counter()]
-        times += [time.perf_counter() for _ in engine.describe(clip, prompt, TOKENS, detail)]
+        pieces = engine.describe(clip, prompt, TOKENS, detail)
+        times += [time.perf_counter() for piece in pieces if piece.text]
         if len(times) == 1:
             raise ModelError("the model ends without a word, so there is nothing to measure")
         first, whole = times[1] - times[0], times[-1] - times[0]

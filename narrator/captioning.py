@@ -19,6 +19,7 @@ from narrator.errors import (
     CaptionCancelled,
     EngineError,
     EngineUnavailable,
+    OnlyThoughts,
     PeteError,
     UsageError,
     reason_of,
@@ -30,6 +31,7 @@ from narrator.outputs.output import Alert
 from narrator.speech.sounds import Sound
 from narrator.text import printable, without_marks, words_of
 from narrator.view import View
+from narrator.wording import Cleaner
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Captioner:
         self._view, self._narrator, self._commands = view, narrator, commands
         self._backoff = backoff or Backoff()  # counts how often the engine was unavailable
         self._faults = 0  # frames in a row
+        self._thoughts_told = False
         self._answering = False
         self._follow_up_s = follow_up_s
         self._turn: tuple[float, Turn | None] = 0.0, None  # when it was answered, and how
@@ -136,18 +139,31 @@ class Captioner:
         if self._engine is None or asked.read:
             self._read(frame, asked.question, asked=request is not None)
         else:
-            self._narrator.narrate(
-                frame,
-                self._attended(self._pieces(frame, asked)),
-                asked.question,
-                asked=request is not None,
-                look_again=None if asked.detail else lambda: self._look_again(frame, asked),
-                alert=alert,
-            )
+            try:
+                self._narrator.narrate(
+                    frame,
+                    self._attended(self._pieces(frame, asked)),
+                    asked.question,
+                    asked=request is not None,
+                    look_again=None if asked.detail else lambda: self._look_again(frame, asked),
+                    alert=alert,
+                )
+            except OnlyThoughts as error:
+                self._tell_thoughts(error, again=request is not None)
+                if request is not None:
+                    return
         if asked.question is None:
             self._view.scene.set_reference(frame)
         elif asked.prompt and not (asked.detail or asked.read):
             self._turn = time.monotonic(), (asked.prompt, without_marks(self._narrator.latest))
+
+    def _tell_thoughts(self, error: OnlyThoughts, again: bool) -> None:
+        """Say once that the model thinks for too long, or for each question."""
+        if self._view.source.ended:
+            raise EngineError(str(error))
+        if again or not self._thoughts_told:
+            self._thoughts_told = True
+            self._narrator.announce(str(error))
 
     def _read(self, frame: Frame, question: str | None, asked: bool) -> None:
         from narrator.reading.page import Page
@@ -163,7 +179,7 @@ class Captioner:
         closer, as the same picture twice would get the same words."""
         newer = self._view.source.peek() or frame
         pieces = self._attended(self._pieces(newer, request, closer=True))
-        return "".join(piece.text for piece in pieces)
+        return Cleaner().add("".join(piece.text for piece in pieces), ended=True)
 
     def _compare(self, frame: Frame, request: Request) -> None:
         """Tell whether a second look agrees with what was said before."""
@@ -237,6 +253,8 @@ class Captioner:
     def _attended(self, pieces: Iterator[T]) -> Iterator[T]:
         """The same pieces; between them the preview is kept alive, and what was typed is done."""
         for piece in pieces:
+            if isinstance(piece, Piece) and piece.notice:
+                self._narrator.announce(piece.notice, shown=False)
             self._view.refresh()
             self._commands.check()
             # A picture, or the last frame of a film, has no other turn to be described.
@@ -248,7 +266,7 @@ class Captioner:
         """Tell once that the engine is unavailable; it is tried again after growing pauses."""
         if self._view.source.ended:
             raise EngineError(str(error))
-        self._backoff.failed()
+        self._backoff.failed(error.retry_after_s)
         self._view.engine_lost = True
         if self._backoff.tries == 1:
             log.info(str(error))

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from narrator.engines.engine import Piece
+from narrator.errors import OnlyThoughts
 from narrator.models.presets import SURE, UNSURE
-from narrator.text import sentences
+from narrator.wording import Cleaner, Sentences
 
 CANT_TELL = "I can't tell what this is."
 NAMES_NOTHING = re.compile(
@@ -42,36 +43,36 @@ def named(text: str) -> list[str]:
 def rated(pieces: Iterable[Piece]) -> Iterator[Sentence]:
     """Pieces of text as sentences, each as soon as the next one begins. One's confidence is the
     probability of its least likely word among those that name something."""
-    text, known, waiting = "", True, 1.0
-    spans: list[tuple[int, int, float]] = []  # of each piece: start, end, probability
+    text, known, waiting, at = "", False, 1.0, 0
+    spans: list[tuple[int, int, float]] = []  # of each piece as it came: start, end, probability
+    cleaner, splitter, cut = Cleaner(), Sentences(), False
 
-    def texts() -> Iterator[str]:
-        nonlocal text, known, waiting
-        for piece, probability in pieces:
-            known = known and probability is not None
-            waiting *= probability or 0.0
-            if piece:  # Else it is a part of a character that is not whole yet.
-                spans.append((len(text), len(text) + len(piece), waiting))
-                text, waiting = text + piece, 1.0
-            yield piece
+    def rate(sentence: str) -> Sentence:
+        nonlocal at
+        chances: list[tuple[str, float]] = []
+        for word in re.findall(r"\w+", sentence):
+            start = max(at, text.find(word, at))
+            at = start + len(word)
+            parts = [chance for first, last, chance in spans if first < at and last > start]
+            chances.append((word, math.prod(parts)))
+        naming = [one for one in chances if not NAMES_NOTHING.fullmatch(one[0].casefold())]
+        least = min((chance for _, chance in naming or chances), default=1.0)
+        return Sentence(sentence, least if known else None)
 
-    end = 0
-    for sentence in sentences(texts()):
-        start = text.index(sentence, end)
-        end = start + len(sentence)
-        words = list(re.finditer(r"\w+", sentence))
-        naming = [
-            word for word in words if not NAMES_NOTHING.fullmatch(word[0].casefold())
-        ] or words
-        chances = [
-            math.prod(
-                chance
-                for first, last, chance in spans
-                if first < start + word.end() and last > start + word.start()
-            )
-            for word in naming
-        ]
-        yield Sentence(sentence, min(chances, default=1.0) if known else None)
+    for piece in pieces:
+        if piece.probability is not None:
+            known, waiting = True, waiting * piece.probability
+        if piece.text:  # Else it is a part of a character that is not whole yet.
+            spans.append((len(text), len(text) + len(piece.text), waiting))
+            text, waiting = text + piece.text, 1.0
+        cut = piece.cut
+        yield from map(rate, splitter.add(cleaner.add(piece.text)))
+        if splitter.looping:
+            break
+    last = [*splitter.add(cleaner.add("", ended=True)), *splitter.end(cut)]
+    yield from map(rate, last)
+    if cleaner.thinking and not at:
+        raise OnlyThoughts
 
 
 def weighed(

@@ -89,8 +89,8 @@ class Narrator:
 
         def timed() -> Iterator[Piece]:
             nonlocal first_token_s
-            for number, piece in enumerate(pieces):
-                if number == 0:
+            for piece in pieces:
+                if piece.text and not first_token_s:
                     first_token_s = self._clock() - started
                 yield piece
 

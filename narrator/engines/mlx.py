@@ -55,6 +55,8 @@ class MlxEngine:
             if result.finish_reason is None:  # Else it tells the last token once more.
                 probability = math.exp(result.logprobs[result.token].item())
                 yield Piece(decode(result.token), probability)
+            elif result.finish_reason == "length":
+                yield Piece("", None, cut=True)
 
     def likelihoods(
         self, frame: Frame, questions: Sequence[str], detail: bool = False

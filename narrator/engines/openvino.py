@@ -64,8 +64,9 @@ class OpenVinoEngine:
     ) -> Iterator[Piece]:
         """See Engine."""
         decode = self._inputs.decoder()
-        for token, probability in self._tokens(clip, prompt, max_tokens, detail, before):
-            yield Piece(decode(token), probability)
+        tokens = self._tokens(clip, prompt, max_tokens, detail, before)
+        for number, (token, probability) in enumerate(tokens, 1):
+            yield Piece(decode(token), probability, cut=number == max_tokens)
 
     def likelihoods(
         self, frame: Frame, questions: Sequence[str], detail: bool = False

@@ -9,7 +9,8 @@ import numpy as np
 
 from narrator.reading.layout import Row, joined, page_angle, rows_of
 from narrator.reading.reader import Found, Reader
-from narrator.text import SENTENCE_END, TextLine, printable
+from narrator.text import TextLine, printable
+from narrator.wording import sentences_in
 
 NO_TEXT = "I see no text."
 UNREADABLE = "There is text, but I can't make it out."
@@ -45,7 +46,7 @@ class Page:
         """The sentences, then what is to be said about the whole; at least one."""
         rest = ""
         for piece in self._pieces():
-            *done, rest = SENTENCE_END.split(rest + piece)
+            *done, rest = sentences_in(rest + piece)
             if len(rest) > LONG:
                 done, rest = [*done, rest], ""
             yield from filter(None, map(str.strip, done))

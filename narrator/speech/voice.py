@@ -26,6 +26,7 @@ from typing import Any
 from narrator.backoff import Backoff
 from narrator.errors import UsageError, reason_of
 from narrator.settings import DEFAULT_RATE, DEFAULT_VOLUME, PROJECT, SCREEN_READER
+from narrator.speech.aloud import aloud
 from narrator.speech.audio import SPOKEN
 from narrator.speech.sounds import LIMITS as SOUND_LIMITS
 from narrator.speech.sounds import Sound, SoundLimits, SoundPlayer
@@ -146,7 +147,7 @@ class Voice:
         with self._changed:
             if self._refused:
                 raise self._refused
-            if not (text := speakable(sentence)) or (self._muted and self._sink is None):
+            if not (text := speakable(aloud(sentence))) or (self._muted and self._sink is None):
                 return False
             if self._gone or self._failures.wait_s():
                 if self._sink is not None:
