@@ -71,7 +71,7 @@ def rated(pieces: Iterable[Piece]) -> Iterator[Sentence]:
             break
     last = [*splitter.add(cleaner.add("", ended=True)), *splitter.end(cut)]
     yield from map(rate, last)
-    if cleaner.thinking and not at:
+    if cleaner.thought and not at:
         raise OnlyThoughts
 
 

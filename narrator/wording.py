@@ -52,10 +52,10 @@ MARKUP = [
 
 class Cleaner:
     """Rids generated text of thoughts, special tokens, markdown, what stands behind links, and
-    words such as "Assistant:" in front. thinking: the text so far ends within thoughts."""
+    words such as "Assistant:" in front. thought: there were thoughts."""
 
     def __init__(self) -> None:
-        self.thinking = False
+        self.thought = False
         self._raw = ""
         self._begun = False
         self._before = "\n"
@@ -63,11 +63,11 @@ class Cleaner:
     def add(self, piece: str, ended: bool = False) -> str:
         """Take in a piece, the last one if the model has ended. Returns what is plain text by now,
         as far as it was not returned before."""
-        raw = THOUGHTS.sub("", self._raw + piece)
+        raw, thoughts = THOUGHTS.subn("", self._raw + piece)
         raw = re.sub(rf"(?s:.*){CLOSING_TAG}", "\n", raw)  # Where the prompt opened them.
         opened = re.search(OPENING, raw)
         unsettled = UNSETTLED.search(raw) or (not self._begun and FIRST_WORD.search(raw))
-        self.thinking = opened is not None
+        self.thought = self.thought or thoughts > 0 or opened is not None
         if opened:
             raw = raw[: opened.end()] + raw[opened.end() :][-LONGEST_MARK:]
             settled = opened.start()

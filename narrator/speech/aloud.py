@@ -59,7 +59,8 @@ SPOKEN = [
 def aloud(text: str) -> str:
     """A sentence as a person reads it aloud: "£3.50", "3/4", "12 cm" and dates in words. Text that
     seems not to be English stays as it is."""
-    if not text.isascii() and not ENGLISH.search(text) and len(text.split()) > 3:
+    foreign = any(one.isalpha() and not one.isascii() for one in text)
+    if foreign and not ENGLISH.search(text) and len(text.split()) > 3:
         return text
     for pattern, words in SPOKEN:
         text = pattern.sub(words, text)

@@ -39,7 +39,7 @@ def test_a_sentence_that_names_nothing_is_as_sure_as_its_words() -> None:
 
 
 def test_an_engine_that_can_not_tell_leaves_the_confidence_open() -> None:
-    assert rated_of(("A", 0.9), (" cat.", None)) == [Sentence("A cat.", None)]
+    assert rated_of(("A", None), (" cat.", None)) == [Sentence("A cat.", None)]
 
 
 def test_a_sure_sentence_is_handed_on_before_the_next_piece_is_asked_for() -> None:
