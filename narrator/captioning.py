@@ -166,8 +166,8 @@ class Captioner:
             self._narrator.announce(str(error))
 
     def _read(self, frame: Frame, question: str | None, asked: bool) -> None:
+        from narrator.reading.opening import open_reader
         from narrator.reading.page import Page
-        from narrator.reading.reader import open_reader
 
         self._read_at = self._view.source.now()
         page = Page(open_reader(), frame.image)

@@ -11,7 +11,7 @@ from narrator.speech.aloud import aloud
     ("text", "expected"),
     [
         ("It costs £3.50.", "It costs three pounds, fifty pence."),
-        ("$0.99, €20 or £125.00", "ninety-nine cents, twenty euro or one hundred and twenty-five pounds"),
+        ("$0.99, €20 or £25.00", "ninety-nine cents, twenty euro or twenty-five pounds"),
         ("3/4 of it", "3 quarters of it"),
         ("1 1/2 cups", "1 and 1 half cups"),
         ("12 cm or 1 m.", "12 centimetres or 1 metre."),
