@@ -11,11 +11,9 @@ import base64
 import contextlib
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import cv2
 import httpx2
@@ -29,12 +27,13 @@ from narrator.engines.server_reply import (
     Reply,
     ServerFault,
     chunks,
+    client_for,
     fault_of,
     part_of,
 )
-from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError
+from narrator.errors import EngineError, EngineUnavailable, ModelError
 from narrator.frames.frame import Frame
-from narrator.settings import JPEG_QUALITY, SERVER_KEY
+from narrator.settings import JPEG_QUALITY
 from narrator.text import printable, without_password, words_of
 from narrator.wording import Cleaner
 
@@ -206,31 +205,6 @@ class ServerEngine:
             reply.close()
 
 
-def client_for(url: str, limits: Limits) -> tuple[httpx2.Client, SplitResult]:
-    """What sends requests, and the address that they begin with. Raises UsageError for a key that
-    can't be sent."""
-    parts = urlsplit(url)
-    headers = {"user-agent": "pete_sounds", "accept-encoding": "identity"}
-    login = None
-    if parts.username is not None:
-        login = unquote(parts.username), unquote(parts.password or "")
-    elif key := key_of_the_environment():
-        headers["authorization"] = f"Bearer {key}"
-    client = httpx2.Client(
-        headers=headers,
-        auth=login,
-        timeout=httpx2.Timeout(limits.silent_s, connect=limits.connect_s, read=None),
-        limits=httpx2.Limits(max_keepalive_connections=0),
-        trust_env=False,  # proxies; certificates may well be named there (SSL_CERT_FILE)
-        verify=parts.scheme == "https" and httpx2.create_ssl_context(),  # which takes its time
-    )
-    path = parts.path.rstrip("/")
-    base = path.removesuffix("/chat/completions")
-    if base == path:
-        base = f"{path.removesuffix('/v1')}/v1"
-    return client, parts._replace(netloc=parts.netloc.rpartition("@")[2], path=base)
-
-
 def chance(token: dict[str, Any]) -> float:
     """A token's probability, as a server tells it."""
     return math.exp(min(0.0, float(token["logprob"])))
@@ -250,14 +224,6 @@ def chance_of_yes(text: str, tokens: list[dict[str, Any]]) -> float | None:
             return yes / (yes + no)
     word = words_of(text).partition(" ")[0]
     return {"yes": 1.0, "no": 0.0}.get(word)
-
-
-def key_of_the_environment() -> str:
-    """The server's key; empty where there is none. Raises UsageError for one that can't be sent."""
-    key = os.environ.get(SERVER_KEY, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(f"{SERVER_KEY} holds what no key can: control characters or letters")
-    return key
 
 
 def model_of(models: list[dict[str, Any]] | None, wanted: str | None, place: str) -> str:

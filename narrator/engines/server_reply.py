@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import json
+import os
 import queue
 import re
 import socket
@@ -18,10 +19,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx2
 
-from narrator.errors import reason_of
+from narrator.errors import UsageError, reason_of
 from narrator.settings import SERVER_KEY
 from narrator.text import without_password
 
@@ -62,6 +64,39 @@ class Part(NamedTuple):
     tokens: Sequence[dict[str, Any]] = ()
     finish: str = ""
     notice: str = ""
+
+
+def client_for(url: str, limits: Limits) -> tuple[httpx2.Client, SplitResult]:
+    """What sends requests, and the address that they begin with. Raises UsageError for a key that
+    can't be sent."""
+    parts = urlsplit(url)
+    headers = {"user-agent": "pete_sounds", "accept-encoding": "identity"}
+    login = None
+    if parts.username is not None:
+        login = unquote(parts.username), unquote(parts.password or "")
+    elif key := key_of_the_environment():
+        headers["authorization"] = f"Bearer {key}"
+    client = httpx2.Client(
+        headers=headers,
+        auth=login,
+        timeout=httpx2.Timeout(limits.silent_s, connect=limits.connect_s, read=None),
+        limits=httpx2.Limits(max_keepalive_connections=0),
+        trust_env=False,  # proxies; certificates may well be named there (SSL_CERT_FILE)
+        verify=parts.scheme == "https" and httpx2.create_ssl_context(),  # which takes its time
+    )
+    path = parts.path.rstrip("/")
+    base = path.removesuffix("/chat/completions")
+    if base == path:
+        base = f"{path.removesuffix('/v1')}/v1"
+    return client, parts._replace(netloc=parts.netloc.rpartition("@")[2], path=base)
+
+
+def key_of_the_environment() -> str:
+    """The server's key; empty where there is none. Raises UsageError for one that can't be sent."""
+    key = os.environ.get(SERVER_KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(f"{SERVER_KEY} holds what no key can: control characters or letters")
+    return key
 
 
 class Reply:
@@ -187,8 +222,10 @@ def refusal(reply: httpx2.Response, body: bytes) -> ServerFault:
         place = without_password(reply.headers.get("location", "nowhere"))
         reason += f", to {place}, where nothing was sent"
     else:
+        words = "" if body.lstrip().startswith(b"<") else body.decode("utf-8", "replace").strip()
         with contextlib.suppress(Exception):
-            reason += f": {words_in(json.loads(body))}"
+            words = words_in(json.loads(body))
+        reason += f": {words}" if words else ""
     if status in (429, 503):
         wait_s = retry_after_s(reply.headers.get("retry-after", ""))
         return ServerFault("is too busy", reason, "try later", True, status, wait_s)
