@@ -12,6 +12,7 @@ from narrator.errors import (
     CaptionCancelled,
     EngineError,
     EngineUnavailable,
+    OnlyThoughts,
     PeteError,
     reason_of,
 )
@@ -30,6 +31,7 @@ class Attempts:
         self._source, self._narrator = narrator.source, narrator
         self._backoff = backoff or Backoff()
         self._faults = 0  # frames in a row
+        self._noted_thoughts = False
 
     @property
     def unavailable(self) -> bool:
@@ -62,6 +64,8 @@ class Attempts:
             raise
         except EngineUnavailable as error:
             self._note_absence(error, asked)
+        except OnlyThoughts as error:
+            self._note_thoughts(error, asked)
         except Exception as error:
             self._count_fault(error, question)
         else:
@@ -74,7 +78,7 @@ class Attempts:
         """Say once that the engine is unavailable."""
         if self._source.ended:
             raise EngineError(str(error))
-        self._backoff.failed()
+        self._backoff.failed(error.retry_after_s)
         if self._backoff.tries == 1:
             log.info(str(error))
             self._narrator.sound(Sound.TROUBLE)
@@ -83,6 +87,14 @@ class Attempts:
             log.debug(str(error))
         if asked:
             self._narrator.announce(f"I can't answer that: the server {error.trouble}.")
+
+    def _note_thoughts(self, error: OnlyThoughts, asked: bool) -> None:
+        """Say that the model thinks for too long: once, and for each question."""
+        if self._source.ended:
+            raise EngineError(str(error))
+        if asked or not self._noted_thoughts:
+            self._noted_thoughts = True
+            self._narrator.announce(str(error))
 
     def _count_fault(self, error: Exception, question: str | None) -> None:
         log.debug("", exc_info=error)

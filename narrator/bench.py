@@ -59,7 +59,7 @@ def measure(engine: Engine, prompt: str, detail: bool, repeats: int) -> dict[str
         clip = [Frame(cv2.resize(blots, (640, 480), interpolation=cv2.INTER_CUBIC), 0.0, 0.0)]
         query = Query(clip, prompt, TOKENS, detail)
         times = [time.perf_counter()]
-        times += [time.perf_counter() for _ in engine.describe(query)]
+        times += [time.perf_counter() for piece in engine.describe(query) if piece.text]
         if len(times) == 1:
             raise ModelError("the model ends without a word; there is nothing to measure")
         first, whole = times[1] - times[0], times[-1] - times[0]

@@ -14,7 +14,7 @@ from narrator.commands import Commands, Request
 from narrator.comparing import compared
 from narrator.conditions import LOOKS
 from narrator.engines.engine import Engine, Piece, Query, Turn
-from narrator.errors import CaptionCancelled, UsageError
+from narrator.errors import CaptionCancelled, OnlyThoughts, UsageError
 from narrator.frames.frame import Frame
 from narrator.narration import Draft, Narrator
 from narrator.options import Options
@@ -22,6 +22,7 @@ from narrator.outputs.output import Alert
 from narrator.scene.scene import Scene
 from narrator.speech.sounds import Sound
 from narrator.text import printable, without_marks
+from narrator.wording import Cleaner
 
 if TYPE_CHECKING:
     from narrator.reading.page import Page
@@ -153,23 +154,27 @@ class Captioner:
         self, frame: Frame, request: Request | None = None, alert: Alert | None = None
     ) -> None:
         asked, can_wait = request or Request(), request is None and alert is None
-        question = asked.question
-        moving = self._scene.moving
-        with self._narrator.caption(frame, question, request is not None, alert, moving) as caption:
-            if self._engine is None or asked.read:
-                self._read_at = self._source.now()
-                page = page_of(frame)
-                for sentence in page.sentences():
-                    self._attend(can_wait)
-                    caption.read(sentence)
-                caption.lines = page.lines
-            else:
-                self._generate(self._engine, self._query(frame, asked), caption, can_wait)
+        question, narrator = asked.question, self._narrator
+        about = (question, request is not None, alert, self._scene.moving)
+        try:
+            with narrator.caption(frame, *about) as caption:
+                if self._engine is None or asked.read:
+                    self._read_at = self._source.now()
+                    page = page_of(frame)
+                    for sentence in page.sentences():
+                        self._attend(can_wait)
+                        caption.read(sentence)
+                    caption.lines = page.lines
+                else:
+                    self._generate(self._engine, self._query(frame, asked), caption, can_wait)
+        except OnlyThoughts:
+            if question is None:  # It would think about the next frame for as long.
+                self._scene.set_reference(frame)
+            raise
         if question is None:
             self._scene.set_reference(frame)
         elif asked.prompt and not (asked.detail or asked.read):
-            answer = without_marks(self._narrator.history.latest)
-            self._turn = time.monotonic(), (asked.prompt, answer)
+            self._turn = time.monotonic(), (asked.prompt, without_marks(narrator.history.latest))
 
     def _query(self, frame: Frame, request: Request) -> Query:
         options, prompt = self._options, request.prompt or self._options.prompt
@@ -185,6 +190,8 @@ class Captioner:
         try:
             for piece in engine.describe(query):
                 self._attend(can_wait)
+                if piece.notice:
+                    self._narrator.announce(piece.notice, shown=False)
                 caption.add(piece)
                 if caption.complete:
                     break
@@ -213,7 +220,7 @@ class Captioner:
         ):
             self._attend(can_wait=False)
             pieces.append(piece)
-        again = "".join(piece.text for piece in pieces)
+        again = Cleaner().add("".join(piece.text for piece in pieces), ended=True)
         self._narrator.announce(printable(compared(request.said, again)))
 
     def _look_for(self, frame: Frame) -> None:
@@ -233,7 +240,7 @@ class Captioner:
 
 def page_of(frame: Frame) -> Page:
     """The text in a frame. The reader is imported only where something is read."""
+    from narrator.reading.opening import open_reader
     from narrator.reading.page import Page
-    from narrator.reading.reader import open_reader
 
     return Page(open_reader(), frame.image)

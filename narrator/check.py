@@ -36,6 +36,7 @@ from narrator.speaking import open_speaker
 from narrator.speech.voice import Voice
 from narrator.terminal import own_secrets
 from narrator.text import printable, without_password, without_secrets
+from narrator.wording import Cleaner
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ class Check:
         clip = self._clip or [Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0.0)]
         loaded = time.monotonic()
         pieces = engine.describe(Query(clip, options.prompt, options.max_tokens, options.detail))
-        text = printable("".join(piece.text for piece in pieces))
+        text = printable(Cleaner().add("".join(piece.text for piece in pieces), ended=True))
         load_s, caption_s = loaded - began, time.monotonic() - loaded
         if not text:
             raise EngineError("it has nothing to say of a picture; another --model may do")

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from statistics import geometric_mean
 
 from narrator.engines.engine import Piece
+from narrator.errors import OnlyThoughts
 from narrator.frames.frame import Frame
 from narrator.frames.source import Source
 from narrator.history import History
@@ -23,7 +24,8 @@ from narrator.outputs.output import Alert, Caption, Output
 from narrator.repeats import Repeats
 from narrator.speech.sounds import Sound
 from narrator.speech.speaker import Speaker
-from narrator.text import Sentences, TextLine, capitalised, printable, words_of
+from narrator.text import TextLine, capitalised, printable, words_of
+from narrator.wording import PlainSentences
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +167,8 @@ class Draft:
     ) -> None:
         self._narrator, self._asked = narrator, asked
         self._started, self._began = narrator.clock(), narrator.source.now()
-        self._splitter = Sentences()
-        self._probabilities: list[float | None] = []  # of the tokens
+        self._sentences = PlainSentences()
+        self._probabilities: list[float] = []  # of the tokens
         self._said: list[tuple[str, bool]] = []  # each sentence, and whether it is news
         self.silenced = False
         self.lines: Sequence[TextLine] | None = None
@@ -180,14 +182,15 @@ class Draft:
     @property
     def complete(self) -> bool:
         """True once the model goes round in circles: nothing new will come."""
-        return self._splitter.looping
+        return self._sentences.looping
 
     def add(self, piece: Piece) -> None:
         """Take what the engine says next; a sentence that is whole now is spoken."""
-        if not self._probabilities:
+        if piece.text and not self._caption.first_token_s:
             self._caption = replace(self._caption, first_token_s=self._seconds())
-        self._probabilities.append(piece.probability)
-        self._describe(self._splitter.add(piece.text))
+        if piece.probability is not None:
+            self._probabilities.append(piece.probability)
+        self._describe(self._sentences.add(piece.text, piece.cut))
 
     def read(self, sentence: str) -> None:
         """Take a sentence of text that is read word for word. sentence: printable."""
@@ -201,8 +204,10 @@ class Draft:
 
     def finish(self) -> None:
         """Speak the last sentence, and hand the caption on if anything in it is news. Raises
-        RuntimeError where there is no text."""
-        self._describe(self._splitter.end())
+        RuntimeError where there is no text, and OnlyThoughts."""
+        self._describe(self._sentences.end())
+        if self._sentences.thought and not self._said:
+            raise OnlyThoughts
         if not self._said:
             raise RuntimeError("the model had nothing to say")
         narrator, caption, lines = self._narrator, self._caption, None
@@ -227,8 +232,8 @@ class Draft:
         repeats, source = self._narrator.repeats, self._narrator.source
         for text in filter(None, map(printable, sentences)):
             if words_of(text) in [words_of(said) for said, _ in self._said]:
-                self._splitter = Sentences()  # Nothing of the rest is of use.
-                self._splitter.looping = True
+                self._sentences = PlainSentences()  # Nothing of the rest is of use.
+                self._sentences.looping = True
                 return
             is_news = not repeats.is_repeat(text, now := source.now())
             if is_news:
@@ -245,10 +250,7 @@ class Draft:
         self._said.append((text, is_news))
 
 
-def confidence_of(probabilities: Sequence[float | None]) -> float | None:
+def confidence_of(probabilities: Sequence[float]) -> float | None:
     """How predictable the words of a caption were, which is not how true they are: the geometric
-    mean of its tokens' probabilities, from 0 to 1; None where the engine can't tell them all."""
-    known = [max(one, LEAST) for one in probabilities if one is not None]
-    if not known or len(known) < len(probabilities):
-        return None
-    return geometric_mean(known)
+    mean of its tokens' probabilities, from 0 to 1; None where the engine tells none."""
+    return geometric_mean([max(one, LEAST) for one in probabilities]) if probabilities else None

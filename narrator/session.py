@@ -37,7 +37,7 @@ from narrator.outputs.preview import NoPreview, Preview, check_display
 from narrator.outputs.progress import Progress, report
 from narrator.outputs.saved_frames import SavedFrames
 from narrator.process import Shutdown
-from narrator.reading.reader import open_reader
+from narrator.reading.opening import open_reader
 from narrator.scene.scene import Scene
 from narrator.speaking import open_speaker
 from narrator.speech.sounds import Sound

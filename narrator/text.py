@@ -1,4 +1,4 @@
-"""Text as data: cleaned before it is printed or spoken, cut into sentences, rid of passwords.
+"""Text as data: cleaned before it is printed or spoken, rid of passwords.
 
 What a model generated, a person typed or a file is called reaches the terminal and the voice only
 through here.
@@ -106,55 +106,6 @@ def without_secrets(text: str, secrets: Sequence[str]) -> str:
     bare, alone = r"{}", r"(?<!\w){}(?!\w)"
     forms = [(bare if len(each) > 3 else alone).format(re.escape(each)) for each in secrets]
     return re.sub("|".join(forms), "***", text) if forms else text
-
-
-CLOSING = "\"')\u201d\u2019"  # quotes and brackets that may stand behind a full stop
-ENDING = ".!?" + CLOSING
-SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?][{CLOSING}]))\s+(?=[^\sa-z])|\n+")
-
-
-class Sentences:
-    """Joins pieces of text into sentences. looping: a phrase was said three times in a row, as the
-    model goes round in circles; what follows it is of no use."""
-
-    def __init__(self) -> None:
-        self._text = ""  # the sentence that is not whole yet
-        self._any_whole = False
-        self.looping = False
-
-    def add(self, piece: str) -> list[str]:
-        """Take the next piece; returns the sentences behind which another one has begun."""
-        known, text = len(self._text), self._text + piece
-        loop_at = loop_in(text, known, ended=False)
-        *done, self._text = SENTENCE_END.split(text[:loop_at])
-        self.looping = self.looping or loop_at is not None
-        sentences = [sentence.strip() for sentence in done if sentence.strip()]
-        self._any_whole = self._any_whole or any(one[-1] in ENDING for one in sentences)
-        return sentences
-
-    def end(self) -> list[str]:
-        """The last sentence, unless it was cut off after a whole one."""
-        rest = self._text[: loop_in(self._text, len(self._text), ended=True)].strip()
-        return [rest] if rest and (not self._any_whole or rest[-1] in ENDING) else []
-
-
-def loop_in(text: str, known: int, ended: bool) -> int | None:
-    """Where a phrase that stands there three times in a row ends for the first time; None if there
-    is none. known: up to there the words before the last one were looked at already. ended: the
-    last word is whole, whatever follows."""
-    words = [word for word in re.finditer(r"\w+", text) if ended or word.end() < len(text)]
-    said = [word[0].casefold() for word in words]
-    for end, word in enumerate(words, 1):
-        for length in range(1, end // 3 + 1 if word.end() >= known else 1):
-            first, second = end - 2 * length, end - length
-            if (
-                said[first - 1] == said[second - 1] == said[end - 1]
-                and (  # else no slice is needed
-                    said[first - length : first] == said[first:second] == said[second:end]
-                )
-            ):
-                return words[first - 1].end()
-    return None
 
 
 def words_of(text: str) -> str:

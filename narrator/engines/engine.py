@@ -33,10 +33,16 @@ class Query:
 
 class Piece(NamedTuple):
     """What a token adds to the text, which may be nothing yet, and the probability from 0 to 1 with
-    which the model chose it; None where the engine can't tell."""
+    which the model chose it; None where the engine can't tell.
+
+    cut: the last piece, and max_tokens ended the text, not the model. notice: a sentence for the
+    user while the engine has nothing else to say, such as why that takes long.
+    """
 
     text: str
     probability: float | None
+    cut: bool = False
+    notice: str = ""
 
 
 class Engine(Protocol):

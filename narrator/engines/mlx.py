@@ -64,6 +64,8 @@ class MlxEngine:
             if result.finish_reason is None:  # Else it repeats the last token.
                 probability = math.exp(result.logprobs[result.token].item())
                 yield Piece(decode(result.token), probability)
+            elif result.finish_reason == "length":
+                yield Piece("", None, cut=True)
 
     def likelihoods(self, query: Query, questions: Sequence[str]) -> list[float | None]:
         """See Engine. Models of other families see the frame anew for each question."""

@@ -58,7 +58,8 @@ class OpenVinoEngine:
             token = int(logits.argmax())
             if token in self._inputs.ends:
                 return
-            yield Piece(decode(token), float(1 / np.exp(logits - logits[token]).sum()))
+            probability = float(1 / np.exp(logits - logits[token]).sum())
+            yield Piece(decode(token), probability, cut=not left)
             if left:
                 logits = self._step([token])
 

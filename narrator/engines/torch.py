@@ -71,8 +71,8 @@ class TorchEngine:
     def describe(self, query: Query) -> Iterator[Piece]:
         """See Engine."""
         decode = self._words.decoder()
-        for token, probability in self._tokens(query):
-            yield Piece(decode(token), probability)
+        for number, (token, probability) in enumerate(self._tokens(query), 1):
+            yield Piece(decode(token), probability, cut=number == query.max_tokens)
 
     def likelihoods(self, query: Query, questions: Sequence[str]) -> list[float | None]:
         """See Engine. Models of other families see the frame anew for each question."""

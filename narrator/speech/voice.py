@@ -15,6 +15,7 @@ from functools import partial
 
 from narrator.child import Child, Supervisor
 from narrator.errors import EngineError, UsageError, reason_of
+from narrator.speech.aloud import aloud
 from narrator.speech.player import POLL_S, Clip, Player
 from narrator.speech.sounds import Sound
 from narrator.speech.speaker import AudioSink, Speaker
@@ -74,7 +75,7 @@ class Voice(Speaker):
         return f"no sound: {self._player.trouble}" if self._player.trouble else None
 
     def say(self, sentence: str, caption: int, at: float) -> bool:
-        text = speakable(sentence)
+        text = speakable(aloud(sentence))
         with self._changed:
             if not (self._speaks() and text) or (self._muted and self._sink is None):
                 return False

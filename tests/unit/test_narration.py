@@ -124,7 +124,8 @@ def test_the_confidence_of_a_caption_is_the_geometric_mean_of_its_tokens() -> No
     narrate(narrator, [Piece("A", 0.9), Piece(" dog.", None)])
     first, second = output.captions
     assert first.confidence == pytest.approx((0.9 * 0.4 * 1.0 * 0.9) ** 0.25)
-    assert second.confidence is None
+    assert second.confidence == pytest.approx(0.9)
+    assert confidence_of([]) is None
     assert confidence_of([0.0, 1.0]) == pytest.approx(0, abs=1e-4)
 
 
