@@ -1,6 +1,6 @@
 """Cameras: which the system tells of, how one is opened, and why it shows nothing.
 
-Used in the capture child alone: a camera's driver may hang, and a Mac's asks the user.
+All but is_camera() is for the capture child alone: a driver may hang, and macOS asks the user.
 """
 
 from __future__ import annotations
