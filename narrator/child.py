@@ -33,6 +33,10 @@ END_S = 0.5  # for a killed child to be gone; one that its driver holds in the k
 log = logging.getLogger(__name__)
 
 
+class ChildHangs(ChildProcessError):
+    """It did not answer in time."""
+
+
 class Child(subprocess.Popen[bytes]):
     """A child process, as its parent sees it; `with` ends it. fds: descriptors that it inherits."""
 
@@ -65,7 +69,7 @@ class Child(subprocess.Popen[bytes]):
         while b"\n" not in self._received:
             left = max(0.0, deadline - time.monotonic())
             if not select.select([self.stdout], [], [], left)[0]:
-                raise ChildProcessError("no answer in time")
+                raise ChildHangs("no answer in time")
             if not (data := os.read(self.stdout.fileno(), 65536)):
                 raise ChildProcessError("it ended unexpectedly")
             self._received += data
