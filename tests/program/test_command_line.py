@@ -107,7 +107,7 @@ def test_measuring_a_model_that_is_not_on_disk_says_how_to_get_it(program: Progr
     program.script = copy_program(program.folder / "a copy")
     (program.script.parent / ".venv").symlink_to(ROOT / ".venv")
     told = one_line(program("--bench"), ExitCode.MODEL)
-    assert "start once without --bench and --check, which downloads it (1.0" in told
+    assert "run pete_sounds.py with it once to download it (1.0" in told
 
 
 def test_a_server_that_is_not_there_is_told(here: Program) -> None:
