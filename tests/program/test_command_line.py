@@ -81,7 +81,7 @@ def test_no_camera_is_told(program: Program) -> None:
         ("nosuch", "is none of --list-models, no folder, and no Hub repository"),
         ("folder", "is no model folder: it needs a config.json"),
         ("weightless", "a smolvlm model without weights; it needs *.safetensors files"),
-        ("broken", "weights of broken can't be"),
+        ("broken", "broken/model.safetensors can't be used"),
     ],
 )
 def test_a_model_that_can_not_be_had_is_told(
