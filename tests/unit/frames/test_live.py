@@ -10,9 +10,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
