@@ -449,7 +449,7 @@ def test_a_child_that_dies_again_and_again_is_an_outage(
     with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
         assert source.messages() == ["The stream sends no picture; trying again."]
         (tmp_path / "cv2.py").unlink()
-        assert told(source, "is there") == ["The stream is there."]
+        assert told(source, "is connected") == ["The stream is connected."]
 
 
 # ----------------------------------------------------------------------- what close() leaves behind
