@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import struct
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import cv2
@@ -29,6 +30,7 @@ FORMATS = (
 )
 TILED = ("image/heic", "image/heif", "image/avif")
 LONGEST_JPEG = 100 << 20  # bytes
+BAND = 256  # rows
 PADDING = END * 0x8000  # No segment of a JPEG is longer.
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
@@ -103,32 +105,53 @@ def as_bgr(picture: Any) -> np.ndarray:
     """The pixels of a PIL.Image.Image, which is turned upright."""
     with contextlib.suppress(Exception):  # An orientation that can't be read is none.
         ImageOps.exif_transpose(picture, in_place=True)
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return np.repeat(grey_levels(picture)[..., None], 3, axis=2)
     clear = picture.info.get("transparency")
     if picture.mode == "RGB" and clear and max(clear) > 255:  # of 16 bits; Pillow keeps 8
         picture.info["transparency"] = tuple(level >> 8 for level in clear)
-    if picture.has_transparency_data:
-        top = picture if picture.mode == "RGBA" else picture.convert("RGBA")
-        picture = Image.new("RGB", top.size, "white")
-        picture.paste(top, mask=top)
-    image = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image)
+    is_deep = picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+    black, white = grey_range(picture) if is_deep else (0.0, 0.0)
+    image = np.empty((picture.height, picture.width, 3), np.uint8)
+    for rows, part in bands(picture):
+        image[rows] = grey_levels(part, black, white) if is_deep else on_white(part)[..., ::-1]
     return image
 
 
-def grey_levels(picture: Any) -> np.ndarray:
-    """A grey picture of more than 8 bits as uint8. Where nothing tells how bright white is, it is
-    the first of 1, 255 and 65535 that is no less than any; else what there is fills the range."""
-    levels = np.array(picture, np.float32)
+def bands(picture: Any) -> Iterator[tuple[slice, Any]]:
+    """A picture in parts, as what is made of each takes memory."""
+    for top in range(0, picture.height, BAND):
+        end = min(top + BAND, picture.height)
+        yield slice(top, end), picture.crop((0, top, picture.width, end))
+
+
+def on_white(picture: Any) -> np.ndarray:
+    """The pixels as uint8 RGB."""
+    if picture.has_transparency_data:
+        top = picture.convert("RGBA")
+        picture = Image.new("RGB", top.size, "white")
+        picture.paste(top, mask=top)
+    return np.asarray(picture.convert("RGB"))
+
+
+def grey_range(picture: Any) -> tuple[float, float]:
+    """Black and white of a grey picture of more than 8 bits. Where nothing tells how bright white
+    is, it is the first of 1, 255 and 65535 that is no less than any; else what there is."""
+    if picture.mode.startswith("I;16"):
+        return 0.0, 65535.0
+    low, high = 0.0, 0.0
+    for _, part in bands(picture):
+        levels = np.asarray(part)
+        low = min(low, levels.min(initial=0, where=np.isfinite(levels)))
+        high = max(high, levels.max(initial=0, where=np.isfinite(levels)))
+    return (low, high) if low < 0 else (0.0, next((w for w in (1, 255, 65535) if w >= high), high))
+
+
+def grey_levels(picture: Any, black: float, white: float) -> np.ndarray:
+    """A grey picture of more than 8 bits as uint8 of shape (height, width, 1)."""
+    levels = np.asarray(picture, np.float32)
     clear = levels == picture.info.get("transparency", np.nan)
-    known = levels[np.isfinite(levels)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-    white = 65535.0 if picture.mode.startswith("I;16") else high
-    if low >= 0:
-        low, white = 0.0, next((one for one in (1.0, 255.0, 65535.0) if one >= white), high)
-    levels = np.nan_to_num((levels - low) * (255 / max(white - low, 1e-9)), posinf=255, neginf=0)
-    return np.where(clear, 255, levels + 0.5).clip(0, 255).astype(np.uint8)
+    levels = (levels - black) * (255 / (white - black))
+    levels = np.where(clear, 255, np.nan_to_num(levels, posinf=255, neginf=0) + 0.5)
+    return levels.clip(0, 255).astype(np.uint8)[..., None]
 
 
 class Animation:
