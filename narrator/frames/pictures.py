@@ -65,7 +65,7 @@ def open_picture(file: BinaryIO, name: str) -> Animation | np.ndarray | None:
 
 def identify(file: BinaryIO, name: str) -> Any:
     """The file as a PIL.Image.Image that is not loaded; None where it is none."""
-    with contextlib.suppress(OSError, ValueError, EOFError, IndexError, struct.error):
+    with contextlib.suppress(OSError, ValueError, EOFError, struct.error):
         picture = Image.open(file, formats=FORMATS)
         return whole_jpeg(file, picture, name) if picture.format == "JPEG" else picture
     return None
@@ -76,10 +76,12 @@ def whole_jpeg(file: BinaryIO, picture: Any, name: str) -> Any:
     is a film (.mjpeg)."""
     file.seek(0)
     data = file.read(LONGEST_JPEG)
-    pixels, scan = header(data)
-    end = NOT_WITHIN.search(data, scan)
+    pixels, end = 0, None
+    with contextlib.suppress(IndexError, struct.error):
+        pixels, scan = header(data)
+        end = NOT_WITHIN.search(data, scan)
     if not pixels or (end is not None and end[0] != END):
-        return picture  # It is as Pillow takes it.
+        return picture  # It is what Pillow takes it for.
     if end is None:
         log.info(f"{name} breaks off before its end; what is missing of it is grey")
         return Image.open(io.BytesIO(data + PADDING), formats=("JPEG",))

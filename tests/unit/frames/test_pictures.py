@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pillow_heif
 import pytest
 from PIL import Image
 
@@ -37,7 +36,6 @@ STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 ORIENTATION = 0x112
 
-pillow_heif.register_heif_opener()
 TURNED: list[tuple[str, dict[str, Any]]] = [
     ("JPEG", {"quality": 95}),
     ("JPEG", {"quality": 95, "progressive": True}),
@@ -195,6 +193,9 @@ def test_jpegs_one_after_the_other_are_a_film() -> None:
     one = as_jpeg(plain(RED))
     assert opened(one * 3) is None
     assert isinstance(opened(one + b"\0\0"), np.ndarray)
+    assert isinstance(
+        opened(one[:2] + b"\xff" * 3 + one[2:]), np.ndarray
+    )  # filled up, T.81 B.1.1.2
     assert isinstance(opened(one + b"\0\0\0\x18ftypmp42"), np.ndarray)  # a phone's moving photo
 
 
