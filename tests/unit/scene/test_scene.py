@@ -85,5 +85,5 @@ def test_what_can_not_be_described_for_long_is_given_up_where_nobody_waits() -> 
     looks(scene, DARK, 0.0, 7.9)
     looks(scene, ROOM, 8.0)  # Somebody came with a light.
     looks(scene, DARK, 9.0, 7.9)
-    with pytest.raises(SourceError, match="too dark to see. Switch on a light, or"):
+    with pytest.raises(SourceError, match=r"too dark to see\. Switch on a light, or"):
         looks(scene, DARK, 17.0)
