@@ -26,6 +26,7 @@ from narrator.engines.engine import Engine
 from narrator.errors import EngineError, ExitCode, PeteError, UsageError
 from narrator.frames.files import Film
 from narrator.frames.frame import Frame
+from narrator.frames.live import LiveSource
 from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
 from narrator.frames.source import Source
 from narrator.models.weights import resolve_model
@@ -47,6 +48,8 @@ from narrator.text import minutes, without_password
 from narrator.typed import NothingTyped, TypedLines
 
 log = logging.getLogger(__name__)
+
+PATIENCE_S = 8.0  # with a picture that is dark, covered, too bright or blurred
 
 
 class Parts(NamedTuple):
@@ -74,7 +77,11 @@ def wire(
     typed = typed or NothingTyped()
     has_model = engine is not None
     commands = Commands(narrator, conditions, saved, typed, preview, has_model)
-    scene, attempts = Scene(options.always, options.read), Attempts(narrator, backoff)
+    # One caption is asked for by who will not wait; only what is live can get any better.
+    is_waited_for = options.limit != 1 or options.when or not isinstance(source, LiveSource)
+    patience_s = math.inf if is_waited_for else PATIENCE_S
+    scene = Scene(options.always, options.read, patience_s)
+    attempts = Attempts(narrator, backoff)
     captioner = Captioner(engine, options, scene, narrator, commands, attempts)
     return Parts(narrator, commands, captioner)
 

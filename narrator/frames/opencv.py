@@ -25,25 +25,21 @@ def open_file(source: str) -> tuple[Any, np.ndarray]:
     """Open a file and read its first picture; no capture where it is the only one. Raises
     SourceError, and cv2.error."""
     path = readable_file(source)
-    picture = open_picture(path)
+    file = open(path, "rb")  # noqa: SIM115 - An Animation keeps it open.
+    picture = open_picture(file, source)
     if isinstance(picture, Animation):
         return picture, picture.read()[1]
+    file.close()
     if picture is not None:
         return None, picture
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
     refuse_large(capture)
-    # To FFmpeg, JPEGs one after the other (.mjpeg) are a video.
-    if cv2.haveImageReader(path) and not (capture.grab() and capture.grab()):
-        picture = decode(cv2.imread, path)
-        if picture is not None:
-            return None, picture
-    capture.open(path, cv2.CAP_FFMPEG)
     # FFmpeg draws text files (.txt, .nfo) as if a terminal showed them.
     if int(capture.get(cv2.CAP_PROP_FOURCC)) != int.from_bytes(b"ansi", "little"):
         good, image = capture.read()
         if good:
             return capture, image
-    raise SourceError(f"{source} is not a picture or video that can be read here")
+    raise SourceError(f"{source} is not a picture or video that can be read here, or it is damaged")
 
 
 def readable_file(source: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+from narrator.errors import SourceError
 from narrator.frames.frame import Frame
 from narrator.scene.gate import SceneGate
-from narrator.scene.picture_check import PictureCheck, PictureProblem
+from narrator.scene.picture_check import ADVICE, PictureCheck, PictureProblem
 from narrator.scene.thumbnail import Thumbnail
 
 
@@ -14,23 +17,31 @@ class Scene:
     changed: it differs from the reference, or every frame is wanted (always). readable: it can be
     described. problem: what is wrong with it, even if that does not last. moving: it differs, and
     what does has not come to rest. frame: the frame itself; None when the source is lost.
+    patience_s: for which nothing can be described before it is given up.
     """
 
-    def __init__(self, always: bool = False, for_reading: bool = False) -> None:
+    def __init__(
+        self, always: bool = False, for_reading: bool = False, patience_s: float = math.inf
+    ) -> None:
         self._gate = None if always else SceneGate()
         self._check = PictureCheck(light_only=for_reading)  # A page is mostly white.
         self.frame: Frame | None = None
         self.changed, self.readable = always, False
+        self._patience_s, self._hopeful_at = patience_s, math.inf
         self.problem: PictureProblem | None = None
 
     def look(self, frame: Frame, last: bool = False) -> str | None:
         """Look at a frame, at every one. Returns the sentence to announce, if there is one.
-        last: no frame follows."""
+        last: no frame follows. Raises SourceError when it is given up."""
         self.frame, self._seen = frame, Thumbnail.of(frame)
         sentence = self._check.look(self._seen, last)
         self.readable, self.problem = self._check.readable, self._check.problem
         if self._gate is not None:  # It looks at unreadable frames too, or it misses what moves.
             self.changed = self._gate.has_changed(self._seen)
+        if self.readable or math.isinf(self._hopeful_at):
+            self._hopeful_at = frame.taken
+        if self.problem is not None and frame.taken - self._hopeful_at >= self._patience_s:
+            raise SourceError(f"{self.problem.value} {ADVICE[self.problem]}")
         return sentence
 
     @property

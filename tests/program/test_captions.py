@@ -24,6 +24,7 @@ from support.captions import (
     lengths,
 )
 from support.drawn_scenes import caption_of, draw
+from support.frames import plain
 from support.program import Program, ended_well
 from support.server import ScriptedServer, describe, say
 from support.sound import SoundCard, heard_in, times_of
@@ -113,6 +114,19 @@ def test_a_stream_that_is_not_there_yet_is_waited_for_while_the_model_is_loaded(
     ended_well(result)
     assert result.stderr.splitlines()[-1] == "pete_sounds: The stream is connected."
     assert result.stderr.count("trying again") == 2
+
+
+def test_one_caption_of_a_stream_that_stays_dark_is_not_waited_for(
+    program: Program, server: ScriptedServer, mjpeg: MjpegCamera
+) -> None:
+    mjpeg.show(plain((3, 3, 3)))
+    result = program("--source", mjpeg.url, "--engine", server.url, "--mute", "--once")
+    assert result.returncode == ExitCode.SOURCE
+    assert not result.stdout
+    dark, why = result.stderr.splitlines()[-2:]
+    assert dark == "pete_sounds: It is too dark to see."
+    assert why == f"{dark} Switch on a light, or take the cover off the lens."
+    assert not server.asked()
 
 
 def test_a_still_scene_is_described_once_or_always_where_asked(

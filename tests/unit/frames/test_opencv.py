@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from narrator.errors import SourceError
 from narrator.frames.files import Film
 from narrator.frames.opencv import open_file
 from support.broken_files import answer_to, broken_files
-from support.frames import GREEN, RED, brightening, number_of, plain, until_ended
+from support.frames import RED, brightening, number_of, plain, until_ended
 from support.program import ROOT
 from support.video import write_video
 
@@ -46,54 +45,6 @@ def complaint(source: str | Path) -> str:
     with pytest.raises(SourceError) as caught:
         open_file(str(source))
     return str(caught.value)
-
-
-# ----------------------------------------------------------------------------------------- pictures
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tiff"])
-def test_a_picture_is_bgr(tmp_path: Path, suffix: str) -> None:
-    cv2.imwrite(str(tmp_path / f"red{suffix}"), plain(RED))
-    image = picture_in(tmp_path / f"red{suffix}")
-    assert image.dtype == np.uint8
-    assert np.abs(image.mean(axis=(0, 1)) - RED).max() < 5
-
-
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 5), (641, 359), (1280, 720), (17, 900)])
-def test_pictures_of_any_size_keep_it(tmp_path: Path, width: int, height: int) -> None:
-    path = tmp_path / "picture.png"
-    cv2.imwrite(str(path), plain(GREEN, width, height))
-    assert picture_in(path).shape == (height, width, 3)
-
-
-@pytest.mark.parametrize(
-    ("picture", "level"),
-    [
-        (np.full((24, 32), 99, np.uint8), 99),
-        (np.full((24, 32, 4), 99, np.uint8), 194),  # of 255, as it is laid on white
-        (np.full((24, 32, 3), 99 * 257, np.uint16), 99),
-    ],
-    ids=["grey", "transparent", "16 bit"],
-)
-def test_pictures_with_other_channels_become_bgr(
-    tmp_path: Path, picture: np.ndarray, level: int
-) -> None:
-    path = tmp_path / "picture.png"
-    cv2.imwrite(str(path), picture)
-    image = picture_in(path)
-    assert image.shape == (24, 32, 3)
-    assert image.dtype == np.uint8
-    assert set(image.flat) == {level}
-
-
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff", ".gif"])
-def test_what_is_black_on_nothing_is_black_on_white(tmp_path: Path, suffix: str) -> None:
-    image = Image.new("RGBA", (64, 48))
-    image.paste((0, 0, 0, 255), (16, 12, 48, 36))
-    image.save(tmp_path / f"shape{suffix}")
-    picture = picture_in(tmp_path / f"shape{suffix}")
-    assert picture[:10].min() > 250
-    assert picture[16:32, 20:44].max() < 5
 
 
 def test_what_a_file_holds_counts_not_how_it_is_called(tmp_path: Path, video: Path) -> None:

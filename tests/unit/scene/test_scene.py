@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from narrator.errors import SourceError
 from narrator.frames.frame import Frame
 from narrator.scene.picture_check import CLEAR_AGAIN, PictureProblem
 from narrator.scene.scene import Scene
@@ -75,3 +77,13 @@ def test_of_the_last_frame_a_problem_is_told_at_once() -> None:
     scene = Scene()
     assert scene.look(Frame(DARK, 0.0, 0.0), last=True) == PictureProblem.DARK.value
     assert scene.look(Frame(ROOM, 0.1, 0.1), last=True) is None
+
+
+def test_what_can_not_be_described_for_long_is_given_up_where_nobody_waits() -> None:
+    looks(Scene(), DARK, 0.0, 60.0)
+    scene = Scene(patience_s=8.0)
+    looks(scene, DARK, 0.0, 7.9)
+    looks(scene, ROOM, 8.0)  # Somebody came with a light.
+    looks(scene, DARK, 9.0, 7.9)
+    with pytest.raises(SourceError, match=r"too dark to see\. Switch on a light, or"):
+        looks(scene, DARK, 17.0)
