@@ -22,12 +22,15 @@ PYTHON_WANTED=3.12
 PYTHON_RANGES='>=3.12,<3.13 >=3.13,<3.14 >=3.14,<3.15,!=3.14.1 >=3.11,<3.12 >=3.10,<3.11'
 MACOS_NEEDED=14   # MLX has no wheels for anything older,
 GLIBC_NEEDED=2.35 # nor for a Linux older than this
-ROOM_SMALL=5      # GB for the packages, the model and what is made of it,
+ROOM_MAC=3        # GB for the packages, the model and what is made of it: on a Mac,
+ROOM_LINUX=5      # on Linux,
 ROOM_CUDA=9       # and with all of CUDA, which PyPI's torch for Linux brings along
 # Left out, one a line, though a package asks for them: openvino would report its use with the
-# first; the second, which rapidocr asks for, is opencv-python once more, without windows.
+# first; the second, which rapidocr asks for, is opencv-python once more, without windows; the third,
+# which pyttsx3 asks for, is every framework of macOS, 155 packages in the place of 8.
 EXCLUDED='openvino-telemetry
-opencv-python-headless'
+opencv-python-headless
+pyobjc'
 
 # ---------------------------------------------------------------- words
 
@@ -72,6 +75,12 @@ at_least() {
 
 # ---------------------------------------------------------------- the machine
 
+# In a terminal under Rosetta all that runs takes this Mac for an Intel one.
+leave_rosetta() {
+  [ "$(sysctl -n sysctl.proc_translated 2>/dev/null)" = 1 ] || return 0
+  exec arch -arm64 /bin/bash "$0" "$@"
+}
+
 check_machine() {
   local found
   case "$(uname -s)/$(uname -m)" in
@@ -104,6 +113,18 @@ check_room() {
   free=$((${free:-0} / 1000 / 1000))
   used=$(du -skc .uv .venv 2>/dev/null | awk 'END { print int($1 / 1e6) }')
   [ $((free + used)) -ge "$1" ] || die "$free GB free on this disk, about $1 GB needed."
+}
+
+# Says what it will take, and ends where there is not that much.
+check_space() {
+  if [ "$(uname -s)" = Darwin ]; then
+    say "This takes about $ROOM_MAC GB of disk, and 5 minutes at 100 Mbit/s."
+    check_room "$ROOM_MAC"
+  else
+    say "This takes about $ROOM_LINUX GB of disk, and 5 minutes at 100 Mbit/s;"
+    say "$ROOM_CUDA GB and 10 minutes where PyTorch's own index can't be reached."
+    check_room "$ROOM_LINUX"
+  fi
 }
 
 has_library() {
@@ -160,10 +181,19 @@ install_parts() {
 
 # ---------------------------------------------------------------- uv
 
+# On Apple Silicon one for Intel runs as well, but brings an Intel Python.
+is_native() {
+  case "$(uname -s) $("$1" --version)" in Darwin*x86_64*) return 1 ;; esac
+}
+
 # accept_uv COMMAND WHERE: sets UV if it runs and is new enough.
 accept_uv() {
   local version
   version=$("$1" --version 2>/dev/null) || return 1
+  is_native "$1" || {
+    say "The uv $2 is built for Intel: leaving it alone."
+    return 1
+  }
   version=${version#uv }
   version=${version%%[!0-9.]*}
   if ! at_least "$version" "$UV_NEEDED"; then
@@ -210,7 +240,7 @@ private_uv() {
     mkdir -p "$stage/tmp" .uv/bin
     # pip asks rustc for its version, and rustup's rustc writes into the home directory otherwise.
     if TMPDIR=$stage/tmp RUSTUP_HOME=$stage/tmp "$fetch" "$stage" >>"$LOG" 2>&1 &&
-      "$stage/bin/uv" --version >>"$LOG" 2>&1; then
+      "$stage/bin/uv" --version >>"$LOG" 2>&1 && is_native "$stage/bin/uv"; then
       mv -f "$stage/bin/uv" .uv/bin/uv
       rm -rf "$stage"
       return
@@ -224,7 +254,7 @@ private_uv() {
 have_python() {
   command -v python3 >/dev/null || return 1
   if [ "$(uname -s)" = Darwin ] && [ "$(command -v python3)" = /usr/bin/python3 ]; then
-    xcode-select -p >/dev/null
+    xcode-select -p >/dev/null 2>&1
   fi
 }
 
@@ -335,7 +365,7 @@ install_packages() {
     say "The packages are in place ($(.venv/bin/python --version))."
     return
   fi
-  check_room "$ROOM_SMALL"
+  check_space
   find_uv
   find_python
   new_venv
@@ -362,14 +392,26 @@ fetch_model() {
   fi
 }
 
+# What starts the program when it is pasted: python3 where that works, else .venv's.
+start_command() {
+  local python=.venv/bin/python
+  if have_python && python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+    python=python3
+  fi
+  [ "$STARTED_IN" = "$ROOT" ] || printf 'cd %q && ' "$ROOT"
+  say "$python pete_sounds.py"
+}
+
 install_all() {
+  local start
   check_machine
   check_folder
   install_parts
   install_packages
   fetch_model
-  say 'Installed. Try:     python3 pete_sounds.py --demo'
-  say 'With your camera:   python3 pete_sounds.py'
+  start=$(start_command)
+  say "Installed. Try:     $start --demo"
+  say "With your camera:   $start"
 }
 
 # run_check NAME COMMAND...: adds NAME to FAILED if it fails.
@@ -441,6 +483,7 @@ END
 }
 
 set_environment() {
+  STARTED_IN=$(pwd -P)
   ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
   cd -- "$ROOT"
   LOG=$ROOT/.install/log
@@ -448,12 +491,13 @@ set_environment() {
   FAILED=
   export UV_CACHE_DIR=$ROOT/.uv/cache UV_PYTHON_INSTALL_DIR=$ROOT/.uv/python
   export UV_SYSTEM_CERTS=1 # company networks have certificates of their own
-  [ -z "${ACCESSIBLE:-}" ] || export UV_NO_PROGRESS=1 # screen readers want whole lines
+  [ "${ACCESSIBLE:-0}" = 0 ] || export UV_NO_PROGRESS=1 # screen readers want whole lines
   export HF_HOME=$ROOT/.hf_cache
   unset PYTHONHOME PYTHONPATH UV_PYTHON UV_SYSTEM_PYTHON UV_TORCH_BACKEND
 }
 
 main() {
+  leave_rosetta "$@"
   set_environment
   case "$#:$*" in
     0:) install_all ;;

@@ -17,10 +17,17 @@ does not do: serve a model, train one, or send a frame anywhere but to the serve
 names.
 """
 
-from __future__ import annotations
-
 import os
 import signal
+import sys
+
+# `python` may be 2.7, which has to parse all of this file to get here: hence no types in it.
+if sys.version_info < (3, 9):  # noqa: UP036
+    sys.stderr.write(
+        "pete_sounds: this Python is too old. Run ./install.sh if you have not yet, then type: "
+        ".venv/bin/python pete_sounds.py\n"
+    )
+    sys.exit(5)
 
 if __name__ == "__main__":  # An end that is asked for while the imports below run is quiet, too.
     for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -29,10 +36,6 @@ if __name__ == "__main__":  # An end that is asked for while the imports below r
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [_number])  # see continue_under_venv()
 
 import logging
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from narrator import libraries
 from narrator.errors import (
@@ -42,26 +45,24 @@ from narrator.errors import (
     PeteError,
     SourceError,
     StopRequested,
-    reason_of,
     told_of,
 )
-from narrator.options import Options, parse_options
+from narrator.options import parse_options
 from narrator.process import (
     Shutdown,
     continue_under_venv,
     is_installed,
     leave,
     open_standard_streams,
+    print_list,
 )
+from narrator.settings import PROJECT
 from narrator.terminal import Terminal, log_to, own_secrets, tell_of_check
-
-if TYPE_CHECKING:
-    from narrator.session import Session
 
 log = logging.getLogger("narrator")
 
 
-def watch(session: Session) -> None:
+def watch(session):
     """The loop: the newest frame becomes a caption when it is worth one, until the source ends or
     there were enough; and what is asked meanwhile is answered."""
     view, captioner = session.view, session.captioner
@@ -73,20 +74,27 @@ def watch(session: Session) -> None:
             captioner.answer(request)
 
 
-def run(options: Options, shutdown: Shutdown, terminal: Terminal) -> ExitCode:
+def run(options, shutdown, terminal):
     """Open the source, the voice and the model, then watch."""
+    from narrator.awake import keep_awake
     from narrator.session import Session
 
+    keep_awake(shutdown)
     session = Session(options, shutdown, terminal)
     try:
         watch(session)
+        if options.demo and options.vtt is None:
+            session.narrator.announce(
+                "That was the demo. Start it without --demo to have your camera described.",
+                shown=False,
+            )
         session.finish()
     except PeteError as error:
         return session.fail(error)
     return ExitCode.OK
 
 
-def do(options: Options, shutdown: Shutdown, terminal: Terminal) -> ExitCode:
+def do(options, shutdown, terminal):
     """Do what was asked for. Nothing heavy is imported before it is needed."""
     if options.list_models:
         from narrator.models.listing import list_models
@@ -111,19 +119,7 @@ def do(options: Options, shutdown: Shutdown, terminal: Terminal) -> ExitCode:
     return run(options, shutdown, terminal)
 
 
-def print_list(print_it: Callable[[], ExitCode | None], kind: type[PeteError]) -> ExitCode:
-    """Have a list or a table printed. Raises `kind` where that fails."""
-    try:
-        code = print_it()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise kind(f"the list is not whole: {reason_of(error)}") from error
-    return code or ExitCode.OK
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments=None):
     """Parse, do what was asked for, and return the exit code."""
     open_standard_streams()
     terminal = Terminal()
@@ -135,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = ExitCode.OK
     try:
         if is_installed() or not options.list_models:
-            continue_under_venv(Path(__file__).resolve())
+            continue_under_venv(PROJECT / "pete_sounds.py")
         libraries.set_environment()
         shutdown.on_signals()
         code = do(options, shutdown, terminal)
@@ -151,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(code)
 
 
-def report_error(error: Exception) -> ExitCode:
+def report_error(error):
     """Tell what went wrong, in one line, and what exit code it has: the one place for that."""
     message, code = told_of(error)
     log.error(message)

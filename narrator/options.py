@@ -11,15 +11,15 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from typing import NoReturn
 
 from narrator import settings
-from narrator.errors import ExitCode, reason_of
+from narrator.errors import ExitCode
 from narrator.settings import DEFAULT_MODEL, DEFAULT_SOURCE
-from narrator.text import as_condition, did_you_mean, without_marks, without_password
+from narrator.text import did_you_mean, without_password
+from narrator.values import condition, engine_name, is_server, non_empty, number_between, question
 
 log = logging.getLogger(__name__)
 
@@ -74,78 +74,19 @@ class OneLineParser(argparse.ArgumentParser):
         raise SystemExit(int(ExitCode.USAGE))
 
 
-def number_between(low: float, high: float) -> Callable[[str], Any]:
-    """A parser for argparse: a number from low to high, both included, of low's type."""
-    kind = type(low)
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
-        return value
-
-    return parse
-
-
-def non_empty(text: str) -> str:
-    """A parser for argparse: text with at least one character that is not a space."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty")
-    return text
-
-
-def question(text: str) -> str:
-    """A parser for argparse: what to ask a model."""
-    return non_empty(without_marks(text))
-
-
-def condition(text: str) -> str:
-    """A parser for argparse: what to wait for."""
-    text = non_empty(as_condition(text))
-    if len(text) > settings.MAX_CONDITION_LENGTH:
-        raise argparse.ArgumentTypeError(f"longer than {settings.MAX_CONDITION_LENGTH} characters")
-    return text
-
-
-def engine_name(text: str) -> str:
-    """A parser for argparse: one of settings.ENGINES, or the URL of a server."""
-    if text.lower() in settings.ENGINES:
-        return text.lower()
-    if not is_server(text):
-        raise argparse.ArgumentTypeError(
-            f"{without_password(text)!r} is neither {', '.join(settings.ENGINES)} nor a server "
-            "(http://HOST:PORT)"
-        )
-    try:
-        parts = urlsplit(text)
-        good = bool(parts.hostname) and parts.port != 0 and not parts.fragment
-    except ValueError:  # a port that is none
-        good = False
-    if not good or " " in text or not text.isascii() or not text.isprintable():
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not the address of a server (http://HOST:PORT)"
-        )
-    return text
-
-
-def is_server(engine: str) -> bool:
-    """True when --engine names a server."""
-    return re.match(r"https?://", engine, re.IGNORECASE) is not None
-
-
 # fmt: off
 def argument_parser() -> argparse.ArgumentParser:
     """Every option that exists. The names are a contract: README and tests hold to them."""
     parser = OneLineParser(
         prog="pete_sounds.py",
         description="Watches a camera and says aloud what it sees, on your own machine.",
-        epilog="Captions go to stdout, everything else to stderr. While it runs, type a question, "
-               "or ? to hear what else can be typed. Ctrl-C ends it.",
+        epilog="Captions go to stdout, everything else to stderr. While it runs, the machine does "
+               "not go to sleep; type a question, or ? to hear what else can be typed. Ctrl-C ends "
+               "it.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {settings.VERSION}",
+                        help="print the version and exit")
     add_what_to_watch(parser)
     add_what_to_say(parser)
     add_when_and_how(parser)
@@ -155,8 +96,10 @@ def argument_parser() -> argparse.ArgumentParser:
 
 def add_what_to_watch(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what to watch").add_argument
-    add("--source", metavar="SRC", type=non_empty, default=DEFAULT_SOURCE,
-        help="camera's number or name, video file, picture, or http stream (default: %(default)s)")
+    add("given_source", metavar="SRC", nargs="?", type=non_empty,
+        help="camera's number or name, video file, picture, or http stream (default: "
+             f"{DEFAULT_SOURCE})")
+    add("--source", metavar="SRC", type=non_empty, help="the same as SRC")
     add("--demo", action="store_true",
         help="the small bundled model on a drawn clip: no camera, no download")
     add("--list-cameras", action="store_true", help="list the cameras and exit")
@@ -231,8 +174,8 @@ def add_what_to_keep(parser: argparse.ArgumentParser) -> None:
     add("--preview", action="store_true",
         help="a window with frame and caption; keys: q end, space pause, r say again, s save")
     add("--vtt", metavar="FILE", type=non_empty,
-        help="write the narration as WebVTT; a video is described as fast as it goes, unheard, and "
-             "--wav is then as long as it, each sentence at its cue")
+        help="write the narration of a video as WebVTT; it is described as fast as it goes, "
+             "unheard, and --wav is then as long as it, each sentence at its cue")
     add("--debug", action="store_true", help="say more about what goes on and what goes wrong")
 # fmt: on
 
@@ -247,6 +190,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Check the whole command line. Exits 2, with one line, when it is wrong."""
     parser = argument_parser()
     given = parser.parse_args(arguments)
+    take_source(parser, given)
     if given.read:
         for name in NOT_FOR_READING:
             if getattr(given, name) != parser.get_default(name):
@@ -260,13 +204,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
             if name not in FOR_BENCH and value != parser.get_default(name):
                 parser.error(f"--bench has no use for --{name.replace('_', '-')}; leave it out")
     if given.demo:
-        for name, default in (
-            ("source", DEFAULT_SOURCE),
-            ("model", DEFAULT_MODEL),
-        ):
+        for name, default in (("source", None), ("model", DEFAULT_MODEL)):
             if getattr(given, name) != default:
-                parser.error(f"--demo brings its own --{name}; leave one of the two out")
+                parser.error(f"--demo brings its own {name}; leave one of the two out")
         given.source, given.model = str(settings.DEMO / "demo.mp4"), str(settings.DEMO)
+    elif given.source is None:
+        given.source = DEFAULT_SOURCE
     if len(given.when) > settings.MAX_CONDITIONS:
         parser.error(f"--when can be given {settings.MAX_CONDITIONS} times at most")
     given.when = tuple(given.when)
@@ -283,6 +226,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     return Options(**vars(given))
 
 
+def take_source(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Make --source of an SRC without it. Exits 2 when both are there."""
+    if None not in (given.given_source, given.source):
+        parser.error("two sources are given, one of them with --source; leave one out")
+    given.source = given.source or given.given_source
+    del given.given_source
+
+
 def refuse_for_server(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     """Exit 2 for what means nothing where a server runs the model."""
     if given.bits is not None:
@@ -294,7 +245,7 @@ def refuse_for_server(parser: argparse.ArgumentParser, given: argparse.Namespace
 
 
 def check_files(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    """Exit 2 for files that can't be written, or would overwrite the source or each other."""
+    """Exit 2 for files that would overwrite the source or each other."""
     for name in ("wav", "vtt"):
         path = getattr(given, name)
         if path is None:
@@ -303,26 +254,11 @@ def check_files(parser: argparse.ArgumentParser, given: argparse.Namespace) -> N
             parser.error(f"a screen reader gives no sound for --{name}; leave one of the two out")
         if same_file(path, given.source):
             parser.error(f"--{name} would overwrite --source; give it another name")
-        if reason := why_not_written(path):
-            parser.error(f"--{name} {path} can't be written: {reason}")
     if None not in (given.wav, given.vtt) and (
         same_file(given.wav, given.vtt)
         or os.path.realpath(given.wav) == os.path.realpath(given.vtt)
     ):
         parser.error("--wav and --vtt are one file; give one of them another name")
-
-
-def why_not_written(path: str) -> str | None:
-    """Why a file can't be written, or None; what is in it, and that it is not there, stays so."""
-    try:
-        new = not os.path.lexists(path)
-        # A pipe without a reader must not be waited for.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
-        if new:
-            os.unlink(path)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte
-        return reason_of(error)
-    return None
 
 
 def same_file(one: str, other: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from narrator.errors import EngineError, ExitCode, reason_of
+from narrator.errors import EngineError, ExitCode, PeteError, reason_of
 from narrator.settings import VENV
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -24,6 +24,18 @@ def open_standard_streams() -> None:
         if getattr(sys, name) is None:  # started with it closed
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def print_list(print_it: Callable[[], ExitCode | None], kind: type[PeteError]) -> ExitCode:
+    """Have a list or a table printed. Raises `kind` where that fails."""
+    try:
+        code = print_it()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise kind(f"this can't be printed: {reason_of(error)}") from error
+    return code or ExitCode.OK
 
 
 def is_installed() -> bool:

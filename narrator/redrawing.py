@@ -8,21 +8,7 @@ import sys
 
 
 def may_redraw() -> bool:
-    """False where ACCESSIBLE is set, and where stdout is no terminal that moves its cursor."""
+    """False where ACCESSIBLE is set (0 is off), and where stdout is no terminal that moves its
+    cursor."""
     can = os.environ.get("TERM", "dumb") != "dumb" and sys.stdout.isatty()
-    return can and not os.environ.get("ACCESSIBLE")
-
-
-class Tenths:
-    """Which tenths of a whole are done, each told once."""
-
-    def __init__(self) -> None:
-        self._told = 0
-
-    def passed(self, done: float, whole: float) -> int | None:
-        """How many percent are done, where that is a tenth more than was told before."""
-        tenths = int(10 * min(done / whole, 1.0)) if whole else 0
-        if tenths <= self._told:
-            return None
-        self._told = tenths
-        return 10 * tenths
+    return can and os.environ.get("ACCESSIBLE", "") in ("", "0")

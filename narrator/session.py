@@ -18,7 +18,7 @@ from collections.abc import Callable
 from narrator.captioning import Captioner
 from narrator.commands import Commands, TypedLines
 from narrator.engines.choice import EngineChoice, choose_engine, import_packages, open_engine
-from narrator.errors import EngineError, ExitCode, PeteError
+from narrator.errors import EngineError, ExitCode, PeteError, UsageError
 from narrator.frames.files import Film
 from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
 from narrator.models.weights import resolve_model
@@ -54,7 +54,11 @@ class Session:
         self._options, self._shutdown = options, shutdown
         self._finished = False
         name = resolve_source(options.source)
-        is_film = options.vtt is not None and source_kind(name) is SourceKind.FILE
+        is_film = options.vtt is not None
+        if is_film and source_kind(name) is not SourceKind.FILE:
+            raise UsageError(
+                "--vtt is for files; for a camera or stream, --json prints each caption's time"
+            )
         choice = None if options.read else choose(options)
         packages = threading.Thread(target=import_for, args=[choice], daemon=True)
         packages.start()
@@ -143,10 +147,11 @@ class Session:
         return speaker is not None and speaker.audible and speaker.quiet_in(self._source.at) > 0
 
     def _open_progress(self) -> Progress | None:
-        if not isinstance(self._source, Film):
+        film = self._source
+        if not isinstance(film, Film):
             return None
         with self._shutdown.opening() as opened:
-            progress = Progress(self._source.length)
+            progress = Progress(lambda: film.length)
             opened.callback(self._close_film, progress)
         return progress
 

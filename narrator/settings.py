@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# The newest date in CHANGELOG.md, and a + while there are changes since.
+VERSION = "2026-11-23+"
 PROJECT = Path(__file__).resolve().parent.parent
 VENV = PROJECT / ".venv"
 CACHE = PROJECT / ".hf_cache"

@@ -10,7 +10,6 @@ from narrator.frames.files import Film
 from narrator.frames.source import Source
 from narrator.options import Options
 from narrator.outputs.film_track import FilmNarrationTrack
-from narrator.outputs.live_track import LiveTrack
 from narrator.outputs.vtt import VttFile
 from narrator.outputs.wav import WavFile
 from narrator.settings import SCREEN_READER
@@ -44,11 +43,10 @@ def open_speaker(
     )  # fmt: skip
     speaks = wav is not None or not options.mute
     film = source if isinstance(source, Film) else None
-    track = LiveTrack(vtt, wav, options.rate) if vtt is not None else None
     voice: Voice | Renderer | None = None
     try:
         if speaks:
-            voice = Renderer(settings) if film is not None else Voice(settings, track or wav)
+            voice = Renderer(settings) if film is not None else Voice(settings, wav)
             opened.callback(voice.close)
     except OSError as error:  # no temporary folder, no process
         log.info(f"no voice: {reason_of(error)}; the captions go on as text")
@@ -56,7 +54,7 @@ def open_speaker(
     files: list[VttFile | WavFile] = [file for file in (vtt, wav) if file is not None]
     if vtt is not None and film is not None:
         render = voice if isinstance(voice, Renderer) else None
-        made = FilmNarrationTrack(vtt, wav, options.rate, film.length, render, options.always)
-        opened.callback(made.close)
-        return made, files
-    return voice if isinstance(voice, Voice) else track, files
+        track = FilmNarrationTrack(vtt, wav, options.rate, film.length, render, options.always)
+        opened.callback(track.close)
+        return track, files
+    return voice if isinstance(voice, Voice) else None, files

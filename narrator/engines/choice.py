@@ -16,8 +16,8 @@ from narrator.libraries import hide_torch
 from narrator.models.folder import is_smolvlm
 from narrator.models.presets import Weights
 from narrator.models.weights import find_weights
-from narrator.options import is_server
 from narrator.settings import CACHE
+from narrator.values import is_server
 
 PRECISIONS = {"mlx": (4, 8, 16), "openvino": (8, 16), "torch": (16,)}  # bits a weight
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, and Windows' for WSL

@@ -17,7 +17,6 @@ from huggingface_hub.utils import filter_repo_objects, tqdm
 from narrator.errors import ModelError, reason_of
 from narrator.models.folder import WANTED_FILES
 from narrator.models.presets import Checkpoint
-from narrator.redrawing import Tenths
 
 LAST_FILE = "config.json"
 log = logging.getLogger(__name__)
@@ -101,13 +100,15 @@ def bars_or_lines(size: int) -> type[tqdm]:
         def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
             super().__init__(*args, name=name, **options)
             self._of_all_files = name == "huggingface_hub.snapshot_download"
-            self._done, self._tenths = 0.0, Tenths()
+            self._done, self._told = 0.0, 0
 
         def update(self, n: float | None = 1) -> bool | None:
             if self.disable and self._of_all_files:
                 self._done += n or 0
-                if percent := self._tenths.passed(self._done, size):
-                    log.info(f"downloaded {percent} %")
+                tenths = min(int(10 * self._done / size), 10) if size else 0
+                if tenths > self._told:
+                    self._told = tenths
+                    log.info(f"downloaded {10 * tenths} %")
             drawn: bool | None = super().update(n)
             return drawn
 

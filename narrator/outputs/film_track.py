@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from narrator.outputs.vtt import CUE_S, VttFile
+from narrator.outputs.vtt import VttFile
 from narrator.outputs.wav import WavFile, seconds_of, trimmed
 from narrator.settings import SILENCE_BETWEEN_S
 from narrator.text import count_words, printable, speakable
 
+CUE_S = 1.5  # a cue is to be shown at least so long
 LATE_S = 3.0  # what is said so much before or after its frame is not about it
 log = logging.getLogger(__name__)
 
@@ -103,14 +104,14 @@ class FilmNarrationTrack:
             for cue in self._waiting:
                 log.info(f"left out, as the film ends: {cue.text}")
             self._waiting.clear()
-            self._write_last(fit=True)
+            self._write_last()
             if self._wav is not None and ended and length is not None:
                 self._wav.fill(length)
 
     def close(self) -> None:
         """Write what was held back; nothing more from now on."""
         if self._lock.acquire(timeout=0.3):
-            self._write_last(fit=True)
+            self._write_last()
             self._waiting.clear()
             self._closed = True
             self._lock.release()
@@ -131,26 +132,26 @@ class FilmNarrationTrack:
             del self._waiting[0]
             if start - cue.at > LATE_S and any(not other.follows for other in self._waiting):
                 continue  # Something newer is to be said.
-            self._write_last()
+            self._write_last(until=start)
             self._last = (start, cue)
             self._free_before = self._free
             self._free = start + cue.seconds + SILENCE_BETWEEN_S
 
-    def _write_last(self, fit: bool = False) -> None:
-        """fit: move what was held back so that it ends with the film, or leave it out."""
+    def _write_last(self, until: float | None = None) -> None:
+        """until: when the next one begins. Where none follows, what was held back is moved so that
+        it ends with the film, or left out."""
         if self._last is None:
             return
         (start, cue), self._last = self._last, None
-        if fit and self._length is not None and self._length - cue.seconds < start:
-            earlier = self._length - cue.seconds
-            if earlier < self._free_before or cue.at - earlier > LATE_S:
-                log.info(f"left out, as the film ends: {cue.text}")
-                return
-            log.info(f"said {start - earlier:.1f} s early, as the film ends: {cue.text}")
-            start = earlier
-        end = start + max(cue.seconds, CUE_S)
-        if fit and self._length is not None:
-            end = min(end, self._length)
-        self._vtt.add(start, end, cue.text)
+        if until is None:
+            until = math.inf if self._length is None else self._length
+            earlier = until - cue.seconds
+            if earlier < start:
+                if earlier < self._free_before or cue.at - earlier > LATE_S:
+                    log.info(f"left out, as the film ends: {cue.text}")
+                    return
+                log.info(f"said {start - earlier:.1f} s early, as the film ends: {cue.text}")
+                start = earlier
+        self._vtt.add(start, min(start + max(cue.seconds, CUE_S), until), cue.text)
         if self._wav is not None:
             self._wav.put(start, cue.samples)

@@ -8,7 +8,6 @@ import os
 import re
 import stat
 import threading
-from errno import ESPIPE
 
 from narrator.errors import UsageError, reason_of
 
@@ -17,61 +16,69 @@ log = logging.getLogger(__name__)
 
 class GrowingFile:
     """Written in place and without a buffer, so that what was written outlives a kill -9, and links
-    and devices stay what they are. Trouble is told once: a write that finds no room is undone, and
-    the last; a file that was moved or deleted is written on. Raises UsageError."""
+    and devices stay what they are. It has what `wave` needs of a file.
+
+    What is there stays so until begin(). A write that fails is undone and reported, and ends the
+    file: what is written later, or after close(), is dropped.
+    """
 
     def __init__(self, option: str, path: str, ending: str, beginning: bytes) -> None:
         """ending: of the name, such as ".wav". beginning: a pattern that our own files match; no
-        other file is overwritten. What is there stays so until the first write."""
+        other file is overwritten. Raises UsageError."""
         self._name, self._path = f"{option} {path}", path
         root, found = os.path.splitext(path)
         if found.lower() not in ("", ending):
-            raise UsageError(f"{self._name}: no {found} file is made; name it {root}{ending}")
+            raise UsageError(f"{self._name}: {found} files are not supported; use {root}{ending}")
         try:
             self._is_new = not os.path.lexists(path)
-            # A pipe without a reader must not be waited for.
+            # Opening a pipe without a reader would block.
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
-            mode = os.fstat(self._file).st_mode
-            if stat.S_ISFIFO(mode):
-                raise OSError(ESPIPE, "it is a pipe; give a file")
         except (OSError, ValueError) as error:  # ValueError: a zero byte
             raise UsageError(f"{self._name} can't be written: {reason_of(error)}") from error
+        mode = os.fstat(self._file).st_mode
+        if stat.S_ISFIFO(mode):
+            raise UsageError(f"{self._name} can't be written: it is a pipe; give a file")
         start = os.pread(self._file, 64, 0) if stat.S_ISREG(mode) else b""
         if start and not re.match(beginning, start, re.DOTALL):
-            raise UsageError(f"{self._name} is there and holds something else; give another name")
-        self._lock = threading.Lock()  # for an end that comes from another thread
-        self._writes = self._is_there = True
+            raise UsageError(f"{self._name} holds something else; give another name")
+        # For an end that comes from another thread; held over several writes that belong together.
+        self.lock = threading.RLock()
+        self._writes, self._at, self._end = False, 0, 0
 
-    def write(self, whole: int, *parts: tuple[int, bytes]) -> bool:
-        """Drop all but the first `whole` bytes, and write each part at its offset. False when there
-        is no room for them, or it is closed."""
-        with self._lock:
-            if not self._writes:
-                return False
-            self._is_new = False
-            self._cut(whole)
+    def begin(self) -> None:
+        """Empty the file; from now on it is ours."""
+        self._is_new, self._writes = False, True
+        self._cut()
+
+    def write(self, data: bytes) -> None:
+        with self.lock:
+            at, self._at = self._at, self._at + len(data)
             try:
-                for offset, data in parts:
-                    while data:
-                        written = os.pwrite(self._file, data, offset)
-                        offset, data = offset + written, data[written:]
+                while data and self._writes:
+                    written = os.pwrite(self._file, data, at)
+                    at, data = at + written, data[written:]
+                self._end = max(self._end, at)
             except OSError as error:
-                self._cut(whole)
+                self._cut()
                 self._writes = False
                 log.info(f"{self._name}: {reason_of(error)}; the narration goes on without it")
-            if self._is_there and not os.path.exists(self._path):
-                self._is_there = False
-                log.info(f"{self._name} was moved or deleted; the narration goes on")
-            return self._writes
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> None:
+        self._at = offset
+
+    def tell(self) -> int:
+        return self._at
+
+    def flush(self) -> None: ...
 
     def close(self) -> None:
-        with self._lock:
+        with self.lock:
             self._writes = False
             os.close(self._file)
             if self._is_new:  # and nothing was ever written
                 with contextlib.suppress(OSError):  # Somebody was quicker.
                     os.unlink(self._path)
 
-    def _cut(self, size: int) -> None:
+    def _cut(self) -> None:
         with contextlib.suppress(OSError):  # a device
-            os.ftruncate(self._file, size)
+            os.ftruncate(self._file, self._end)

@@ -17,7 +17,7 @@ from narrator.frames.frame import Frame
 from narrator.outputs.drawing import draw_preview
 from narrator.outputs.output import Caption, Output
 
-TITLE = "Pete Sounds - q: end, space: pause, r: say again, s: save"
+TITLE = "Pete Sounds: q ends, space pauses, r says it again, s saves"
 FRAMES_A_SECOND = 20
 FIRST_SIZE = (1280, 900)  # a window begins no larger than this
 

@@ -24,7 +24,8 @@ MAX_CHARACTERS = 8000  # of a caption: all of EXIF has to fit into 64 kB
 
 class SavedFrames(Output):
     """Saves frames. A file is named by the local time at which its frame was taken, so that names
-    sort by time, and appears whole or not at all. A failure is told once, and so is its end."""
+    sort by time, and appears complete or not at all. A failure is reported once, and so is
+    its end."""
 
     def __init__(self, folder: str, close_timeout_s: float = 0.5) -> None:
         self._folder, self._close_timeout_s = Path(os.path.expanduser(folder)), close_timeout_s

@@ -114,7 +114,7 @@ def test_lines_that_nobody_reads_or_that_find_no_room_are_no_fault_of_the_progra
     assert running.finished().stderr == f"{BEGINNING}code 0\n"
     running = program.start(*arguments, shell='exec "$@" >/dev/full')
     result = running.finished()
-    assert "pete_sounds: the list is not whole: No space left" in result.stderr
+    assert "pete_sounds: this can't be printed: No space left" in result.stderr
     assert result.returncode == ExitCode.ENGINE
 
 

@@ -131,7 +131,7 @@ def test_a_list_that_can_not_be_printed_is_told(
     if not Path("/dev/full").exists():
         pytest.skip("there is no disk that is full")
     result = program.start(option, shell='exec "$@" >/dev/full').finished()
-    assert "the list is not whole: No space left on device" in one_line(result, code)
+    assert "this can't be printed: No space left on device" in one_line(result, code)
 
 
 def test_too_little_memory_is_told_as_such(program: Program) -> None:

@@ -67,7 +67,8 @@ def test_captions_alone_go_to_stdout_and_the_rest_to_stderr(
     assert re.fullmatch(
         r"(pete_sounds: making the .*\n)?"
         r"pete_sounds: engine: (OpenVINO|torch|mlx) on .* \(.*\)\n"
-        r"pete_sounds: ready in \d+\.\d s; Ctrl-C ends it\n",
+        r"pete_sounds: ready in \d+\.\d s; Ctrl-C ends it\n"
+        r"pete_sounds: That was the demo\. Start it without --demo to .*\n",
         demo.lines.stderr,
     )
 
@@ -87,7 +88,8 @@ def test_the_times_of_captions_are_those_of_their_frames(demo: Demo) -> None:
 def test_each_sentence_of_the_demo_is_heard_in_the_wav(speech: None, demo: Demo) -> None:
     is_wav(demo.wav)
     captions = [caption["caption"] for caption in captions_of(demo.json.stdout)]
-    can_say(lengths(demo.wav), captions)
+    closing = demo.json.stderr.splitlines()[-1].partition(": ")[2]
+    can_say(lengths(demo.wav), [*captions, *re.findall(r"[^.]+\.", closing)])
 
 
 # ------------------------------------------------------------------------------------------ --help
@@ -198,3 +200,10 @@ def test_it_starts_under_the_python_that_older_systems_have(bare: Program) -> No
     assert "--limit" in one_line(bare("--limit", "0"), ExitCode.USAGE)
     assert "smolvlm2-256m" in bare("--list-models").stdout
     assert "run ./install.sh first" in one_line(bare("--demo"), ExitCode.ENGINE)
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.8"])
+def test_a_python_that_is_too_old_says_what_to_type_instead(bare: Program, version: str) -> None:
+    bare.python = older_python(version)
+    told = one_line(bare("--demo"), ExitCode.ENGINE)
+    assert told.endswith("then type: .venv/bin/python pete_sounds.py")

@@ -230,7 +230,7 @@ threading.Thread(target=watch, daemon=True).start()
 def num2words(number): return str(number)
 """)  # fmt: skip
     running = program.start("--source", tiny / "demo.mp4", "--model", model, "--mute")
-    assert wait_until(computes.exists, 60)
+    assert wait_until(computes.exists, 150)
     end_soon(running, signal.SIGINT)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from hypothesis import strategies as st
 
 from narrator.errors import ExitCode
 from narrator.options import Options, argument_parser, parse_options
+from support.program import ROOT
 
 pytestmark = pytest.mark.usefixtures("logged_to_stderr")
 
 WRONG = {
     "an unknown option": ["--nosuch"],
     "an abbreviated option": ["--lim", "3"],
-    "a word too many": ["camera"],
+    "a word too many": ["camera", "--mute", "film.mp4"],
+    "a source with and without option": ["0", "--source", "0"],
+    "a source and the demo's": ["--demo", "film.mp4"],
     "a limit below one": ["--limit", "-1"],
     "no limit at all": ["--limit", "0"],
     "half a limit": ["--limit", "1.5"],
@@ -85,15 +89,16 @@ def test_a_wrong_command_line_is_answered_in_one_line(
     line = refused(arguments, capsys)
     assert line.endswith("(--help lists the options)")
     assert line.isprintable()
-    option = next((word for word in arguments if word.startswith("--")), "camera")
-    assert option.split("=")[0] in line
+    option = next(word for word in arguments if word.startswith("--"))
+    named = "film.mp4" if "camera" in arguments else option.split("=")[0]
+    assert named in line
 
 
 @pytest.mark.parametrize("wrong", ["--srouce", "--srouce=0", "-source", "--Source"])
 def test_a_mistyped_option_is_answered_with_the_likeliest(
     wrong: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert f"arguments: {wrong} 0; did you mean --source? (" in refused([wrong, "0"], capsys)
+    assert f"arguments: {wrong}; did you mean --source? (" in refused([wrong, "0"], capsys)
     assert "did you mean" not in refused(["--nosuch"], capsys)
     assert "did you mean" not in refused(["--limit", "-1"], capsys)
 
@@ -116,10 +121,12 @@ def test_a_kept_file_never_overwrites_the_source_or_another_one(
     assert not Path(both).exists()
 
 
-def test_passwords_are_not_repeated_when_the_option_was_forgotten(
+def test_passwords_are_not_repeated(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert "s3cret" not in refused(["rtsp://me:s3cret@camera/video?s3cret"], capsys)
+    address = "rtsp://me:s3cret@camera/video?s3cret"
+    assert "s3cret" not in refused(["film.mp4", address], capsys)
+    assert "s3cret" not in refused([address, "--source", address], capsys)
 
 
 WORDS = st.one_of(
@@ -147,7 +154,7 @@ def test_any_command_line_is_taken_or_refused_and_nothing_else(arguments: list[s
         assert 0 <= options.volume <= 1
     elif code == ExitCode.OK:
         assert err.getvalue() == ""
-        assert out.getvalue().startswith("usage: pete_sounds.py")
+        assert out.getvalue().startswith(("usage: pete_sounds.py", "pete_sounds.py 20"))
     else:
         assert (code, out.getvalue()) == (ExitCode.USAGE, "")
         assert err.getvalue().count("\n") == 1
@@ -158,6 +165,36 @@ def test_without_options_the_first_camera_and_the_default_model_are_used() -> No
     assert (options.source, options.model, options.engine) == ("0", "smolvlm2-256m", "auto")
     assert (options.bits, options.limit, options.rate, options.volume) == (None, None, 200, 1.0)
     assert not any(value is True for value in asdict(options).values())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["film.mp4"],
+        ["--source", "film.mp4"],
+        ["film.mp4", "--mute"],
+        ["--mute", "film.mp4"],
+        ["--limit", "3", "film.mp4", "--mute"],
+    ],
+)
+def test_a_source_is_taken_with_and_without_its_option(arguments: list[str]) -> None:
+    assert parse_options(arguments).source == "film.mp4"
+
+
+def test_a_source_may_begin_with_a_dash_after_two_dashes() -> None:
+    assert parse_options(["--mute", "--", "-x.mp4"]).source == "-x.mp4"
+
+
+def test_the_version_is_the_newest_date_of_the_changelog(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_options(["--version"])
+    assert caught.value.code == ExitCode.OK
+    headings = re.findall("^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    dates = [heading for heading in headings if heading != "Unreleased"]
+    later = "+" if headings[0] == "Unreleased" else ""
+    assert capsys.readouterr().out == f"pete_sounds.py {dates[0]}{later}\n"
 
 
 def test_the_bounds_of_numbers_belong_to_them() -> None:

@@ -48,6 +48,11 @@ def test_sentences_of_a_caption_follow_one_another(tmp_path: Path) -> None:
     assert cues == [Cue(1.0, 3.0, "One two."), Cue(3.25, 5.25, "Six ten.")]
 
 
+def test_a_cue_is_shown_for_a_while_but_never_over_the_next_one(tmp_path: Path) -> None:
+    cues = placed(tmp_path, [(1.0, 0, "One."), (1.0, 0, "Two."), (9.0, 1, "Three.")])
+    assert cues[:2] == [Cue(1.0, 2.25, "One."), Cue(2.25, 3.75, "Two.")]
+
+
 def test_a_second_sentence_gives_way_to_what_is_new(tmp_path: Path) -> None:
     said = [(1.0, 0, "One two."), (1.0, 0, "Six ten."), (4.0, 1, "New.")]
     cues = placed(tmp_path, said)
@@ -117,6 +122,7 @@ def test_each_sentence_has_the_length_and_the_place_of_its_sound(
         return bytes(2000) + sound.tobytes() + bytes(2000)
 
     with closing(WavFile(str(tmp_path / "out.wav"))) as wav:
+        wav.begin()
         track = FilmNarrationTrack(vtt, wav, 60, 60.0, render)
         track.wait_until_ready()
         assert track.say("One.", 0, 1.0)

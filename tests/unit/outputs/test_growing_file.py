@@ -1,10 +1,9 @@
-"""GrowingFile: written in place, whatever it is, and its trouble told once."""
+"""GrowingFile: written in place, whatever it is; trouble is reported once."""
 
 from __future__ import annotations
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -26,18 +25,26 @@ def a_file(path: object) -> GrowingFile:
     return GrowingFile("--wav", str(path), ".wav", b"what ")
 
 
+def begun(path: object) -> GrowingFile:
+    file = a_file(path)
+    file.begin()
+    return file
+
+
 def test_what_is_written_is_there_at_once(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("what was there before")
-    with closing(a_file(path)) as file:
-        assert file.write(0, (0, b"one two"))
+    with closing(begun(path)) as file:
+        assert path.read_bytes() == b""
+        file.write(b"one two")
         assert path.read_bytes() == b"one two"
-        assert file.write(4, (4, b"three"), (0, b"O"))
-        assert path.read_bytes() == b"One three"
-        assert file.write(3, (3, b""))
-        assert path.read_bytes() == b"One"
-    assert not file.write(3, (3, b"more"))
-    assert path.read_bytes() == b"One"
+        file.seek(0)
+        file.write(b"O")
+        file.seek(7)
+        file.write(b" three")
+        assert path.read_bytes() == b"One two three"
+    file.write(b"more")
+    assert path.read_bytes() == b"One two three"
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", ".", "a\0b"])
@@ -52,8 +59,8 @@ def test_what_can_not_be_opened_is_a_usage_error(
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "target")
-    with closing(a_file(link)) as file:
-        file.write(0, (0, b"text"))
+    with closing(begun(link)) as file:
+        file.write(b"text")
     assert link.is_symlink()
     assert (tmp_path / "target").read_bytes() == b"text"
 
@@ -61,7 +68,8 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_the_standard_output_is_written_where_that_is_a_file(tmp_path: Path) -> None:
     code = (
         "from narrator.outputs.growing_file import GrowingFile\n"
-        "GrowingFile('--vtt', '/dev/stdout', '.vtt', b'').write(0, (0, b'text'))"
+        "file = GrowingFile('--vtt', '/dev/stdout', '.vtt', b'')\n"
+        "file.begin(); file.write(b'text')"
     )
     with open(tmp_path / "out", "wb") as out:
         subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, stdout=out)
@@ -79,10 +87,11 @@ def test_a_pipe_is_refused_whether_it_is_read_or_not(tmp_path: Path, read: bool)
         os.close(reading)
 
 
-def test_what_is_there_stays_until_the_first_write(tmp_path: Path) -> None:
+def test_what_is_there_stays_until_it_begins(tmp_path: Path) -> None:
     path = tmp_path / "kept.wav"
     path.write_text("what was there before")
-    a_file(path).close()
+    with closing(a_file(path)) as file:
+        file.write(b"text")
     assert path.read_text() == "what was there before"
     a_file(tmp_path / "new.wav").close()
     assert not (tmp_path / "new.wav").exists()
@@ -100,52 +109,36 @@ def test_a_file_that_is_none_of_ours_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_an_ending_that_does_not_fit_is_refused_with_the_right_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no \.mp3 file is made; name it .*/song\.wav$"):
+    with pytest.raises(UsageError, match=r"\.mp3 files are not supported; use .*/song\.wav$"):
         a_file(tmp_path / "song.mp3")
     with closing(a_file(tmp_path / "SONG.WAV")), closing(a_file(tmp_path / "song")):
         pass
 
 
-def test_a_disk_that_fills_up_keeps_what_was_whole_and_is_told_once(
+def test_a_disk_that_fills_up_keeps_what_was_whole_and_is_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A limit to the size of files stands for the disk: it breaks off in the middle, too."""
     path = tmp_path / "file"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with closing(a_file(path)) as file:
+    with closing(begun(path)) as file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
         try:
-            assert file.write(0, (0, bytes(700)))
-            assert not file.write(700, (700, bytes(700)))
+            file.write(bytes(700))
+            file.write(bytes(700))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        # There is room again, but a hole in a narration would tell lies.
-        assert not file.write(700, (700, bytes(700)))
-    assert path.stat().st_size == 700
-    assert caplog.messages == [
-        f"--wav {path}: File too large; the narration goes on without it",
-    ]
+        file.write(bytes(700))  # There is room again, but a narration with a hole would tell lies.
+        file.seek(0)
+        file.write(b"header")
+    assert path.read_bytes() == bytes(700)
+    assert caplog.messages == [f"--wav {path}: File too large; the narration goes on without it"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_full_device_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    with closing(a_file("/dev/full")) as file:
-        assert not file.write(0, (0, b"text"))
-        assert not file.write(0, (0, b"text"))
+def test_a_full_device_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(begun("/dev/full")) as file:
+        file.write(b"text")
+        file.write(b"text")
     reason = os.strerror(28)
     assert caplog.messages == [f"--wav /dev/full: {reason}; the narration goes on without it"]
-
-
-def test_a_deleted_folder_is_told_once_and_the_file_written_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    with closing(a_file(folder / "out.wav")) as file:
-        assert file.write(0, (0, b"text"))
-        shutil.rmtree(folder)
-        for _ in range(3):
-            assert file.write(4, (4, b"more"))
-    assert caplog.messages == [
-        f"--wav {folder}/out.wav was moved or deleted; the narration goes on"
-    ]
