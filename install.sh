@@ -136,7 +136,6 @@ has_library() {
 # OpenCV, whose wheel expects them of the system.
 missing_parts() {
   command -v espeak-ng >/dev/null || say espeak-ng
-  command -v aplay >/dev/null || say alsa-utils
   has_library libGL.so.1 || say libgl1
   has_library libgthread-2.0.so.0 || say libglib2.0-0
 }

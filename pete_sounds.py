@@ -42,10 +42,9 @@ from narrator.errors import (
     EngineError,
     ExitCode,
     ModelError,
-    PeteError,
     SourceError,
     StopRequested,
-    told_of,
+    user_message,
 )
 from narrator.options import parse_options
 from narrator.process import (
@@ -62,15 +61,14 @@ from narrator.terminal import Terminal, log_to, own_secrets, tell_of_check
 log = logging.getLogger("narrator")
 
 
-def watch(session):
+def watch(captioner, commands):
     """The loop: the newest frame becomes a caption when it is worth one, until the source ends or
     there were enough; and what is asked meanwhile is answered."""
-    view, captioner = session.view, session.captioner
-    while not session.finished:
-        frame = view.newest()  # capture; tells what the source has to say, and shows the preview
-        if frame is not None and captioner.wants_frame:  # readable, changed, the voice has time
-            captioner.look(frame)  # engine -> sentences -> voice and outputs
-        for request in session.commands.requests():  # what was typed or pressed meanwhile
+    while not captioner.finished:
+        frame = captioner.next_frame()  # the source's newest; says what becomes of the source
+        if frame is not None and captioner.wants(frame):  # readable, changed, the voice has time
+            captioner.caption(frame)  # engine -> sentences -> voice and outputs
+        for request in commands.requests():  # what was typed or pressed meanwhile
             captioner.answer(request)
 
 
@@ -80,18 +78,14 @@ def run(options, shutdown, terminal):
     from narrator.session import Session
 
     keep_awake(shutdown)
-    session = Session(options, shutdown, terminal)
-    try:
-        watch(session)
+    with Session(options, shutdown, terminal) as session:
+        watch(session.parts.captioner, session.parts.commands)
         if options.demo and options.vtt is None:
-            session.narrator.announce(
+            session.parts.narrator.announce(
                 "That was the demo. Start it without --demo to have your camera described.",
                 shown=False,
             )
-        session.finish()
-    except PeteError as error:
-        return session.fail(error)
-    return ExitCode.OK
+    return session.exit_code
 
 
 def do(options, shutdown, terminal):
@@ -148,8 +142,8 @@ def main(arguments=None):
 
 
 def report_error(error):
-    """Tell what went wrong, in one line, and what exit code it has: the one place for that."""
-    message, code = told_of(error)
+    """Say what went wrong, in one line, and return its exit code: the one place for that."""
+    message, code = user_message(error)
     log.error(message)
     log.debug("", exc_info=error)
     return code

@@ -19,9 +19,9 @@ class Backoff:
         self._due_at = 0.0
         self.tries = 0
 
-    def failed(self) -> float:
-        """Count a failure. Returns the seconds until the next try is due."""
-        pause = self._pauses[min(self.tries, len(self._pauses) - 1)]
+    def failed(self, least_s: float = 0.0) -> float:
+        """Count a failure. Returns the seconds until the next try is due, least_s or more."""
+        pause = max(least_s, self._pauses[min(self.tries, len(self._pauses) - 1)])
         self.tries += 1
         self._due_at = time.monotonic() + pause
         return pause

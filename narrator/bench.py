@@ -1,14 +1,15 @@
 """--bench: how fast the model that is on this disk runs here, as a table or as one JSON object.
 
-Each caption is of another frame of coloured blots. The engine may not guess tokens: how much time
-that saves depends on how alike the captions are, and those of blots tell nothing of a camera's.
+Each caption is of another frame of coloured blots.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.engines.engine import Engine
+from narrator.engines.engine import Engine, Query
 from narrator.errors import ModelError, UsageError
 from narrator.frames.frame import Frame
 from narrator.options import Options
@@ -25,7 +26,6 @@ from narrator.settings import CACHE
 
 TOKENS = 24  # a caption as long as most
 ROWS = (
-    ("frame preparation", "frame_preparation_ms", "ms", 1),
     ("first token", "first_token_s", "s", 2),
     ("tokens", "tokens_per_s", "/s", 1),
     ("whole caption", "caption_s", "s", 2),
@@ -38,7 +38,7 @@ def bench(options: Options, cache: Path = CACHE) -> None:
     not in `cache`: a download is no part of this."""
     started = time.monotonic()
     choice = choose_engine(options.engine, options.bits)
-    engine = open_engine(choice, options.model, cache, may_download=False, guesses=False)
+    engine = open_engine(choice, options.model, cache, may_download=False)
     facts: dict[str, Any] = {
         "model": options.model,
         "engine": engine.label,
@@ -57,21 +57,25 @@ def measure(engine: Engine, prompt: str, detail: bool, repeats: int) -> dict[str
     for _ in range(repeats + 1):
         blots = random.integers(0, 255, (30, 40, 3), dtype=np.uint8)
         clip = [Frame(cv2.resize(blots, (640, 480), interpolation=cv2.INTER_CUBIC), 0.0, 0.0)]
+        query = Query(clip, prompt, TOKENS, detail)
         times = [time.perf_counter()]
-        engine.prepare(clip, prompt, detail)
-        prepared = time.perf_counter() - times[0]
-        times = [time.perf_counter()]
-        times += [time.perf_counter() for _ in engine.describe(clip, prompt, TOKENS, detail)]
+        times += [time.perf_counter() for piece in engine.describe(query) if piece.text]
         if len(times) == 1:
-            raise ModelError("the model ends without a word, so there is nothing to measure")
+            raise ModelError("the model ends without a word; there is nothing to measure")
         first, whole = times[1] - times[0], times[-1] - times[0]
         speed = (len(times) - 2) / max(whole - first, 1e-9)
-        figures.append((prepared * 1000, first, speed, whole, 60 / whole))
+        figures.append((first, speed, whole, 60 / whole))
     results: dict[str, Any] = {"repeats": repeats}
     for (_, name, *_), values in zip(ROWS, zip(*figures[1:])):  # The first one warms up.
         low, middle, high = min(values), statistics.median(values), max(values)
         results[name] = [round(value, 3) for value in (middle, low, high)]
-    return {**results, "peak_memory_mb": round(engine.peak_memory() / 1e6)}
+    return {**results, "peak_memory_mb": round(peak_memory() / 1e6)}
+
+
+def peak_memory() -> int:
+    """Bytes of memory that this process has had at most; what a GPU has of its own is not in it."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def table(facts: dict[str, Any]) -> str:

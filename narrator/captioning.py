@@ -1,275 +1,246 @@
-"""A frame is captioned, whatever the engine does: unavailable engines are waited for, faults cost
-their frame and are counted, and a caption in the making gives way to a question."""
+"""Which frame is described, and how: a frame or a question becomes a query, the engine answers it
+piece by piece, and each piece goes into the caption in the making."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from narrator.backoff import Backoff
+from narrator.attempts import Attempts
 from narrator.commands import Commands, Request
+from narrator.comparing import compared
 from narrator.conditions import LOOKS
-from narrator.doubt import compared
-from narrator.engines.engine import Engine, Piece, Turn
-from narrator.errors import (
-    CaptionCancelled,
-    EngineError,
-    EngineUnavailable,
-    PeteError,
-    UsageError,
-    reason_of,
-)
+from narrator.engines.engine import Engine, Piece, Query, Turn
+from narrator.errors import CaptionCancelled, OnlyThoughts, UsageError
 from narrator.frames.frame import Frame
-from narrator.narration import Narrator
+from narrator.narration import Draft, Narrator
 from narrator.options import Options
 from narrator.outputs.output import Alert
+from narrator.scene.scene import Scene
 from narrator.speech.sounds import Sound
-from narrator.text import printable, without_marks, words_of
-from narrator.view import View
+from narrator.text import printable, without_marks
+from narrator.wording import Cleaner
+
+if TYPE_CHECKING:
+    from narrator.reading.page import Page
 
 log = logging.getLogger(__name__)
 
-MAX_FAULTS = 3  # frames in a row that the engine may fail on before the program ends
+MOMENT_S = 0.05  # to wait for a frame
+FRESH_S = 1.0  # a question is answered from no older frame, where there can be a newer one
 MORE_TOKENS = 200
 FOLLOW_UP_S = 60.0  # an answer that is older is not what a question follows
-POINTING = re.compile(r"^and\b|\b(it|its|they|them|their|he|him|his|she|her|that|this|those)\b")
-SHORT = 3  # words
-
+# A bare "it" is what is in view: "What is it?" after "Is there a circle?" asks for no circle.
+FOLLOWS = re.compile(r"(and|what about|how about)\b", re.IGNORECASE)
 REREAD_S = 2.0  # text may change where the scene gate sees no change, such as a page that is turned
-
-T = TypeVar("T")
 
 
 class Captioner:
-    """Has frames captioned by an engine, one at a time, and answers what was asked; without an
+    """Has frames described by an engine, one at a time, and answers what was asked; without an
     engine it reads the text in them."""
 
     def __init__(
         self,
         engine: Engine | None,
         options: Options,
-        view: View,
+        scene: Scene,
         narrator: Narrator,
         commands: Commands,
-        backoff: Backoff | None = None,
-        follow_up_s: float = FOLLOW_UP_S,
+        attempts: Attempts,
     ) -> None:
         self._engine, self._options = engine, options
-        self._view, self._narrator, self._commands = view, narrator, commands
-        self._backoff = backoff or Backoff()  # counts how often the engine was unavailable
-        self._faults = 0  # frames in a row
-        self._answering = False
-        self._follow_up_s = follow_up_s
-        self._turn: tuple[float, Turn | None] = 0.0, None  # when it was answered, and how
+        self._source, self._scene = narrator.source, scene
+        self._narrator, self._commands = narrator, commands
+        self._conditions, self.attempts = commands.conditions, attempts
         self._read_at = 0.0  # by the source's clock
+        self._turn: tuple[float, Turn | None] = 0.0, None  # when it was answered, and how
 
     @property
-    def unavailable(self) -> bool:
-        """True while the engine is waited for."""
-        return self._backoff.tries > 0
+    def finished(self) -> bool:
+        """True behind the last frame of a file, never in a pause; and after --limit captions."""
+        return self.enough or (self._source.ended and not self._commands.paused)
 
     @property
-    def wants_frame(self) -> bool:
-        """True when the frame that was looked at last is worth a caption now: it can be read, it
-        differs from the one described last, and the voice has time."""
+    def enough(self) -> bool:
+        """True after --limit captions."""
+        limit = self._options.limit
+        return limit is not None and self._narrator.history.count >= limit
+
+    # -- which frame
+
+    def next_frame(self, timeout: float = MOMENT_S) -> Frame | None:
+        """The source's newest frame, if one comes in time and it is not paused; what becomes of the
+        source is announced."""
+        if self._commands.paused:
+            self._narrator.speaker.looking(False)
+            self._narrator.show(self._scene.frame)
+            time.sleep(timeout)
+            return None
+        frame = self._source.newest(timeout)
+        for message in self._source.messages():
+            if self._source.lost:
+                self._narrator.sound(Sound.TROUBLE)
+            self._narrator.announce(message)
+            self._scene.frame = None
+        self._narrator.speaker.looking(self._source.lost or self.attempts.unavailable)
+        self._narrator.show(frame or self._scene.frame)
+        return frame
+
+    def wants(self, frame: Frame) -> bool:
+        """Look at a frame, and tell whether it is worth a caption: it can be read, it differs from
+        the one described last, and the voice has time."""
+        scene, source = self._scene, self._source
+        self._look(frame)
         # That the engine is back is worth a caption, whatever is in view.
-        due = self._backoff.wait_s() == 0 if self.unavailable else self._view.scene.changed
-        conditions = self._commands.conditions
+        unavailable = self.attempts.unavailable
+        due = self.attempts.due if unavailable else scene.changed
         if self._engine is None:
-            due = due or self._view.source.now() - self._read_at >= REREAD_S
-        if not conditions.all:
+            due = due or source.now() - self._read_at >= REREAD_S
+        if not self._conditions.all:
             due = due and not self._narrator.busy
-        elif not self.unavailable:
-            due = conditions.due(due, self._view.source.now())
-        return due and self._view.scene.readable
+            due = due and not self._narrator.captioned_within(self._options.every)
+        elif not unavailable:
+            due = self._conditions.due(due, source.now())
+        return due and scene.readable
 
-    def look(self, frame: Frame) -> None:
-        """Describe a frame; or where something is waited for, tell of that alone. Raises
-        EngineError when the engine fails again and again, and StopRequested."""
-        if self._commands.conditions.all:
-            self._persist(lambda: self._look_out(frame))
-        else:
-            self._persist(lambda: self._describe(frame))
+    def _look(self, frame: Frame) -> None:
+        sentence = self._scene.look(frame, last=self._source.ended)
+        if sentence is not None:
+            self._narrator.announce(sentence)
+        if not self._scene.readable:
+            self._source.forget_clip()  # What was before the dark is not one scene with the rest.
 
-    def _persist(self, work: Callable[[], None], request: Request | None = None) -> None:
-        """Try it once; on a frame of a film again, until the engine is back."""
-        self._try(work, request)
-        while self.unavailable and self._view.source.is_film:
-            while self._backoff.wait_s() > 0:
-                self._view.refresh()
-                time.sleep(min(0.1, self._backoff.wait_s()))
-            self._try(work, request)
+    def _in_view(self) -> Frame | None:
+        """What is in view now: where the last frame is old, the next one, unless the source is
+        lost."""
+        while not self._source.ended:
+            if (frame := self.next_frame(0.2)) is not None:
+                self._look(frame)
+            last = self._scene.frame
+            if last is None or time.monotonic() - last.taken < FRESH_S:
+                break
+        return self._scene.frame
+
+    # -- what is done with it
+
+    def caption(self, frame: Frame) -> None:
+        """Describe a frame; where there are conditions, look for those alone. Raises EngineError
+        when the engine fails again and again, and StopRequested."""
+        work = self._look_for if self._conditions.all else self._describe
+        self.attempts.make(lambda: work(frame), None, asked=False)
 
     def answer(self, request: Request) -> None:
         """Answer what was asked from what is in view now, or say why that can't be done."""
-        frame = self._view.fresh()
+        frame, scene = self._in_view(), self._scene
         if frame is None:
-            self._narrator.announce("There is no picture just now.")
-        elif self._view.problem is not None and not request.read:
-            self._narrator.announce(self._view.problem)
+            self._narrator.announce("No picture right now.")
+            return
+        if scene.problem is not None and not (scene.readable or request.read):
+            self._narrator.announce(scene.problem.value)
+            return
+        if request.question and not (request.detail or request.said):
+            log.info(f"> {request.question}")  # or nobody could tell an answer from a caption
+        if request.detail:
+            self._narrator.announce("Looking closely.", shown=False)
         else:
-            if request.question and not (request.detail or request.said):
-                log.info(f"> {request.question}")  # or nobody could tell an answer from a caption
-            if not request.detail:  # That is told in words.
-                self._narrator.sound(Sound.ANSWER)
-            with self._undisturbed():
-                do = self._compare if request.said else self._describe
-                self._persist(lambda: do(frame, request), request)
-
-    @contextlib.contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """What is asked meanwhile has to wait."""
-        self._answering = True
-        try:
-            yield
-        finally:
-            self._answering = False
+            self._narrator.sound(Sound.ANSWER)
+        work = self._compare if request.said else self._describe
+        self.attempts.make(lambda: work(frame, request), request.question, asked=True)
 
     def _describe(
         self, frame: Frame, request: Request | None = None, alert: Alert | None = None
     ) -> None:
-        asked = request or Request()
-        if self._engine is None or asked.read:
-            self._read(frame, asked.question, asked=request is not None)
-        else:
-            self._narrator.narrate(
-                frame,
-                self._attended(self._pieces(frame, asked)),
-                asked.question,
-                asked=request is not None,
-                look_again=None if asked.detail else lambda: self._look_again(frame, asked),
-                alert=alert,
-            )
-        if asked.question is None:
-            self._view.scene.set_reference(frame)
+        asked, can_wait = request or Request(), request is None and alert is None
+        question, narrator = asked.question, self._narrator
+        about = (question, request is not None, alert, self._scene.moving)
+        try:
+            with narrator.caption(frame, *about) as caption:
+                if self._engine is None or asked.read:
+                    self._read_at = self._source.now()
+                    page = page_of(frame)
+                    for sentence in page.sentences():
+                        self._attend(can_wait)
+                        caption.read(sentence)
+                    caption.lines = page.lines
+                else:
+                    self._generate(self._engine, self._query(frame, asked), caption, can_wait)
+        except OnlyThoughts:
+            if question is None:  # It would think about the next frame for as long.
+                self._scene.set_reference(frame)
+            raise
+        if question is None:
+            self._scene.set_reference(frame)
         elif asked.prompt and not (asked.detail or asked.read):
-            self._turn = time.monotonic(), (asked.prompt, without_marks(self._narrator.latest))
+            self._turn = time.monotonic(), (asked.prompt, without_marks(narrator.history.latest))
 
-    def _read(self, frame: Frame, question: str | None, asked: bool) -> None:
-        from narrator.reading.page import Page
-        from narrator.reading.reader import open_reader
+    def _query(self, frame: Frame, request: Request) -> Query:
+        options, prompt = self._options, request.prompt or self._options.prompt
+        if request.detail:
+            return Query([frame], prompt, max(options.max_tokens, MORE_TOKENS), detail=True)
+        answered_at, turn = self._turn
+        follows = FOLLOWS.match(request.question or "") and not request.said
+        before = turn if follows and time.monotonic() - answered_at < FOLLOW_UP_S else None
+        clip = self._source.clip_to(frame)
+        return Query(clip, prompt, options.max_tokens, options.detail, before)
 
-        self._read_at = self._view.source.now()
-        page = Page(open_reader(), frame.image)
-        sentences = self._attended(page.sentences())
-        self._narrator.read(frame, sentences, page.lines, question, asked)
+    def _generate(self, engine: Engine, query: Query, caption: Draft, can_wait: bool) -> None:
+        try:
+            for piece in engine.describe(query):
+                self._attend(can_wait)
+                if piece.notice:
+                    self._narrator.announce(piece.notice, shown=False)
+                caption.add(piece)
+                if caption.complete:
+                    break
+        except UsageError:  # a model without tiles, which nobody asked for with --detail
+            if self._options.detail or not query.detail:
+                raise
+            self._generate(engine, replace(query, detail=False), caption, can_wait)
 
-    def _look_again(self, frame: Frame, request: Request) -> str:
-        """What is said of the next frame, or of this one where there is none yet. It is looked at
-        closer, as the same picture twice would get the same words."""
-        newer = self._view.source.peek() or frame
-        pieces = self._attended(self._pieces(newer, request, closer=True))
-        return "".join(piece.text for piece in pieces)
+    def _attend(self, can_wait: bool) -> None:
+        """Between two pieces, do what was typed and bring the outputs up to date. can_wait: what is
+        asked comes before this caption."""
+        self._narrator.show(self._source.peek() or self._scene.frame)
+        self._commands.check()
+        # A picture, or the last frame of a film, has no other turn to be described.
+        if can_wait and self._commands.asked and not self._source.ended:
+            raise CaptionCancelled
 
     def _compare(self, frame: Frame, request: Request) -> None:
-        """Tell whether a second look agrees with what was said before."""
-        again = self._look_again(frame, request)
+        """Say whether a second look agrees with what was said before. It is closer, as the same
+        picture twice would get the same words."""
+        assert self._engine is not None  # or it would have been read once more
+        query = self._query(self._source.peek() or frame, request)
+        pieces: list[Piece] = []
+        for piece in self._engine.describe(
+            replace(query, clip=[one.closer() for one in query.clip])
+        ):
+            self._attend(can_wait=False)
+            pieces.append(piece)
+        again = Cleaner().add("".join(piece.text for piece in pieces), ended=True)
         self._narrator.announce(printable(compared(request.said, again)))
 
-    def _look_out(self, frame: Frame) -> None:
-        """Look for all that is waited for; what has come into view is told, and the frame described
-        for it."""
-        view, conditions = self._view, self._commands.conditions
-        questions = [one.question for one in conditions.all]
-        assert self._engine is not None  # or nothing could be waited for
-        likely = self._engine.likelihoods(frame, questions, self._options.detail)
-        looks = LOOKS if view.source.ended else 1  # The last frame of a file has no other turn.
-        found = [one for _ in range(looks) for one in conditions.look(likely, frame.taken)]
-        view.scene.set_reference(frame)
+    def _look_for(self, frame: Frame) -> None:
+        """Look for what --when names; where something has come into view, describe the frame."""
+        assert self._engine is not None  # or there could be no conditions
+        questions = [one.question for one in self._conditions.all]
+        query = replace(self._query(frame, Request()), clip=[frame])
+        likely = self._engine.likelihoods(query, questions)
+        looks = LOOKS if self._source.ended else 1  # The last frame of a file has no other turn.
+        found = [one for _ in range(looks) for one in self._conditions.look(likely, frame.taken)]
+        self._scene.set_reference(frame)
         for number, (condition, probability) in enumerate(found):
             # The first caption is said whatever was said before, the others are of the same frame.
             request = Request() if number == 0 else None
-            with self._undisturbed():
-                self._describe(frame, request, Alert(condition.text, probability))
+            self._describe(frame, request, Alert(condition.text, probability))
 
-    def _try(self, work: Callable[[], None], request: Request | None) -> None:
-        preview = self._view.preview
-        self._narrator.looking(True)  # until the view takes the next frame
-        try:
-            with contextlib.nullcontext() if preview is None else preview.looking():
-                work()
-        except CaptionCancelled:
-            pass  # What was asked is answered next.
-        except PeteError:
-            raise
-        except EngineUnavailable as error:
-            self._wait_for_engine(error, request)
-        except Exception as error:
-            self._count_fault(error, None if request is None else request.question)
-        else:
-            self._faults = 0
-            if self.unavailable:
-                self._backoff.reset()
-                self._view.engine_lost = False
-                self._narrator.announce("The server is back.")
 
-    def _pieces(self, frame: Frame, request: Request, closer: bool = False) -> Iterator[Piece]:
-        assert self._engine is not None  # or nothing could be asked
-        options, describe = self._options, self._engine.describe
-        prompt = request.prompt or options.prompt
-        if not request.detail:
-            clip = self._view.source.clip_to(frame)
-            if closer:
-                clip = [one.closer() for one in clip]
-            before = self._turn_before(request)
-            yield from describe(clip, prompt, options.max_tokens, options.detail, before)
-            return
-        self._narrator.announce("Looking closely.", shown=False)
-        max_tokens = max(options.max_tokens, MORE_TOKENS)
-        try:
-            yield from describe([frame], prompt, max_tokens, True)
-        except UsageError:  # a model that does not look at tiles
-            yield from describe([frame], prompt, max_tokens, False)
+def page_of(frame: Frame) -> Page:
+    """The text in a frame. The reader is imported only where something is read."""
+    from narrator.reading.opening import open_reader
+    from narrator.reading.page import Page
 
-    def _turn_before(self, request: Request) -> Turn | None:
-        """The last question and its answer, where this is one that may follow them: it points at
-        something, or is no whole question. Before any other they would only distract."""
-        answered_at, turn = self._turn
-        asked = words_of(request.question or "")
-        follows = POINTING.search(asked) is not None or len(asked.split()) < SHORT
-        is_fresh = time.monotonic() - answered_at < self._follow_up_s
-        return turn if asked and follows and is_fresh and not request.said else None
-
-    def _attended(self, pieces: Iterator[T]) -> Iterator[T]:
-        """The same pieces; between them the preview is kept alive, and what was typed is done."""
-        for piece in pieces:
-            self._view.refresh()
-            self._commands.check()
-            # A picture, or the last frame of a film, has no other turn to be described.
-            if self._commands.asked and not self._answering and not self._view.source.ended:
-                raise CaptionCancelled
-            yield piece
-
-    def _wait_for_engine(self, error: EngineUnavailable, request: Request | None) -> None:
-        """Tell once that the engine is unavailable; it is tried again after growing pauses."""
-        if self._view.source.ended:
-            raise EngineError(str(error))
-        self._backoff.failed()
-        self._view.engine_lost = True
-        if self._backoff.tries == 1:
-            log.info(str(error))
-            self._narrator.sound(Sound.TROUBLE)
-            self._narrator.announce(f"The server {error.trouble}; trying again.")
-        else:
-            log.debug(str(error))
-        if request is not None:
-            self._narrator.announce(f"That can't be answered: the server {error.trouble}.")
-
-    def _count_fault(self, error: Exception, question: str | None) -> None:
-        log.debug("", exc_info=error)
-        if question is not None:
-            # The question may be the cause; if it is the engine, captions will show it.
-            self._narrator.sound(Sound.TROUBLE)
-            self._narrator.announce(f"That can't be answered: {reason_of(error)}")
-            return
-        self._faults += 1
-        if self._faults >= MAX_FAULTS or self._view.source.ended:
-            raise EngineError(
-                f"the engine failed on {self._faults} frames in a row; the last time: "
-                f"{reason_of(error)}"
-            ) from error
-        log.info(f"a frame could not be described: {reason_of(error)}")
+    return Page(open_reader(), frame.image)

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.errors import EngineError, ExitCode, SourceError, UsageError, told_of
+from narrator.engines.engine import Query
+from narrator.errors import EngineError, ExitCode, SourceError, UsageError, user_message
 from narrator.frames.cameras import camera_name
 from narrator.frames.frame import Frame
 from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
@@ -33,9 +34,9 @@ from narrator.scene.scene import Scene
 from narrator.settings import CACHE
 from narrator.speaking import open_speaker
 from narrator.speech.voice import Voice
-from narrator.speech.voices import voice_name
 from narrator.terminal import own_secrets
 from narrator.text import printable, without_password, without_secrets
+from narrator.wording import Cleaner
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Check:
         """Return the exit code of the first part in trouble. The source is opened on this thread,
         as macOS asks for a camera on the main one alone."""
         log.info("trying camera, model and voice one after the other; Ctrl-C ends it")
-        of_voice = logging.getLogger(Voice.__module__)  # What it would log is told in its line.
+        of_voice = logging.getLogger("narrator.speech")  # What it would log is told in its line.
         of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
         checking = self._start(self._check)
         try:
@@ -123,7 +124,7 @@ class Check:
             self._tell(name, f"no answer in {limit_s:g} s; {STUCK[name]}", {}, code)
         except Exception as error:
             log.debug("", exc_info=error)
-            told, known = told_of(error)
+            told, known = user_message(error)
             self._tell(name, told, {}, code if known is ExitCode.INTERNAL else known)
         else:
             self._tell(name, told, facts)
@@ -189,8 +190,8 @@ class Check:
         engine = open_engine(choice, options.model, self._cache, may_download=False)
         clip = self._clip or [Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0.0)]
         loaded = time.monotonic()
-        pieces = engine.describe(clip, options.prompt, options.max_tokens, options.detail)
-        text = printable("".join(piece.text for piece in pieces))
+        pieces = engine.describe(Query(clip, options.prompt, options.max_tokens, options.detail))
+        text = printable(Cleaner().add("".join(piece.text for piece in pieces), ended=True))
         load_s, caption_s = loaded - began, time.monotonic() - loaded
         if not text:
             raise EngineError("it has nothing to say of a picture; another --model may do")
@@ -204,13 +205,11 @@ class Check:
 
     def _open_speaker(self) -> None:
         """Have the voice started while the source is watched."""
-        opening = self._shutdown.opening
-        with opening() as opened:
+        with self._shutdown.opening() as opened:
             speaker, _ = open_speaker(self._options, None, opened)
         if isinstance(speaker, Voice):
             self._speaker = speaker
             self._ready_s = self._start(ready_in, speaker)
-            self._voice = self._start(voice_name, self._options.voice, opening)
             speaker.looking(True)
 
     def _hear(self) -> Found:
@@ -219,19 +218,15 @@ class Check:
             return "not tried, as --mute is given", {}
         if self._speaker is None:
             raise EngineError("no temporary folder can be written; make room in it, or set TMPDIR")
-        voice, ready_s = self._voice.result(), self._ready_s.result()
+        ready_s = self._ready_s.result()
         self._speaker.looking(False)
         self._speaker.wait_until_quiet()
         if trouble := self._speaker.trouble:
             loudspeaker = "is a loudspeaker connected, and chosen in the sound settings?"
-            step = loudspeaker if "play: " in trouble else "--mute goes without it"
+            step = loudspeaker if trouble.startswith("no sound") else "--mute goes without it"
             raise EngineError(f"{trouble}; {step}")
-        facts: dict[str, Any] = {"voice": voice, "ready_s": round(ready_s, 3)}
-        told = f"{voice}, ready in {ready_s:.1f} s"
-        if (soon_s := self._speaker.soon_s) is not None:
-            facts["soon_s"] = round(soon_s, 3)
-            told += f", heard {soon_s:.2f} s after it is given a sentence"
-        return told, facts
+        facts: dict[str, Any] = {"voice": self._speaker.name, "ready_s": round(ready_s, 3)}
+        return f"{self._speaker.name}, ready in {ready_s:.1f} s", facts
 
     def _network(self) -> Found:
         """Nothing is tried: what the options need it for."""

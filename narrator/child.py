@@ -99,9 +99,11 @@ class Child(subprocess.Popen[bytes]):
 
 
 class Parent:
-    """The parent, as its child sees it. Takes over stdin and stdout; made once."""
+    """The parent, as its child sees it. Takes over stdin and stdout; made once. at_end: called when
+    it is gone."""
 
     def __init__(self) -> None:
+        self.at_end: Callable[[], object] = lambda: None
         self._channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
         self._received: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -120,6 +122,7 @@ class Parent:
             for line in sys.stdin:
                 self._received.put(json.loads(line))
         finally:  # The parent is gone: so is everything that was started here.
+            self.at_end()
             os.killpg(0, signal.SIGKILL)
 
 

@@ -7,35 +7,31 @@ Request, for captioning.py; all else is done at once.
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
+import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from narrator.conditions import Conditions
 from narrator.errors import StopRequested
 from narrator.narration import Narrator
+from narrator.outputs.preview import NoPreview
 from narrator.outputs.saved_frames import SavedFrames
-from narrator.terminal import Terminal
-from narrator.text import as_condition, nearest, printable, without_marks
-from narrator.view import View
+from narrator.text import as_condition, capitalised, nearest, without_marks
+from narrator.typed import END, MAX_WAITING, SPEAK, NothingTyped, command_of
 
 log = logging.getLogger(__name__)
 
 READ = "read"
 MORE_PROMPT = "Describe everything that you see in detail."
-NO_MODEL = "With --read there is no model that could answer."
-MAX_WAITING = 8  # lines, and requests
-END = ("q", "quit", "exit")
+NO_MODEL = "With --read there is no model to answer that."
+ORDER = re.compile(r"(count|describe|explain|find|list|name|say|show|tell)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Request:
     """What the model is asked for. question: as typed, or None for the usual prompt. detail: look
-    closely and say more. said: what is to be compared with what is seen now. read: the text in
-    view."""
+    closely and say more. said: what to compare with what is seen now. read: the text in view."""
 
     question: str | None = None
     detail: bool = False
@@ -45,44 +41,15 @@ class Request:
     @property
     def prompt(self) -> str | None:
         """The question as the model is asked it."""
-        return self.question and without_marks(self.question)
+        return self.question and as_sentence(without_marks(self.question))
 
 
-def command_of(text: str) -> str:
-    """A typed line as a command is written: "More." is more, and "??" is ?."""
-    return " ".join(text.casefold().rstrip("?.! ").split()) or text[:1]
-
-
-class TypedLines:
-    """Reads what is typed on a terminal, on a thread, as it may come at any moment.
-
-    q ends the program at once, whatever the main thread is doing, and every line but `speak`
-    silences the voice; the rest of its meaning waits for the main thread, the same line once.
-    """
-
-    def __init__(self, terminal: Terminal, hush: Callable[[], None]) -> None:
-        self._terminal, self._hush = terminal, hush
-        self._waiting: deque[str] = deque()
-        self._dropped = False
-        threading.Thread(target=self._listen, name="typed lines", daemon=True).start()
-
-    def take(self) -> tuple[list[str], bool]:
-        """The lines that wait, printable, and whether others were dropped, as too many waited."""
-        dropped, self._dropped = self._dropped, False
-        return [self._waiting.popleft() for _ in range(len(self._waiting))], dropped
-
-    def _listen(self) -> None:
-        for line in self._terminal.lines():
-            text = printable(line)
-            if command_of(text) in END:
-                os.kill(os.getpid(), signal.SIGINT)
-                continue
-            if len(self._waiting) >= MAX_WAITING:
-                self._dropped = True
-            elif text not in self._waiting:  # Enter held down, say
-                self._waiting.append(text)
-            if command_of(text) != "speak":
-                self._hush()
+def as_sentence(question: str) -> str:
+    """A question as models have read questions: a capital first, and a mark at the end."""
+    question = capitalised(question.strip())
+    if question.endswith((".", "!", "?")):
+        return question
+    return question + ("." if ORDER.match(question) else "?")
 
 
 class Commands:
@@ -91,27 +58,26 @@ class Commands:
     def __init__(
         self,
         narrator: Narrator,
-        view: View,
+        conditions: Conditions,
         saved: SavedFrames,
-        typed: TypedLines | None = None,
-        conditions: Sequence[str] = (),
+        typed: NothingTyped,
+        preview: NoPreview,
         has_model: bool = True,
     ) -> None:
-        self._narrator, self._view, self._saved = narrator, view, saved
-        self._typed, self._preview = typed, view.preview
-        self.conditions = Conditions(conditions)
-        self._has_model = has_model
+        self.narrator, self.conditions = narrator, conditions
+        self.saved, self.preview, self.has_model = saved, preview, has_model
+        self.paused = False
+        self._typed = typed
         self._asked: deque[Request] = deque()
         self._asked_back = ""  # the line that looked like a mistyped command
-        self._told_to_wait = False
 
     @property
     def asked(self) -> bool:
         """True when something was asked that the model has to answer, and may be now."""
-        return bool(self._asked) and not self._view.paused
+        return bool(self._asked) and not self.paused
 
     def requests(self) -> Iterator[Request]:
-        """What was asked, in turn, each once; those that come meanwhile, too."""
+        """What was asked, in turn, each once; what is asked meanwhile, too."""
         self.check()
         while self.asked:
             yield self._asked.popleft()
@@ -119,24 +85,20 @@ class Commands:
 
     def check(self) -> None:
         """Do what was typed and pressed since the last call. Raises StopRequested."""
-        for key in self._preview.pressed() if self._preview is not None else ():
+        for key in self.preview.pressed():
             if key in PREVIEW_KEYS:
                 PREVIEW_KEYS[key](self)
-        lines, dropped = self._typed.take() if self._typed is not None else ([], False)
+        lines, dropped = self._typed.take()
         for line in lines:
-            self._narrator.cut_short()
+            self.narrator.cut_short()
             self._obey(line)
         if dropped:
-            self._narrator.announce("Too many lines at once; some were dropped.")
-        if self._asked and self._view.paused and not self._told_to_wait:
-            self._told_to_wait = True
-            self._narrator.announce("It is paused. What was asked is answered when it goes on.")
+            self.narrator.announce("Too many lines at once; some were dropped.")
 
     def _obey(self, text: str) -> None:
         name = command_of(text)
-        command = BY_NAME.get(name)
-        if command is not None:
-            command.run(self)
+        if name in BY_NAME:
+            BY_NAME[name].run(self)
             return
         first, _, rest = text.partition(" ")
         command = BY_NAME.get(first.casefold())
@@ -146,109 +108,117 @@ class Commands:
         near = nearest(name, [known for known in BY_NAME if len(known) > 2])
         if near is not None and text != self._asked_back and not text.endswith("?"):
             self._asked_back = text
-            self._narrator.announce(
+            self.narrator.announce(
                 f"Did you mean {near}? To ask it as a question, type it once more."
             )
             return
-        self._ask(Request(text))
+        self.ask(Request(text))
 
-    def _ask(self, request: Request) -> None:
-        if not self._has_model and request.question and not request.read:
-            self._narrator.announce(NO_MODEL)
+    def ask(self, request: Request) -> None:
+        """Have something answered, when it is its turn."""
+        if not self.has_model and request.question and not request.read:
+            self.narrator.announce(NO_MODEL)
         elif request not in self._asked and len(self._asked) < MAX_WAITING:
+            if self.paused and not self._asked:
+                self.narrator.announce("Paused. I'll answer after you type go on.")
             self._asked.append(request)
 
-    # -- the commands
+    def pause(self, paused: bool) -> None:
+        """Stop watching, or go on, and a video from where it stood."""
+        if paused != self.paused:
+            self.paused = self.preview.paused = paused
+            self.narrator.source.pause(paused)
+            self.narrator.announce("Paused." if paused else "Going on.", shown=False)
 
-    def describe(self) -> None:
-        self._ask(Request())
+    def has_voice(self) -> bool:
+        """Whether there is a voice; says so where there is none."""
+        if not self.narrator.speaker.audible:
+            log.info("no voice: --mute was given, or speech failed")
+        return self.narrator.speaker.audible
 
-    def more(self) -> None:
-        self._ask(Request(MORE_PROMPT, detail=True))
 
-    def read(self) -> None:
-        self._ask(Request(READ, read=True))
+# ---------------------------------------------------------------------------------- what each does
 
-    def sure(self) -> None:
-        """Look again, and compare with what was said last."""
-        if self._narrator.latest and self._narrator.answered == READ:
-            self.read()
-        elif self._narrator.latest:
-            question = self._narrator.answered or MORE_PROMPT  # in other words than a caption's
-            self._ask(Request(question, said=self._narrator.latest))
-        else:
-            self._narrator.announce("Nothing was said yet.")
 
-    def wait_for(self, text: str) -> None:
-        told = self.conditions.add(as_condition(text)) if self._has_model else NO_MODEL
-        self._narrator.announce(told)
+def sure(commands: Commands) -> None:
+    """Look again, and compare with what was said last."""
+    history = commands.narrator.history
+    if history.latest and history.answered == READ:
+        commands.ask(Request(READ, read=True))
+    elif history.latest:
+        question = history.answered or MORE_PROMPT  # in other words than a caption's
+        commands.ask(Request(question, said=history.latest))
+    else:
+        commands.narrator.announce("Nothing has been said yet.")
 
-    def list_conditions(self) -> None:
-        self._narrator.announce(self.conditions.summary(self._view.source.now()), shown=False)
 
-    def forget(self) -> None:
-        self.conditions.all.clear()
-        self._narrator.announce("Nothing is waited for; what changes is described.")
+def watch_for(commands: Commands, text: str) -> None:
+    added = commands.conditions.add(as_condition(text)) if commands.has_model else NO_MODEL
+    commands.narrator.announce(added)
 
-    def again(self) -> None:
-        """Say the last caption once more, and log it."""
-        if not self._narrator.again() and self._preview is not None:
-            self._preview.note("nothing can be said again")
-        log.info(self._narrator.latest or "nothing was said yet")
 
-    def hush(self) -> None:
-        """The voice was silenced when the line was typed; so is the rest of the caption."""
-        if self._has_voice():
-            self._narrator.hush()
+def list_conditions(commands: Commands) -> None:
+    narrator = commands.narrator
+    narrator.announce(commands.conditions.summary(narrator.source.now()), shown=False)
 
-    def quiet(self) -> None:
-        if self._has_voice():
-            self._narrator.hush()
-            self._narrator.mute(True)
-            self._narrator.announce("The voice is off.")
 
-    def speak(self) -> None:
-        if self._has_voice():
-            self._narrator.mute(False)
-            self._narrator.announce("The voice is on.")
+def forget(commands: Commands) -> None:
+    commands.conditions.all.clear()
+    commands.narrator.announce("Alerts cleared. Describing changes again.")
 
-    def recap(self) -> None:
-        self._narrator.announce(self._narrator.recap(), shown=False)
 
-    def pause(self, paused: bool = True) -> None:
-        if paused != self._view.paused:
-            self._view.pause(paused)
-            self._told_to_wait = False
-            self._narrator.announce("Paused." if paused else "Going on.", shown=False)
+def again(commands: Commands) -> None:
+    """Say the last caption once more, and log it."""
+    latest = commands.narrator.history.latest
+    if not (latest and commands.narrator.say(latest)):
+        commands.preview.note("nothing to say again")
+    log.info(latest or "nothing has been said yet")
 
-    def resume(self) -> None:
-        self.pause(False)
 
-    def toggle_pause(self) -> None:
-        self.pause(not self._view.paused)
+def hush(commands: Commands) -> None:
+    """The voice was silenced when the line was typed; so is the rest of the caption."""
+    if commands.has_voice():
+        commands.narrator.hush()
 
-    def help(self) -> None:
-        listed = [f"{' or '.join(each.names)}: {each.help}." for each in TYPED]
-        question = "Any other line: a question about the picture."
-        self._narrator.announce(" ".join([question, *listed]))
 
-    def stop(self) -> None:
-        raise StopRequested
+def quiet(commands: Commands) -> None:
+    if commands.has_voice():
+        commands.narrator.hush()
+        commands.narrator.speaker.mute(True)
+        commands.narrator.announce("The voice is off.")
 
-    def save(self) -> None:
-        """Save the frame on show in the preview, with the words under it."""
-        preview = self._preview
-        if preview is not None and preview.frame is not None:
-            taken = self._narrator.time_of(preview.frame)
-            path = self._saved.save(preview.frame, taken, preview.caption)
-            preview.note("the frame was not saved" if path is None else f"saved {path.name}")
-            if path is not None:
-                log.info(f"saved {path}")
 
-    def _has_voice(self) -> bool:
-        if not self._narrator.has_voice:
-            log.info("there is no voice to switch: --mute was given, or speech failed")
-        return self._narrator.has_voice
+def speak(commands: Commands) -> None:
+    if commands.has_voice():
+        commands.narrator.speaker.mute(False)
+        commands.narrator.announce("The voice is on.")
+
+
+def recap(commands: Commands) -> None:
+    commands.narrator.announce(commands.narrator.history.recap(), shown=False)
+
+
+def help_(commands: Commands) -> None:
+    listed = [f"{' or '.join(each.names)}: {each.help}." for each in TYPED]
+    commands.narrator.announce(" ".join(["Any other line: a question about the picture.", *listed]))
+
+
+def stop(commands: Commands) -> None:
+    raise StopRequested
+
+
+def save(commands: Commands) -> None:
+    """Save the frame on show in the preview, with the words under it."""
+    preview = commands.preview
+    if preview.frame is not None:
+        taken = commands.narrator.time_of(preview.frame)
+        path = commands.saved.save(preview.frame, taken, preview.caption)
+        preview.note("the frame was not saved" if path is None else f"saved {path.name}")
+        if path is not None:
+            log.info(f"saved {path}")
+
+
+Run = Callable[[Commands], None]
 
 
 @dataclass(frozen=True)
@@ -258,38 +228,38 @@ class Command:
 
     names: tuple[str, ...]
     help: str
-    run: Callable[[Commands], None]
+    run: Run
     run_with: Callable[[Commands, str], None] | None = None
 
 
 TYPED = (
-    Command(("Enter",), "describe now", Commands.describe),
-    Command(("more",), "in detail", Commands.more),
-    Command((READ,), "the text in view", Commands.read),
-    Command(("again",), "the last caption once more", Commands.again),
-    Command(("sure",), "look again, and compare", Commands.sure),
+    Command(("Enter",), "describe now", lambda commands: commands.ask(Request())),
+    Command(("more",), "in detail", lambda commands: commands.ask(Request(MORE_PROMPT, True))),
+    Command((READ,), "the text in view", lambda commands: commands.ask(Request(READ, read=True))),
+    Command(("again",), "the last caption once more", again),
+    Command(("sure",), "look again, and compare", sure),
     Command(
         ("when",),
-        "what is waited for; when and a few words: tell when that is in view, and nothing else",
-        Commands.list_conditions,
-        Commands.wait_for,
+        "what it is watching for; when and a few words: speak only when that comes into view",
+        list_conditions,
+        watch_for,
     ),
-    Command(("forget",), "wait for nothing more", Commands.forget),
-    Command(("hush", "stop"), "silence now", Commands.hush),
-    Command(("quiet",), "voice off", Commands.quiet),
-    Command(("speak",), "voice on", Commands.speak),
-    Command(("what did I miss", "missed"), "the last minutes", Commands.recap),
-    Command(("pause",), "look no more", Commands.pause),
-    Command(("go on",), "look again", Commands.resume),
-    Command(("help", "?"), "this list", Commands.help),
-    Command(END, "end", Commands.stop),
+    Command(("forget",), "clear the alerts", forget),
+    Command(("hush", "stop"), "silence now", hush),
+    Command(("quiet",), "voice off", quiet),
+    Command((SPEAK,), "voice on", speak),
+    Command(("what did I miss", "missed"), "the last minutes", recap),
+    Command(("pause",), "stop watching", lambda commands: commands.pause(True)),
+    Command(("go on",), "watch again", lambda commands: commands.pause(False)),
+    Command(("help", "?"), "this list", help_),
+    Command(END, "end", stop),
 )
 BY_NAME = {name.casefold(): command for command in TYPED for name in command.names}
 BY_NAME[""] = BY_NAME.pop("enter")
 
-PREVIEW_KEYS: dict[str, Callable[[Commands], None]] = {
-    "q": Commands.stop,
-    " ": Commands.toggle_pause,
-    "r": Commands.again,
-    "s": Commands.save,
+PREVIEW_KEYS: dict[str, Run] = {
+    "q": stop,
+    " ": lambda commands: commands.pause(not commands.paused),
+    "r": again,
+    "s": save,
 }

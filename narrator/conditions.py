@@ -1,4 +1,4 @@
-"""What is waited for: when each was last in view, and when it is time for an alert."""
+"""What --when watches for: when each was last in view, and when it is time for an alert."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from narrator.models.presets import IN_VIEW, OUT_OF_VIEW
 from narrator.settings import MAX_CONDITION_LENGTH, MAX_CONDITIONS
 from narrator.text import ago, words_of
 
+IN_VIEW, OUT_OF_VIEW = 0.6, 0.5  # probabilities of yes: from, and up to; see KNOWN_ISSUES.md
 LOOKS = 2  # that have to agree
-LOOK_EVERY_S = 5.0  # at least, as what the scene gate takes for light may be what is waited for
+LOOK_EVERY_S = 5.0  # at least, as what the scene gate takes for light may be what it is for
 SENTENCE = re.compile(r"\b(is|are|was|were|has|have|does|do|isn't|aren't|can)\b", re.IGNORECASE)
 
 
 @dataclass
 class Condition:
-    """What is waited for: a thing, "a red circle", or a sentence, "the door is open".
+    """What to watch for: a thing, "a red circle", or a sentence, "the door is open".
 
-    It is told once LOOKS in a row find it, and again only after as many in between deny it. What is
-    neither likely nor unlikely counts for nothing: that is the hysteresis.
+    An alert is due once LOOKS in a row find it, and again only after as many in between deny it.
+    What is neither likely nor unlikely counts for nothing: that is the hysteresis.
     """
 
     text: str
-    told: bool = False
+    in_view: bool = False
     agreeing: int = 0  # looks in a row that speak for the other state
     seen_at: float | None = None  # seconds on the source's clock
 
@@ -44,15 +44,15 @@ class Condition:
         denied = probability is not None and probability <= OUT_OF_VIEW
         if found:
             self.seen_at = at
-        self.agreeing = self.agreeing + 1 if (denied if self.told else found) else 0
+        self.agreeing = self.agreeing + 1 if (denied if self.in_view else found) else 0
         if self.agreeing < LOOKS:
             return False
-        self.agreeing, self.told = 0, not self.told
-        return self.told
+        self.agreeing, self.in_view = 0, not self.in_view
+        return self.in_view
 
 
 class Conditions:
-    """All that is waited for, in the order in which it was given."""
+    """All of them, in the order in which they were given."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self.all: list[Condition] = []
@@ -61,15 +61,15 @@ class Conditions:
             self.add(text)
 
     def add(self, text: str) -> str:
-        """Wait for one more, clean as from as_condition(); what to tell of it."""
+        """Watch for one more, clean as from as_condition(). Returns what to say about it."""
         if words_of(text) in [words_of(one.text) for one in self.all]:
-            return f"That is waited for already: {text}."
+            return f"Already watching for {text}."
         if len(self.all) >= MAX_CONDITIONS:
-            return f"Not more than {MAX_CONDITIONS} things can be waited for; forget drops them."
+            return f"I can watch for {MAX_CONDITIONS} things at most; type forget to clear them."
         if len(text) > MAX_CONDITION_LENGTH:
-            return f"That is too long; {MAX_CONDITION_LENGTH} characters will do."
+            return f"That is too long: {MAX_CONDITION_LENGTH} characters at most."
         self.all.append(Condition(text))
-        return f"Waiting for: {text}. Nothing else is told until you type forget."
+        return f"Watching for: {text}. I'll say nothing else until you type forget."
 
     def due(self, changed: bool, now: float) -> bool:
         """Whether it is time for a look: the scene changed, a look waits to be confirmed, or the
@@ -90,4 +90,4 @@ class Conditions:
         when = ["not seen yet" if one.seen_at is None else f"seen {ago(now - one.seen_at)}"
                 for one in self.all]  # fmt: skip
         listed = "; ".join(f"{one.text}, {seen}" for one, seen in zip(self.all, when))
-        return f"Waiting for: {listed}." if listed else "Nothing is waited for."
+        return f"Watching for: {listed}." if listed else "Not watching for anything."

@@ -6,6 +6,7 @@ PeteError               a message for the user: what happened, and what to do
   ModelError            the model is not there, or can't be used
   EngineError           what runs the model fails
 EngineUnavailable       no caption now; a later frame may well get one
+OnlyThoughts            no caption, as the model's thoughts took all the tokens
 CaptionCancelled        the caption in the making is not wanted any more
 StopRequested           the normal end, from within
 """
@@ -55,11 +56,23 @@ class EngineUnavailable(Exception):
     """The engine can't describe this frame, but may well describe a later one.
 
     str() is one line with the reason. trouble is what is spoken, behind "The server".
+    retry_after_s: how long it asks to be left alone.
     """
 
-    def __init__(self, trouble: str, message: str) -> None:
+    def __init__(self, trouble: str, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.trouble = trouble
+        self.retry_after_s = retry_after_s
+
+
+class OnlyThoughts(Exception):
+    """The model's thoughts took all the tokens: there is no caption. str() says what to do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The model used all its tokens for thinking. Raise --max-tokens, or take a model that "
+            "does not think."
+        )
 
 
 class CaptionCancelled(Exception):
@@ -83,8 +96,8 @@ def lacks_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
 
 
-def told_of(error: Exception) -> tuple[str, ExitCode]:
-    """What the user is told of an error, in one line, and its exit code."""
+def user_message(error: Exception) -> tuple[str, ExitCode]:
+    """What to tell the user of an error, in one line, and its exit code."""
     if isinstance(error, PeteError):
         return str(error), error.exit_code
     if isinstance(error, EngineUnavailable):

@@ -116,3 +116,12 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 1 << 30)
         mallopt(-1, (1 << 31) - 1)
+
+
+def quiet_alsa() -> None:
+    """Keep what the ALSA library has to say about a missing sound device off the terminal."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(IGNORE)
+
+
+IGNORE = ctypes.CFUNCTYPE(None)(lambda: None)  # its arguments vary in number, and are not read

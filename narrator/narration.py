@@ -1,250 +1,256 @@
-"""Pieces of text become sentences; the sentences go to the voice as they come, the caption to the
-outputs. Knows what was said before: no sentence is spoken twice in a row, and a recap is at hand.
+"""A caption in the making: pieces of text become sentences, each goes to the voice as soon as it is
+whole, and the caption to the outputs at its end.
 
-Where the pieces come from, and which frame is worth any, is not known here.
+Where the pieces come from, and which frame is worth a caption, is not known here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from statistics import geometric_mean
 
-from narrator.doubt import Sentence, rated, weighed
 from narrator.engines.engine import Piece
+from narrator.errors import OnlyThoughts
 from narrator.frames.frame import Frame
 from narrator.frames.source import Source
+from narrator.history import History
 from narrator.outputs.output import Alert, Caption, Output
+from narrator.repeats import Repeats
 from narrator.speech.sounds import Sound
 from narrator.speech.speaker import Speaker
-from narrator.text import TextLine, ago, first_large, printable, was_read, words_of
+from narrator.text import TextLine, capitalised, printable, words_of
+from narrator.wording import PlainSentences
 
 log = logging.getLogger(__name__)
 
-RECAP_S = 600.0
-RECAP_LENGTH = 10  # captions; nobody listens to more
+LEAST = 1e-9  # for a probability that was rounded to 0, as a geometric mean knows none
 
 
 class Narrator:
-    """Turns pieces of text into a caption: sentences to the voice as they come, then a line.
+    """Speaks and prints captions, and whatever else there is to say.
 
-    What the last caption said already is not spoken again until repeat_after_s, and a caption with
-    nothing new in it not printed, unless every caption is wanted.
-    source: whose clock the frames are on. clock: the wall clock, in seconds.
+    source: whose clock the frames are on. clock: the wall clock, in seconds. every_caption: print
+    a caption even where it only repeats the last one.
     """
 
     def __init__(
         self,
         source: Source,
-        speaker: Speaker | None,
+        speaker: Speaker,
         outputs: Sequence[Output],
         clock: Callable[[], float] = time.monotonic,
         repeat_after_s: float = 60.0,
         every_caption: bool = False,
     ) -> None:
-        self._speaker = speaker
-        self._outputs = outputs
-        self._source = source
-        self._clock = clock
-        self._repeat_after_s = repeat_after_s
-        self._every_caption = every_caption
-        self._lead_s = 0.0  # from the start on a frame to its first sentence, the last time
-        self._last: set[str] = set()  # what the last caption said
-        self._read: list[str] = []  # the sentences of the text that was read last
-        self._spoken_at = 0.0
-        self._told: dict[str, tuple[float, str]] = {}  # words: when last, and how; newest last
-        self._begun = self._silenced = False  # some of the caption is spoken; no more of it is
-        self.latest = ""  # the last caption or answer as it was printed
-        self.answered: str | None = None  # what that was the answer to
-        self.count = 0  # captions, answers to questions not among them
+        self.source, self.speaker, self._outputs = source, speaker, outputs
+        self.clock, self.every_caption = clock, every_caption
+        self.history, self.repeats = History(clock), Repeats(repeat_after_s)
+        self._captioned_at = -math.inf  # by the source's clock
+        self.lead_s = 0.0  # from the start on a frame to its first sentence, the last time
+        self._draft: Draft | None = None
 
     # -- captions
 
-    def narrate(
+    @contextlib.contextmanager
+    def caption(
         self,
         frame: Frame,
-        pieces: Iterable[Piece],
         question: str | None = None,
         asked: bool = False,
-        look_again: Callable[[], str] | None = None,
         alert: Alert | None = None,
-    ) -> None:
-        """Narrate what an engine says of a frame. Raises what `pieces` raises; nothing is printed
-        then.
+        moving: bool = False,
+    ) -> Iterator[Draft]:
+        """Make a caption of a frame: `with narrator.caption(frame) as caption: caption.add(piece)`.
+        At the end of the block its last sentence is spoken and the caption printed; an exception
+        drops it. Raises RuntimeError where there is no text.
 
-        question: what this answers. asked: it is spoken even where it was said before. look_again:
-        for weighed(). alert: what it is told for, which is said first.
+        question: what this answers. asked: speak it even where it repeats what was said. alert:
+        what it is an alert for, which is said first. moving: the scene does not rest, see Repeats.
         """
-        started, began = self._clock(), self._source.now()
-        self._begun = self._silenced = False
         if asked:
-            self._last = set()
-        first_token_s, age, spoken = 0.0, 0.0, False
-        is_new = self._every_caption or asked or alert is not None
-        if alert is not None:
-            self.sound(Sound.ALERT)
-            spoken = self._speak(f"{first_large(alert.when)}.")
+            self.repeats.forget()
+        self.repeats.moving = moving
+        self._draft = Draft(self, frame, question, asked, alert)
+        try:
+            yield self._draft
+            self._draft.finish()
+        finally:
+            self._draft = None
 
-        def timed() -> Iterator[Piece]:
-            nonlocal first_token_s
-            for number, piece in enumerate(pieces):
-                if number == 0:
-                    first_token_s = self._clock() - started
-                yield piece
-
-        said: dict[str, Sentence] = {}  # by their words alone
-        for sentence in weighed(rated(timed()), look_again):
-            text = printable(sentence.text)
-            words = words_of(text)
-            if not text:
-                continue
-            if words in said:  # The model goes round in circles.
-                break
-            now = self._source.now()
-            if not said:
-                age, self._lead_s = now - frame.taken, now - began
-            if words not in self._last or now - self._spoken_at >= self._repeat_after_s:
-                self._spoken_at, is_new = now, True
-                spoken = self._speak(text) or spoken
-            said[words] = sentence._replace(text=text)
-        if not said:
-            raise RuntimeError("the model had nothing to say")
-        self._last = set(said)
-        caption_s = self._clock() - started
-        if is_new:
-            time, text = self.time_of(frame), " ".join(one.text for one in said.values())
-            rates = [one.confidence for one in said.values() if one.confidence is not None]
-            hedged = any(one.hedged for one in said.values())
-            times = first_token_s, caption_s, age
-            doubt = min(rates, default=None), hedged
-            self._keep(Caption(frame, time, text, *times, spoken, question, *doubt, alert))
-
-    def read(
-        self,
-        frame: Frame,
-        sentences: Iterable[str],
-        lines: Sequence[TextLine],
-        question: str | None = None,
-        asked: bool = False,
-    ) -> None:
-        """Read text that is in a frame, word for word; what was in the last one already is not
-        spoken again, and a text with nothing new in it not printed. Raises what `sentences` raises.
-
-        sentences: printable, at least one. lines: whole when they are through. question, asked: as
-        for narrate().
-        """
-        started, began = self._clock(), self._source.now()
-        self._begun = self._silenced = False
-        before = [] if asked else self._read
-        first_s, age, spoken, is_new = 0.0, 0.0, False, self._every_caption
-        said: list[str] = []
-        for sentence in sentences:
-            if not said:
-                now, first_s = self._source.now(), self._clock() - started
-                age, self._lead_s = now - frame.taken, now - began
-            if not was_read(sentence, before):
-                is_new = True
-                spoken = self._speak(sentence) or spoken
-            said.append(sentence)
-        self._read = said
-        if is_new:
-            time, times = self.time_of(frame), (first_s, self._clock() - started, age)
-            sure = min((line.confidence for line in lines), default=None)
-            told = Caption(frame, time, " ".join(said), *times, spoken, question, sure)
-            self._keep(replace(told, lines=tuple(lines)))
+    def keep(self, caption: Caption) -> None:
+        """Print a caption, and remember it."""
+        self.history.keep(caption)
+        if caption.question is None:
+            self._captioned_at = self.source.now()
+        for output in self._outputs:
+            output.write(caption)
 
     def time_of(self, frame: Frame) -> datetime:
-        """When a frame was taken, by the local clock; one of a film, when it was looked at."""
-        return datetime.now().astimezone() - timedelta(seconds=self._source.now() - frame.taken)
+        """When a frame was taken, by the local clock; for a film, when it was described."""
+        return datetime.now().astimezone() - timedelta(seconds=self.source.now() - frame.taken)
 
     @property
     def busy(self) -> bool:
         """True while the voice speaks for longer than a caption takes: one that was made now would
         be old when its turn comes."""
-        return self._speaker is not None and self._speaker.quiet_in(self._source.at) > self._lead_s
+        return self.speaker.quiet_in(self.source.at) > self.lead_s
 
-    def _keep(self, caption: Caption) -> None:
-        self.latest, self.answered = caption.line, caption.question
-        if caption.question is None:
-            self.count += 1
-            # In the place of an earlier one in the same words.
-            words = words_of(caption.line)
-            self._told.pop(words, None)
-            self._told[words] = self._clock(), caption.line
-            if len(self._told) > RECAP_LENGTH:
-                del self._told[next(iter(self._told))]
-        for output in self._outputs:
-            output.write(caption)
+    def captioned_within(self, seconds: float) -> bool:
+        """True when the last caption is no older than that, by the source's clock."""
+        return self.source.now() - self._captioned_at < seconds
 
-    def _speak(self, text: str) -> bool:
-        """Hand a sentence to the voice, unless that was hushed meanwhile; False when it was not."""
-        if self._silenced:
-            return False
-        self._begun = True
-        return self._say(text)
+    def cut_short(self) -> None:
+        """Speak no more of the caption in the making, if any of it was spoken."""
+        if self._draft is not None:
+            self._draft.cut_short()
 
-    # -- anything else that is said
+    def hush(self) -> None:
+        """Fall silent at once, for the rest of the caption in the making as well."""
+        if self._draft is not None:
+            self._draft.silenced = True
+        self.speaker.hush()
+
+    # -- anything else that is said and shown
 
     def announce(self, sentence: str, shown: bool = True) -> None:
         """Log and say something that is no caption. shown: to the outputs, too."""
         log.info(sentence)
         for output in self._outputs if shown else ():
             output.announce(sentence)
-        self._last = set()  # After this, what is in view is worth a word again.
-        self._say(sentence)
+        self.repeats.forget()  # After this, what is in view is worth a word again.
+        self.say(sentence)
 
     def sound(self, sound: Sound) -> None:
-        """Play a sound before what is said next, where there is a voice."""
-        if self._speaker is not None:
-            self._speaker.play(sound)
+        """Play a sound before what is said next."""
+        self.speaker.play(sound)
 
-    def looking(self, on: bool) -> None:
-        """on: something to say is being waited for, and it is heard when that takes long."""
-        if self._speaker is not None:
-            self._speaker.looking(on)
+    def say(self, text: str) -> bool:
+        """Hand a text to the voice; False where it will not be heard."""
+        return self.speaker.say(text, self.history.count, self.source.at)
 
-    def again(self) -> bool:
-        """Say the last caption once more; False when there is none, or nothing to say it with."""
-        return bool(self.latest) and self._say(self.latest)
+    def show(self, frame: Frame | None) -> None:
+        """Let the outputs show what is in view. Raises StopRequested where nobody is left."""
+        for output in self._outputs:
+            output.show(frame)
 
-    def recap(self) -> str:
-        """The captions of the last minutes, each with how long ago it was said last."""
-        now = self._clock()
-        parts = [
-            f"{ago(now - when)}: {text}"
-            for when, text in self._told.values()
-            if now - when <= RECAP_S
-        ]
-        return " ".join(parts) or "Nothing was said in the last ten minutes."
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While the engine works, the outputs show that; what takes long is heard, too, until
+        speaker.looking(False)."""
+        self.speaker.looking(True)
+        for output in self._outputs:
+            output.looking(True)
+        try:
+            yield
+        finally:
+            for output in self._outputs:
+                output.looking(False)
+
+
+class Draft:
+    """A caption in the making. silenced: no more of it is spoken. lines: those of text that is
+    read."""
+
+    def __init__(
+        self,
+        narrator: Narrator,
+        frame: Frame,
+        question: str | None,
+        asked: bool,
+        alert: Alert | None,
+    ) -> None:
+        self._narrator, self._asked = narrator, asked
+        self._started, self._began = narrator.clock(), narrator.source.now()
+        self._sentences = PlainSentences()
+        self._probabilities: list[float] = []  # of the tokens
+        self._said: list[tuple[str, bool]] = []  # each sentence, and whether it is news
+        self.silenced = False
+        self.lines: Sequence[TextLine] | None = None
+        spoken = False
+        if alert is not None:
+            narrator.sound(Sound.ALERT)
+            spoken = narrator.say(f"{capitalised(alert.when)}.")
+        time = narrator.time_of(frame)
+        self._caption = Caption(frame, time, "", 0.0, 0.0, 0.0, spoken, question, alert=alert)
 
     @property
-    def has_voice(self) -> bool:
-        """False where there is nothing to speak with."""
-        return self._speaker is not None and self._speaker.audible
+    def complete(self) -> bool:
+        """True once the model goes round in circles: nothing new will come."""
+        return self._sentences.looping
 
-    def hush(self) -> None:
-        """Fall silent at once, for the rest of the caption or answer in the making as well."""
-        self._silenced = True
-        if self._speaker is not None:
-            self._speaker.hush()
+    def add(self, piece: Piece) -> None:
+        """Take what the engine says next; a sentence that is whole now is spoken."""
+        if piece.text and not self._caption.first_token_s:
+            self._caption = replace(self._caption, first_token_s=self._seconds())
+        if piece.probability is not None:
+            self._probabilities.append(piece.probability)
+        self._describe(self._sentences.add(piece.text, piece.cut))
 
-    def mute(self, muted: bool) -> None:
-        """Go on as text alone, or speak again."""
-        if self._speaker is not None:
-            self._speaker.mute(muted)
+    def read(self, sentence: str) -> None:
+        """Take a sentence of text that is read word for word. sentence: printable."""
+        if not self._said:
+            self._caption = replace(self._caption, first_token_s=self._seconds())
+        self._take(sentence, self._asked or self._narrator.repeats.is_new_text(sentence))
 
     def cut_short(self) -> None:
-        """Speak no more of the caption or answer in the making, if any of it was spoken."""
-        self._silenced = self._silenced or self._begun
+        """Speak no more of it, if any of it was spoken."""
+        self.silenced = self.silenced or self._caption.spoken
 
-    def wait_until_quiet(self) -> None:
-        """Let what is being said come to its end."""
-        if self._speaker is not None:
-            self._speaker.wait_until_quiet()
+    def finish(self) -> None:
+        """Speak the last sentence, and hand the caption on if anything in it is news. Raises
+        RuntimeError where there is no text, and OnlyThoughts."""
+        self._describe(self._sentences.end())
+        if self._sentences.thought and not self._said:
+            raise OnlyThoughts
+        if not self._said:
+            raise RuntimeError("the model had nothing to say")
+        narrator, caption, lines = self._narrator, self._caption, None
+        sentences = [text for text, _ in self._said]
+        if self.lines is None:
+            narrator.repeats.described(sentences)
+            confidence = confidence_of(self._probabilities)
+        else:
+            narrator.repeats.read(sentences)
+            lines = tuple(self.lines)
+            confidence = min((line.confidence for line in lines), default=None)
+        is_news = self._asked or caption.alert is not None or any(news for _, news in self._said)
+        if is_news or narrator.every_caption:
+            made = replace(caption, text=" ".join(sentences), confidence=confidence)
+            time = narrator.time_of(caption.frame)
+            narrator.keep(replace(made, time=time, caption_s=self._seconds(), lines=lines))
 
-    def _say(self, text: str) -> bool:
-        if self._speaker is None:
-            return False
-        return self._speaker.say(text, self.count, self._source.at)
+    def _seconds(self) -> float:
+        return self._narrator.clock() - self._started
+
+    def _describe(self, sentences: Iterable[str]) -> None:
+        repeats, source = self._narrator.repeats, self._narrator.source
+        for text in filter(None, map(printable, sentences)):
+            if words_of(text) in [words_of(said) for said, _ in self._said]:
+                self._sentences = PlainSentences()  # Nothing of the rest is of use.
+                self._sentences.looping = True
+                return
+            is_news = not repeats.is_repeat(text, now := source.now())
+            if is_news:
+                repeats.spoken(text, now)
+            self._take(text, is_news)
+
+    def _take(self, text: str, is_news: bool) -> None:
+        now = self._narrator.source.now()
+        if not self._said:
+            self._narrator.lead_s = now - self._began
+            self._caption = replace(self._caption, frame_age_s=now - self._caption.frame.taken)
+        if is_news and not self.silenced and self._narrator.say(text):
+            self._caption = replace(self._caption, spoken=True)
+        self._said.append((text, is_news))
+
+
+def confidence_of(probabilities: Sequence[float]) -> float | None:
+    """How predictable the words of a caption were, which is not how true they are: the geometric
+    mean of its tokens' probabilities, from 0 to 1; None where the engine tells none."""
+    return geometric_mean([max(one, LEAST) for one in probabilities]) if probabilities else None

@@ -42,6 +42,7 @@ class Options:
     list_models: bool
     limit: int | None
     always: bool
+    every: float
     when: tuple[str, ...]
     mute: bool
     voice: str | None
@@ -140,6 +141,9 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
     add("--once", action="store_true", help="one caption, then end")
     add("--limit", metavar="N", type=number_between(1, 1_000_000), help="end after N captions")
     add("--always", action="store_true", help="caption even when nothing changed")
+    add("--every", metavar="SEC", type=number_between(0.0, 86400.0), default=0.0,
+        help="at most one caption in so many seconds, of the newest frame; answers and alerts come "
+             "at once (default: 0)")
     add("--when", metavar="TEXT", type=condition, action="append", default=[],
         help="tell when TEXT is in view, and be silent else: a thing (a red circle) or a sentence "
              f"(the door is open); up to {settings.MAX_CONDITIONS} times")
@@ -147,8 +151,7 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("voice").add_argument
     add("--mute", action="store_true", help="text only, no voice")
     add("--voice", metavar="ID", type=non_empty,
-        help="a voice's ID, name or language, see --list-voices; or screenreader: your own one, "
-             "with its braille")
+        help="a voice's ID, name or language, see --list-voices")
     add("--rate", metavar="WPM", type=number_between(80, 450), default=settings.DEFAULT_RATE,
         help="words a minute, 80 to 450 (default: %(default)s)")
     add("--volume", metavar="V", type=number_between(0.0, 1.0), default=settings.DEFAULT_VOLUME,
@@ -250,8 +253,6 @@ def check_files(parser: argparse.ArgumentParser, given: argparse.Namespace) -> N
         path = getattr(given, name)
         if path is None:
             continue
-        if given.voice == settings.SCREEN_READER:
-            parser.error(f"a screen reader gives no sound for --{name}; leave one of the two out")
         if same_file(path, given.source):
             parser.error(f"--{name} would overwrite --source; give it another name")
     if None not in (given.wav, given.vtt) and (

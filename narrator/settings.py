@@ -19,7 +19,6 @@ CLIP_PROMPT = "Describe what happens in one short sentence."
 DEFAULT_MAX_TOKENS = 64
 DEFAULT_RATE = 200  # words a minute, pyttsx3's own default
 DEFAULT_VOLUME = 1.0
-SCREEN_READER = "screenreader"  # in the place of a voice
 MAX_CLIP_FRAMES = 16  # 16 seconds, and 16 times the work of one frame
 MAX_CONDITIONS = 8  # of --when: each one costs a look the time of a prompt
 MAX_CONDITION_LENGTH = 200  # characters

@@ -12,19 +12,19 @@ from narrator.options import Options
 from narrator.outputs.film_track import FilmNarrationTrack
 from narrator.outputs.vtt import VttFile
 from narrator.outputs.wav import WavFile
-from narrator.settings import SCREEN_READER
 from narrator.speech.renderer import Renderer
 from narrator.speech.speaker import Speaker
-from narrator.speech.voice import Voice, VoiceSettings
+from narrator.speech.voice import Voice
+from narrator.speech.voices import VoiceSettings
 
 log = logging.getLogger(__name__)
 
 
 def open_speaker(
     options: Options, source: Source | None, opened: contextlib.ExitStack
-) -> tuple[Speaker | None, list[VttFile | WavFile]]:
-    """The speaker that was asked for, or None when nothing is to be spoken or kept; and the files
-    that are to begin before anything is said.
+) -> tuple[Speaker, list[VttFile | WavFile]]:
+    """The speaker that was asked for, a silent one when nothing is to be spoken or kept; and the
+    files that are to begin before anything is said.
 
     opened: where all of it is registered to be closed. Raises UsageError for files that can't be
     written.
@@ -38,8 +38,7 @@ def open_speaker(
         opened.callback(wav.close)
     settings = VoiceSettings(
         options.voice, options.rate, options.volume, not options.mute,
-        # When a screen reader is silent, nobody knows.
-        sounds=not options.no_sounds and options.voice != SCREEN_READER,
+        sounds=not options.no_sounds, english=not options.own_prompt,
     )  # fmt: skip
     speaks = wav is not None or not options.mute
     film = source if isinstance(source, Film) else None
@@ -57,4 +56,4 @@ def open_speaker(
         track = FilmNarrationTrack(vtt, wav, options.rate, film.length, render, options.always)
         opened.callback(track.close)
         return track, files
-    return voice if isinstance(voice, Voice) else None, files
+    return voice if isinstance(voice, Voice) else Speaker(), files

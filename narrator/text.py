@@ -1,4 +1,4 @@
-"""Text as data: cleaned before it is printed or spoken, cut into sentences, rid of passwords.
+"""Text as data: cleaned before it is printed or spoken, rid of passwords.
 
 What a model generated, a person typed or a file is called reaches the terminal and the voice only
 through here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -61,7 +61,7 @@ def as_condition(text: str) -> str:
     return printable(without_marks(text)).strip(" .!?")
 
 
-def first_large(text: str) -> str:
+def capitalised(text: str) -> str:
     """Text that begins as a sentence does."""
     return text[:1].upper() + text[1:]
 
@@ -108,52 +108,6 @@ def without_secrets(text: str, secrets: Sequence[str]) -> str:
     return re.sub("|".join(forms), "***", text) if forms else text
 
 
-CLOSING = "\"')\u201d\u2019"  # quotes and brackets that may stand behind a full stop
-ENDING = ".!?" + CLOSING
-SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?][{CLOSING}]))\s+(?=[^\sa-z])|\n+")
-
-
-def sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Join pieces of text into sentences and hand each out as soon as the next one begins.
-
-    What is left at the end is handed out too, unless it was cut off after a whole sentence. A
-    phrase that is said three times in a row ends it: the model goes round in circles.
-    """
-    buffer, whole = "", False
-    for piece in pieces:
-        known, buffer = len(buffer), buffer + piece
-        loop_at = loop_in(buffer, known, ended=False)
-        *done, buffer = SENTENCE_END.split(buffer[:loop_at])
-        for sentence in done:
-            if sentence.strip():
-                whole = whole or sentence.rstrip()[-1] in ENDING
-                yield sentence.strip()
-        if loop_at is not None:
-            break
-    rest = buffer[: loop_in(buffer, len(buffer), ended=True)].strip()
-    if rest and (not whole or rest[-1] in ENDING):
-        yield rest
-
-
-def loop_in(text: str, known: int, ended: bool) -> int | None:
-    """Where a phrase that stands there three times in a row ends for the first time; None if there
-    is none. known: up to there the words before the last one were looked at already. ended: the
-    last word is whole, whatever follows."""
-    words = [word for word in re.finditer(r"\w+", text) if ended or word.end() < len(text)]
-    said = [word[0].casefold() for word in words]
-    for end, word in enumerate(words, 1):
-        for length in range(1, end // 3 + 1 if word.end() >= known else 1):
-            first, second = end - 2 * length, end - length
-            if (
-                said[first - 1] == said[second - 1] == said[end - 1]
-                and (  # else no slice is needed
-                    said[first - length : first] == said[first:second] == said[second:end]
-                )
-            ):
-                return words[first - 1].end()
-    return None
-
-
 def words_of(text: str) -> str:
     """A sentence's words alone: the same for two that differ in case and punctuation."""
     return " ".join(re.findall(r"\w+", text.casefold())) or text
@@ -165,7 +119,7 @@ def count_words(text: str) -> float:
     return max(len(text.split()), len(text) / 5)
 
 
-def was_read(sentence: str, before: Iterable[str]) -> bool:
+def is_repeat(sentence: str, before: Iterable[str]) -> bool:
     """True when a sentence is one of those before, but for a letter here and there, which another
     look at the same text may change; not for a digit, by which two pages or prices may differ."""
     near = difflib.get_close_matches(sentence, list(before), 1, 0.9)

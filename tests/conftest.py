@@ -20,7 +20,7 @@ from narrator.terminal import Terminal, log_to
 from support.camera import MjpegCamera
 from support.program import TINY, Program
 from support.server import ScriptedServer
-from support.sound import SoundCard, make_sound_card
+from support.sound import SoundCard
 from support.video import DemoClip
 
 
@@ -64,18 +64,27 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def sound_card(tmp_path: Path) -> SoundCard:
-    """A sound card that plays at once and keeps what it played."""
-    folder = tmp_path / "sound-card"
-    return make_sound_card(folder, str(folder / "played.wav"))
+def sound_card(tmp_path: Path) -> Iterator[SoundCard]:
+    """A sound card that plays faster than a real one and keeps what it played."""
+    card = SoundCard(tmp_path / "sound-card")
+    yield card
+    card.close()
 
 
 @pytest.fixture
-def stuck_sound_card(tmp_path: Path) -> SoundCard:
-    """A sound card that is there, but half a sentence later blocks its player for a minute."""
-    enough = 30_000  # bytes, 0.7 s
-    block = f"| test $(head -c {enough} | wc -c) -lt {enough} || exec sleep 60"
-    return make_sound_card(tmp_path / "stuck-sound-card", block)
+def stuck_sound_card(tmp_path: Path) -> Iterator[SoundCard]:
+    """A sound card that is there, but blocks half a sentence later."""
+    card = SoundCard(tmp_path / "stuck-sound-card", 1.0, stuck_after=15_000)
+    yield card
+    card.close()
+
+
+@pytest.fixture
+def slow_sound_card(tmp_path: Path) -> Iterator[SoundCard]:
+    """A sound card that takes ten seconds over what is said in one."""
+    card = SoundCard(tmp_path / "slow-sound-card", 0.1)
+    yield card
+    card.close()
 
 
 @pytest.fixture

@@ -21,11 +21,10 @@ import numpy as np
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
 
-from narrator.conditions import Conditions
+from narrator.conditions import IN_VIEW, OUT_OF_VIEW, Conditions
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.engines.engine import Engine
+from narrator.engines.engine import Engine, Query
 from narrator.frames.frame import Frame
-from narrator.models.presets import IN_VIEW, OUT_OF_VIEW
 from narrator.scene.gate import SceneGate
 from narrator.scene.thumbnail import Thumbnail
 from support.drawn_scenes import (
@@ -145,7 +144,7 @@ def watch(engine: Engine, text: str, script: list[Stretch], rng: np.random.Gener
         changed = gate.has_changed(seen)
         if at < free_at or not conditions.due(changed, frame.taken):
             continue
-        (likely,) = engine.likelihoods(frame, [condition.question])
+        (likely,) = engine.likelihoods(Query([frame], "", 1), [condition.question])
         looks += 1
         stretch.looks += 1
         stretch.likely.append(-1.0 if likely is None else likely)

@@ -8,7 +8,7 @@ OpenAI-compatible server that is already running, such as llama.cpp's.
     .venv/bin/python tools/measure_peers.py FOLDER --agreement
 
 All are loaded in one process and asked in turn about the same frame of 640x480, for 24 tokens,
-so that whatever else the machine does is borne by all. No engine guesses, and none has seen the
+so that whatever else the machine does is borne by all. No engine has seen the
 frame. A processor is held to AVX2 by
 
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.engines.engine import Engine
+from narrator.engines.engine import Engine, Query
 from narrator.engines.openvino import OpenVinoEngine
 from narrator.engines.server import ServerEngine
 from narrator.frames.frame import Frame
@@ -51,7 +51,7 @@ def transformers(folder: Path, dtype: str) -> Engine:
 
 def openvino(folder: Path, bits: int) -> Engine:
     """OpenVINO, as the program opens it."""
-    return open_engine(choose_engine("openvino", bits), str(folder), guesses=False)
+    return open_engine(choose_engine("openvino", bits), str(folder))
 
 
 PEERS: dict[str, Callable[[Path], Engine]] = {
@@ -71,7 +71,7 @@ def frame_of_noise(seed: int) -> Frame:
 def ask(engine: Engine, frame: Frame, detail: bool) -> tuple[float, float]:
     """Seconds to the first token, and to the last."""
     start = time.perf_counter()
-    pieces = engine.describe([frame], DEFAULT_PROMPT, TOKENS, detail)
+    pieces = engine.describe(Query([frame], DEFAULT_PROMPT, TOKENS, detail))
     next(pieces)
     first = time.perf_counter() - start
     for _ in pieces:
@@ -103,10 +103,11 @@ import sys, time
 from pathlib import Path
 start = time.perf_counter()
 import measure_peers
+from narrator.bench import peak_memory
 engine = measure_peers.PEERS[sys.argv[1]](Path(sys.argv[2]))
 ready = time.perf_counter() - start
 measure_peers.ask(engine, measure_peers.frame_of_noise(0), sys.argv[3] == "True")
-print(f"{sys.argv[1]:24} ready in {ready:.2f} s, {engine.peak_memory() / 1e6:.0f} MB")
+print(f"{sys.argv[1]:24} ready in {ready:.2f} s, {peak_memory() / 1e6:.0f} MB")
 """
     for name in PEERS:
         command = [sys.executable, "-c", code, name, str(folder), str(detail)]
@@ -118,16 +119,16 @@ print(f"{sys.argv[1]:24} ready in {ready:.2f} s, {engine.peak_memory() / 1e6:.0f
 
 def next_tokens(engine: Engine, frame: Frame, said: list[int]) -> list[int]:
     """What an engine holds for the next token after each beginning of what was said."""
+    query = Query([frame], DEFAULT_PROMPT, TOKENS)
     if isinstance(engine, OpenVinoEngine):
-        logits = engine.first_logits([frame], DEFAULT_PROMPT)
-        later = engine._step(said[:-1], len(said) - 1)
-        return [int(row.argmax()) for row in (*logits, *later)]
+        first = int(engine._begin(query).argmax())
+        return [first, *(int(engine._step([token]).argmax()) for token in said[:-1])]
     import torch
 
     from narrator.engines.torch import TorchEngine
 
     assert isinstance(engine, TorchEngine)
-    inputs = engine.prepare([frame], DEFAULT_PROMPT)
+    inputs = engine._prepared(query)
     inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([said[:-1]])], 1)
     with torch.inference_mode():
         found = engine._model(**inputs, logits_to_keep=len(said)).logits[0].argmax(-1)
@@ -145,7 +146,7 @@ def measure_agreement(folder: Path, frames: int = 24) -> None:
     same, total = dict.fromkeys(engines, 0), 0
     for seed in range(100, 100 + frames):
         frame = frame_of_noise(seed)
-        said = [token for token, _ in exact._tokens([frame], DEFAULT_PROMPT, TOKENS)]
+        said = [token for token, _ in exact._tokens(Query([frame], DEFAULT_PROMPT, TOKENS))]
         total += len(said)
         for name, engine in engines.items():
             found = next_tokens(engine, frame, said)

@@ -27,8 +27,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from narrator.reading.opening import open_reader
 from narrator.reading.page import NO_TEXT, NOT_THE_REST, UNREADABLE, Page
-from narrator.reading.reader import open_reader
 
 FONTS = sorted(
     path

@@ -31,7 +31,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in ("."
 from support.camera import MjpegCamera
 from support.drawn_scenes import random_scene
 from support.program import TINY, Program, Running, children
-from support.sound import make_sound_card
+from support.sound import SoundCard
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,7 @@ def run_a_minute(
 def soak(minutes: int, folder: Path) -> bool:
     """Run and print; True when nothing grew and no minute was silent."""
     program = Program(folder / "program")
-    program.environment.update(
-        make_sound_card(folder / "card", str(folder / "card" / "played.wav")).environment
-    )
+    program.environment.update(SoundCard(folder / "card").environment)
     camera, random = MjpegCamera(), np.random.default_rng(1)
     camera.show(random_scene(random)[0])
     running = program.start("--source", camera.url, "--model", TINY, "--wav", folder / "out.wav")

@@ -15,8 +15,7 @@ it.
 
 From the second stage on a fifth of the pictures is badly seen, and a fifth is mixed from several
 scenes (tiny_training/mixing.py), each of which is the answer as often as it shows. That teaches no
-answer but doubt: what is like several things gets a low probability. Scenes outside the grammar are
-never shown; tools/measure_doubt.py tests with those.
+answer but doubt: what is like several things gets a low probability.
 
 The last stage teaches the language model alone, on image tokens that the eyes made once: to find
 what is asked for among two shapes, what moves where in clips of two to four frames, and pictures

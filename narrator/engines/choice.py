@@ -46,7 +46,7 @@ class EngineChoice:
 
 def choose_engine(name: str, bits: int | None) -> EngineChoice:
     """mlx where there is an Apple GPU, torch where it can use another, OpenVINO elsewhere, unless
-    told. Raises UsageError."""
+    one is named. Raises UsageError."""
     apple = sys.platform == "darwin" and platform.machine() == "arm64"
     why = AS_ASKED
     if is_server(name):
@@ -88,16 +88,11 @@ def import_packages(name: str) -> Exception | None:
 
 
 def open_engine(
-    choice: EngineChoice,
-    model: str | None,
-    cache: Path = CACHE,
-    may_download: bool = True,
-    guesses: bool = True,
+    choice: EngineChoice, model: str | None, cache: Path = CACHE, may_download: bool = True
 ) -> Engine:
     """Find the model's weights, in `cache` or on the Hub, and load them; or ask the server.
 
-    model: as for find_weights(); None for the one that a server serves. guesses: of words, where an
-    engine makes any. Raises PeteError.
+    model: as for find_weights(); None for the one that a server serves. Raises PeteError.
     """
     if choice.url is not None:
         from narrator.engines.server import ServerEngine
@@ -114,9 +109,9 @@ def open_engine(
         if choice.name == "openvino" and is_smolvlm(folder):
             from narrator.engines.openvino import OpenVinoEngine
 
-            return OpenVinoEngine(folder, choice.bits, guesses)
+            return OpenVinoEngine(folder, choice.bits)
         if choice.name == "openvino" and choice.why == AS_ASKED:
-            raise UsageError(f"{model} is no SmolVLM: it runs with --engine torch, in 16 bits")
+            raise UsageError(f"{model} is not a SmolVLM: it runs with --engine torch, in 16 bits")
         from narrator.engines.torch import TorchEngine, torch_device, torch_dtype
 
         return TorchEngine(folder, torch_device(), torch_dtype())

@@ -9,33 +9,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
 
-from narrator.engines.drafts import DraftCache
-from narrator.engines.engine import Piece, Turn
-from narrator.engines.memory import peak_process_memory
+from narrator.engines.engine import Piece, Query
 from narrator.frames.frame import Frame
 from narrator.libraries import keep_freed_memory
-from narrator.models.conversion import GROUP_SIZE
-from narrator.models.presets import Weights
+from narrator.models.presets import GROUP_SIZE, Weights
 from narrator.models.smolvlm import SmolVlmInputs, yes_and_no
 
-NOWHERE = 2**30  # the place of a token that was refused: none is so late as to see it
+NOWHERE = 2**30  # the place of a token that no later one is to see
 
 
 class OpenVinoEngine:
     """See Engine. What it saw of the last clip's frames is kept: most of them are in the next clip.
 
     folder: made of a checkpoint for weights_for(bits). bits: 16 (floating point, calculated in
-    bfloat16 where the processor has it, else in float32), or 8 (integers). guesses: check likely
-    tokens, some a step.
+    bfloat16 where the processor has it, else in float32), or 8 (integers).
     """
 
-    def __init__(self, folder: Path, bits: int, guesses: bool = True) -> None:
+    def __init__(self, folder: Path, bits: int) -> None:
         keep_freed_memory()
         able = processor_features()
         precision = "bf16" if "bf16" in able else "f32"
@@ -50,127 +47,72 @@ class OpenVinoEngine:
         self._language = load_graph(folder / "language.xml", words, rounds)
         self._answers = yes_and_no(self._inputs.encode)
         self._places = np.empty(0, np.int64)  # in the caption, of all tokens in the cache
-        self._drafts = DraftCache(captions=32 if guesses else 0)
         self._seen: list[tuple[Frame, bool, np.ndarray]] = []  # frame, in detail, features
         self.label = f"OpenVINO on the CPU, {precision}{', int8 weights' if bits == 8 else ''}"
 
-    def describe(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        max_tokens: int,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> Iterator[Piece]:
+    def describe(self, query: Query) -> Iterator[Piece]:
         """See Engine."""
         decode = self._inputs.decoder()
-        for token, probability in self._tokens(clip, prompt, max_tokens, detail, before):
-            yield Piece(decode(token), probability)
+        logits = self._begin(query)
+        for left in reversed(range(query.max_tokens)):
+            token = int(logits.argmax())
+            if token in self._inputs.ends:
+                return
+            probability = float(1 / np.exp(logits - logits[token]).sum())
+            yield Piece(decode(token), probability, cut=not left)
+            if left:
+                logits = self._step([token])
 
-    def likelihoods(
-        self, frame: Frame, questions: Sequence[str], detail: bool = False
-    ) -> list[float | None]:
+    def likelihoods(self, query: Query, questions: Sequence[str]) -> list[float | None]:
         """See Engine. Of the first question what all later ones begin with, too, stays in the
         cache: that is the picture, most of a prompt."""
         found: list[float | None] = []
-        kept = self._inputs.numbers([frame], questions[0], detail)
+        kept: list[int] = []
         for question in questions:
-            ids = self._inputs.numbers([frame], question, detail)
+            asked = replace(query, prompt=question)
+            ids = self._ids(asked)
             # Not more than all but the last token, as that has yet to be answered.
             longest = min(len(kept), len(ids)) - 1
             same = next((at for at in range(longest) if kept[at] != ids[at]), longest)
-            if not found or self._inputs.image_token in ids[same:]:
-                kept = ids
-                [logits] = self.first_logits([frame], question, detail)
+            if not kept or self._inputs.image_token in ids[same:]:
+                kept, logits = ids, self._begin(asked)
             else:
                 kept = kept[:same]
                 self._places[same:] = NOWHERE
-                [logits] = self._step(ids[same:], 1)
+                logits = self._step(ids[same:])
             yes, no = (np.logaddexp.reduce(logits[one]) for one in self._answers)
             found.append(float(1 / (1 + np.exp(no - yes))))
         return found
 
-    def prepare(
-        self, clip: Sequence[Frame], prompt: str, detail: bool = False
-    ) -> tuple[list[int], np.ndarray]:
-        """See Engine."""
-        return self._inputs.prepare(clip, prompt, detail)
+    def _ids(self, query: Query) -> list[int]:
+        return self._inputs.numbers(query.clip, query.prompt, query.tiled, query.before)
 
-    def peak_memory(self) -> int:
-        """See Engine."""
-        return peak_process_memory()
-
-    def first_logits(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> np.ndarray:
-        """Begin a caption with picture and prompt. Returns logits, float32, (1, vocabulary)."""
-        detail = detail and len(clip) == 1
-        self._seen = [(frame, detail, self._features(frame, detail)) for frame in clip]
+    def _begin(self, query: Query) -> np.ndarray:
+        """Begin a caption with picture and prompt. Returns logits as _step() does."""
+        tiled = query.tiled
+        self._seen = [(frame, tiled, self._features(frame, tiled)) for frame in query.clip]
         self._language.reset_state()
         self._places = np.empty(0, np.int64)
-        ids = self._inputs.numbers(clip, prompt, detail, before)
-        return self._step(ids, 1, np.concatenate([seen[2] for seen in self._seen]))
+        return self._step(self._ids(query), np.concatenate([seen[2] for seen in self._seen]))
 
-    def _features(self, frame: Frame, detail: bool) -> np.ndarray:
+    def _features(self, frame: Frame, tiled: bool) -> np.ndarray:
         """What the vision tower makes of a frame's tiles, (image tokens, text width)."""
-        for seen, in_detail, features in self._seen:
-            if seen is frame and in_detail is detail:
+        for seen, in_tiles, features in self._seen:
+            if seen is frame and in_tiles is tiled:
                 return features
         # One after the other: all at once are no quicker, and need more memory.
-        tiles = self._inputs.pixels(frame, detail)
+        tiles = self._inputs.pixels([frame], tiled)
         return np.concatenate([self._vision.infer([tile[None]])[0][0] for tile in tiles])
 
-    def _step(self, ids: list[int], wanted: int, features: np.ndarray | None = None) -> np.ndarray:
-        """Add tokens to those before. Returns logits for the last `wanted` of them."""
+    def _step(self, ids: list[int], features: np.ndarray | None = None) -> np.ndarray:
+        """Add tokens to those before. Returns logits of the next one: float32, (vocabulary)."""
         count, first = len(ids), self._places[self._places < NOWHERE].max(initial=-1) + 1
         self._places = np.append(self._places, np.arange(first, first + count))
         if features is None:
             features = np.empty((0, self._language.get_tensor("features").shape[1]), np.float32)
-        rows = np.arange(count - wanted, count)
-        inputs = [np.array([ids]), features, self._places, rows]
-        logits: np.ndarray = self._language.infer(inputs)[0]
+        inputs = [np.array([ids]), features, self._places, np.array([count - 1])]
+        logits: np.ndarray = self._language.infer(inputs)[0][0]
         return logits
-
-    def _tokens(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        max_tokens: int,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> Iterator[tuple[int, float]]:
-        """Tokens and their probabilities. Greedy decoding, with guesses: a step that checks some
-        tokens more costs 1.4 times what a step for one does, as both read all the weights once
-        (arXiv:2304.04487)."""
-        said: list[int] = []
-        sure = likeliest(self.first_logits(clip, prompt, detail, before))
-        try:
-            while True:
-                for token, probability in sure:
-                    if token in self._inputs.ends:
-                        return
-                    said.append(token)
-                    yield token, probability
-                    if len(said) == max_tokens:
-                        return
-                guess = self._drafts.guess(said)
-                logits = self._step([said[-1], *guess], len(guess) + 1)
-                found = likeliest(logits)
-                right = next((n for n, one in enumerate(guess) if one != found[n][0]), len(guess))
-                sure = found[: right + 1]
-                self._places[len(self._places) - len(guess) + right :] = NOWHERE
-        finally:
-            self._drafts.keep(said)
-
-
-def likeliest(logits: np.ndarray) -> list[tuple[int, float]]:
-    """The likeliest token of each row of logits, and its probability."""
-    tokens, best = logits.argmax(-1), logits.max(-1, keepdims=True)
-    return list(zip(tokens.tolist(), (1 / np.exp(logits - best).sum(-1)).tolist()))
 
 
 def weights_for(bits: int) -> Weights:

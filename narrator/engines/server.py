@@ -1,5 +1,5 @@
 """A model behind an OpenAI-compatible server: frames go out as JPEG in a request for a chat
-completion, pieces of the caption come back as server-sent events.
+completion, pieces of the caption come back as server-sent events, or all at once.
 
 Frames reach the named address alone: no redirect is followed, no proxy of the environment is asked.
 Whatever a server does, its reply ends within the limits; none but that server gets the key.
@@ -11,179 +11,147 @@ import base64
 import contextlib
 import json
 import math
-import os
-import re
-import socket
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import cv2
 import httpx2
 import numpy as np
 
-from narrator.engines.engine import Piece, Turn
-from narrator.engines.memory import peak_process_memory
-from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError, reason_of
-from narrator.frames.frame import Frame
-from narrator.settings import JPEG_QUALITY, SERVER_KEY
+from narrator.engines.engine import Piece, Query
+from narrator.engines.server_reply import (
+    Limits,
+    Part,
+    Reply,
+    ServerFault,
+    chunks,
+    client_for,
+    fault_of,
+    part_of,
+)
+from narrator.errors import EngineError, EngineUnavailable, ModelError
+from narrator.settings import JPEG_QUALITY
 from narrator.text import printable, without_password, words_of
+from narrator.wording import Cleaner
 
 SIDE, DETAIL_SIDE = 512, 2048  # pixels: the one tile of SmolVLM2, and the most it cuts into tiles
-ANSWER_TOKENS = 4  # yes or no, and what may stand before and behind it
-CHARACTERS_A_TOKEN = 8  # at most, on average: where max_tokens ends a server that has no end
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long a server may take, and how much it may say."""
-
-    connect_s: float = 3.0
-    silent_s: float = 20.0  # before the first piece, which waits for other narrators, and between
-    reply_s: float = 60.0  # a caption that takes longer is too old to be said
-    event_bytes: int = 1 << 20  # and of a reply that is no stream of events
-
-
-@dataclass(eq=False)
-class ServerFault(Exception):
-    """What is wrong with a server."""
-
-    trouble: str  # what is spoken after "The server"
-    reason: str
-    advice: str  # what the user may do
-    passes: bool  # perhaps, by itself
-    status: int = 0
+ANSWER_TOKENS, THOUGHTFUL_TOKENS = 4, 1024  # for yes or no, and of a model that thinks before it
+LIST_BYTES, TOKEN_BYTES = 4 << 20, 4 << 10  # of all models, and of a token with its probabilities
+SLOW = "The server has not answered yet. It may be loading the model."
 
 
 class ServerEngine:
     """See Engine. Opening it asks the server for its models.
 
     Whatever goes wrong then raises EngineError, or ModelError where it serves several and none was
-    named. Until a first caption has come, what waiting will not mend (a refusal, nonsense) raises
-    EngineError as well. Everything else, and all after a first caption, raises EngineUnavailable.
+    named. Until a first caption has come, what waiting will not mend (a refusal, an invalid reply)
+    raises EngineError as well. Everything else, and all after a first caption, raises
+    EngineUnavailable.
     """
 
     def __init__(self, url: str, model: str | None, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._place = without_password(url)
-        parts = urlsplit(url)
-        headers = {"user-agent": "pete_sounds", "accept-encoding": "identity"}
-        login = None
-        if parts.username is not None:
-            login = unquote(parts.username), unquote(parts.password or "")
-        elif key := key_of_the_environment():
-            headers["authorization"] = f"Bearer {key}"
-        self._client = httpx2.Client(
-            headers=headers,
-            auth=login,
-            timeout=httpx2.Timeout(self._limits.silent_s, connect=self._limits.connect_s),
-            limits=httpx2.Limits(max_keepalive_connections=0),
-            trust_env=False,  # proxies; certificates may well be named there (SSL_CERT_FILE)
-            verify=httpx2.create_ssl_context(),
-        )
-        path = parts.path.rstrip("/")
-        base = path.removesuffix("/chat/completions")
-        if base == path:
-            base = f"{path.removesuffix('/v1')}/v1"
-        self._address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=base)
+        self._client, self._address = client_for(url, self._limits)
         self._worked = False
-        self._tells: dict[str, Any] = {"logprobs": True, "top_logprobs": 5}  # if it is asked to
+        self._limit_name = "max_tokens"
+        self._answer_tokens = ANSWER_TOKENS
+        self._extras: dict[str, dict[str, Any]] = {  # until the server refuses them
+            "temperature": {"temperature": 0.0},
+            "logprobs": {"logprobs": True, "top_logprobs": 5},
+        }
         self._model = model_of(self._served(), model, self._place)
         self.label = f"{self._model} at {self._place}"
 
-    def describe(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        max_tokens: int,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> Iterator[Piece]:
-        """See Engine. Raises EngineError and EngineUnavailable."""
-        chances = Chances()
-        for text, tokens in self._said(self.prepare(clip, prompt, detail, before), max_tokens):
-            chances.add(tokens)
-            if text:  # Some servers begin with an empty one, before there is a token.
-                yield Piece(text, chances.of(text))
+    def describe(self, query: Query) -> Iterator[Piece]:
+        """See Engine; nothing comes four times a second while the server is silent. Raises
+        EngineError and EngineUnavailable."""
+        for part in self._said(messages_of(query), query.max_tokens):
+            thoughts = f"<think>{part.thoughts}</think>" * bool(part.thoughts)
+            first, *others = [*map(chance, part.tokens), None]
+            yield Piece(thoughts + part.text, first, part.finish == "length", part.notice)
+            yield from (Piece("", one) for one in others[:-1])
 
-    def likelihoods(
-        self, frame: Frame, questions: Sequence[str], detail: bool = False
-    ) -> list[float | None]:
+    def likelihoods(self, query: Query, questions: Sequence[str]) -> list[float | None]:
         """See Engine: 1 or 0 where a server gives the word alone. Each question sends the frame."""
         found = []
         for question in questions:
-            said = list(self._said(self.prepare([frame], question, detail), ANSWER_TOKENS))
-            text = "".join(text for text, _ in said)
-            found.append(chance_of_yes(text, [token for _, tokens in said for token in tokens]))
+            asked = messages_of(replace(query, prompt=question))
+            said = list(self._said(asked, self._answer_tokens))
+            text = Cleaner().add("".join(part.text for part in said), ended=True)
+            tokens = [token for part in said if part.text for token in part.tokens]
+            found.append(chance_of_yes(text, tokens))
         return found
 
-    def prepare(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> list[dict[str, Any]]:
-        """See Engine: the messages, each frame as a JPEG in a data URL, the oldest first."""
-        side = DETAIL_SIDE if detail else SIDE
-        urls = ({"url": jpeg_url(frame.image, side)} for frame in clip)
-        content: list[Any] = [{"type": "image_url", "image_url": url} for url in urls]
-        content.append({"type": "text", "text": prompt if before is None else before[0]})
-        messages = [{"role": "user", "content": content}]
-        if before is not None:
-            messages.append({"role": "assistant", "content": before[1]})
-            messages.append({"role": "user", "content": prompt})
-        return messages
+    def _said(self, messages: Any, max_tokens: int) -> Iterator[Part]:
+        """Parts of an answer; asked for again where the server refuses a setting it can do
+        without."""
+        while True:
+            try:
+                yield from self._answer(messages, max_tokens)
+                return
+            except ServerFault as fault:
+                if not self._heeded(fault):
+                    raise self._error(fault, may_pass=fault.passes or self._worked) from None
 
-    def peak_memory(self) -> int:
-        """See Engine. What the server needs is not known here."""
-        return peak_process_memory()
+    def _answer(self, messages: Any, max_tokens: int) -> Iterator[Part]:
+        request = {"model": self._model, "messages": messages, "stream": True}
+        request[self._limit_name] = max_tokens
+        for extra in self._extras.values():
+            request.update(extra)
+        said = thought = False
+        first_s, most = self._limits.first_s, max_tokens * TOKEN_BYTES
+        with self._reply("POST", "/chat/completions", request, first_s, most) as reply:
+            notice_at = self._limits.silent_s if self._worked else self._limits.notice_s
+            for chunk in chunks(reply.lines()):
+                part = Part() if chunk is None else part_of(chunk)
+                if part.text or part.thoughts:
+                    reply.came(self._limits)
+                    said, thought = said or bool(part.text.strip()), thought or bool(part.thoughts)
+                elif not (said or thought) and time.monotonic() - reply.began >= notice_at:
+                    part, notice_at = part._replace(notice=SLOW), math.inf
+                yield part
+                if part.finish:
+                    break
+            else:
+                if said:
+                    raise httpx2.RemoteProtocolError("the caption has no end")
+                raise ValueError("no caption in its answer")
+            if thought:
+                self._answer_tokens = THOUGHTFUL_TOKENS
+            elif self._worked and not said:
+                raise ServerFault("sent an empty caption", "it has no text", "", True)
+            self._worked = self._worked or said
 
-    def _said(self, messages: Any, max_tokens: int) -> Iterator[tuple[str, list[Any]]]:
-        """Pieces of a reply, each with what the server tells of the tokens that it chose."""
-        request = {"model": self._model, "messages": messages, **self._tells}
-        settings = {"max_tokens": max_tokens, "temperature": 0.0, "stream": True}
-        room = max_tokens * CHARACTERS_A_TOKEN
-        came = ended = False
-        try:
-            with self._reply("POST", "/chat/completions", {**request, **settings}) as reply:
-                for choice in choices(reply, self._limits.event_bytes):
-                    piece = str((choice.get("delta") or {}).get("content") or "")[:room]
-                    room -= len(piece)
-                    ended = choice.get("finish_reason") is not None or room <= 0
-                    came = came or bool(piece.strip())
-                    self._worked = self._worked or (came and ended)
-                    yield piece, (choice.get("logprobs") or {}).get("content") or []
-                    if ended:
-                        break
-                else:
-                    if came:
-                        raise httpx2.RemoteProtocolError("the caption has no end")
-                    raise ValueError("no caption in its answer")
-            if not came and self._worked:
-                raise ServerFault("says nothing", "its caption is empty", "", True)
-        except ServerFault as fault:
-            if not (fault.status in (400, 422) and self._tells):
-                raise self._error(fault, may_pass=fault.passes or self._worked) from None
-            self._tells = {}  # Perhaps it does not know of them.
-            yield from self._said(messages, max_tokens)
+    def _heeded(self, fault: ServerFault) -> bool:
+        """Ask no more for what a server refuses; False where it refuses something else."""
+        if fault.status not in (400, 422):
+            return False
+        if "max_completion_tokens" in fault.reason and self._limit_name == "max_tokens":
+            self._limit_name = "max_completion_tokens"
+            return True
+        named = [name for name in self._extras if name in fault.reason]
+        # Most that know nothing of probabilities do not say so.
+        refused = named or [name for name in self._extras if name == "logprobs"]
+        for name in refused:
+            del self._extras[name]
+        return bool(refused)
 
     def _error(self, fault: ServerFault, may_pass: bool = False) -> Exception:
-        reason = printable(fault.reason)[:200]
-        message = f"the server at {self._place} {fault.trouble} ({reason})"
+        message = f"the server at {self._place} {fault.trouble} ({printable(fault.reason)[:200]})"
         if may_pass:
-            return EngineUnavailable(fault.trouble, message)
+            return EngineUnavailable(fault.trouble, message, fault.retry_after_s)
         return EngineError(f"{message}; {fault.advice}")
 
     def _served(self) -> list[dict[str, Any]] | None:
         """What the server lists as its models; None where it has no such list."""
         try:
-            with self._reply("GET", "/models") as reply:
-                models = json_of(reply, self._limits.event_bytes)["data"] or []
+            within_s = self._limits.silent_s
+            with self._reply("GET", "/models", None, within_s, LIST_BYTES) as reply:
+                body = b"\n".join(line for line in reply.lines() if line is not None)
+                models = json.loads(body)["data"] or []
                 return [model for model in models if str(model["id"])]
         except ServerFault as fault:
             if fault.status in (404, 405, 501):
@@ -191,68 +159,19 @@ class ServerEngine:
             raise self._error(fault) from None
 
     @contextlib.contextmanager
-    def _reply(self, method: str, path: str, body: Any = None) -> Iterator[httpx2.Response]:
-        """A reply with status 200. Whatever goes wrong, here or in reading it, is a ServerFault.
-
-        Its connection is shut down at the deadline: to a server that drips, be it the reply or its
-        head, the time limit of a single read means nothing.
-        """
-        deadline = time.monotonic() + self._limits.reply_s
+    def _reply(
+        self, method: str, path: str, body: Any, within_s: float, most: int
+    ) -> Iterator[Reply]:
+        """A reply with status 200. Whatever goes wrong in reading it is a ServerFault."""
         url = self._address._replace(path=self._address.path + path).geturl()
-        with contextlib.ExitStack() as stack:
-
-            def on_event(event: str, info: dict[str, Any]) -> None:
-                if event == "connection.connect_tcp.complete":
-                    wire = stack.enter_context(info["return_value"].get_extra_info("socket").dup())
-                    timer = threading.Timer(deadline - time.monotonic(), shut_down, [wire])
-                    timer.daemon = True
-                    timer.start()
-                    stack.callback(timer.join)
-                    stack.callback(timer.cancel)
-
-            try:
-                reply = stack.enter_context(
-                    self._client.stream(method, url, json=body, extensions={"trace": on_event})
-                )
-                if reply.headers.get("content-encoding", "identity") != "identity":
-                    raise ValueError("its answer is compressed, though that was ruled out")
-                if reply.status_code != 200:
-                    raise refusal(reply, self._limits.event_bytes)
-                yield reply
-            except Exception as error:
-                raise fault_of(error, late=time.monotonic() >= deadline) from None
-
-
-def shut_down(wire: socket.socket) -> None:
-    """End a connection, whoever is waiting for what comes of it."""
-    with contextlib.suppress(OSError):  # the server was quicker
-        wire.shutdown(socket.SHUT_RDWR)
-
-
-class Chances:
-    """The probabilities of tokens, dealt out to the pieces of text that they stand in; a server may
-    send either first."""
-
-    def __init__(self) -> None:
-        self._tokens: deque[tuple[int, float]] = deque()  # length in characters, probability
-        self._missing: float = 0  # characters that were sent and whose tokens were not
-        self._known = False
-
-    def add(self, tokens: list[dict[str, Any]]) -> None:
-        """Take in what a server tells of tokens, as in its logprobs."""
-        for token in tokens:
-            self._known = True
-            self._tokens.append((len(str(token["token"])), chance(token)))
-
-    def of(self, piece: str) -> float | None:
-        """The probability of the next piece; None where the server tells none."""
-        self._missing += len(piece)
-        product = 1.0
-        while self._tokens and self._missing > 0:
-            length, probability = self._tokens.popleft()
-            self._missing -= length
-            product *= probability
-        return product if self._known else None
+        request = self._client.build_request(method, url, json=body)
+        reply = Reply(self._client, request, within_s, most)
+        try:
+            yield reply
+        except Exception as error:
+            raise fault_of(error) from None
+        finally:
+            reply.close()
 
 
 def chance(token: dict[str, Any]) -> float:
@@ -276,83 +195,16 @@ def chance_of_yes(text: str, tokens: list[dict[str, Any]]) -> float | None:
     return {"yes": 1.0, "no": 0.0}.get(word)
 
 
-def choices(reply: httpx2.Response, most: int) -> Iterator[dict[str, Any]]:
-    """The first choice of each event; each holds a piece of the caption."""
-    for event in httpx2.EventSource(reply, most):
-        if event.data == "[DONE]":
-            return
-        chunk: Any = event.json()
-        if chunk.get("error"):
-            raise ServerFault("has a fault", words_in(chunk), "look at its log", True)
-        yield from (chunk.get("choices") or [])[:1]
-
-
-def json_of(reply: httpx2.Response, most: int) -> Any:
-    """The whole of a reply that is not streamed."""
-    body = b""
-    for part in reply.iter_bytes():
-        body += part
-        if len(body) > most:
-            raise ValueError("its answer does not end")
-    return json.loads(body)
-
-
-def refusal(reply: httpx2.Response, most: int) -> ServerFault:
-    """What another status than 200 says about the server, in its own words where it has any."""
-    status, reason = reply.status_code, f"{reply.status_code} {reply.reason_phrase}"
-    if 300 <= status < 400:
-        place = without_password(reply.headers.get("location", "nowhere"))
-        reason += f", to {place}, where nothing was sent"
-    else:
-        with contextlib.suppress(Exception):
-            reason += f": {words_in(json_of(reply, most))}"
-    if status in (429, 503):
-        return ServerFault("has too much to do", reason, "try later", True, status)
-    if status in (408, 425) or status >= 500:
-        return ServerFault("has a fault", reason, "look at its log", True, status)
-    key = status in (401, 403)
-    advice = f"{SERVER_KEY} is for its key" if key else "look at --engine and --model"
-    return ServerFault("refuses", reason, advice, False, status)
-
-
-def words_in(body: dict[str, Any]) -> str:
-    """What a server says is wrong."""
-    words = body.get("error") or body.get("detail") or body["message"]
-    return str(words["message"] if isinstance(words, dict) else words)
-
-
-def fault_of(error: Exception, late: bool) -> ServerFault:
-    """What an exception says about the server. late: the deadline has passed."""
-    if isinstance(error, ServerFault):
-        return error
-    reason = re.sub(r"^\[[^]]*\] ", "", reason_of(error))
-    if late or isinstance(error, httpx2.TimeoutException):
-        reason, late = "it took too long", True
-    if late or isinstance(error, httpx2.ConnectError):
-        return ServerFault("does not answer", reason, "is it on, and is the address right?", True)
-    if isinstance(error, httpx2.TransportError) and not isinstance(error, httpx2.SSEError):
-        return ServerFault("breaks off", reason, "is the address right?", True)
-    return ServerFault("answers with nonsense", reason, "is it OpenAI-compatible?", False)
-
-
-def key_of_the_environment() -> str:
-    """The server's key; empty where there is none. Raises UsageError for one that can't be sent."""
-    key = os.environ.get(SERVER_KEY, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(f"{SERVER_KEY} holds what no key can: control characters or letters")
-    return key
-
-
 def model_of(models: list[dict[str, Any]] | None, wanted: str | None, place: str) -> str:
-    """The model to ask for: the one that is wanted; else the only one that the server lists, or has
-    in memory, which mlx_vlm.server tells; "default" where it has no list.
+    """The model to ask for: the one that is wanted; else the only one that the server lists, or
+    says to have in memory; "default" where it has no list.
 
     One that is not listed is not asked for: a server might load it in the place of everybody's.
     Raises ModelError for that, for an empty list, and when there is a choice.
     """
     if models is None:
         return wanted or "default"
-    served = {str(model["id"]): bool(model.get("loaded")) for model in models}
+    served = {str(model["id"]): is_loaded(model) for model in models}
     some = ", ".join(map(printable, list(served)[:5])) + (", ..." if len(served) > 5 else "")
     if not served:
         raise ModelError(f"the server at {place} lists no model; load one there first")
@@ -365,6 +217,27 @@ def model_of(models: list[dict[str, Any]] | None, wanted: str | None, place: str
     if len(loaded) > 1:
         raise ModelError(f"the server at {place} serves {some}; name one with --model")
     return loaded[0]
+
+
+def is_loaded(model: dict[str, Any]) -> bool:
+    """Whether a model is in memory, as mlx_vlm.server, llama.cpp or LM Studio tell it."""
+    status = model.get("status") or model.get("state")
+    status = status.get("value") if isinstance(status, dict) else status
+    return model.get("loaded") is True or status == "loaded"
+
+
+def messages_of(query: Query) -> list[dict[str, Any]]:
+    """A query as a chat: each frame as a JPEG in a data URL, the oldest first."""
+    side = DETAIL_SIDE if query.detail else SIDE
+    content: list[Any] = [
+        {"type": "image_url", "image_url": {"url": jpeg_url(frame.image, side)}}
+        for frame in query.clip
+    ]
+    asked = (query.prompt,) if query.before is None else (*query.before, query.prompt)
+    content.append({"type": "text", "text": asked[0]})
+    roles = ("user", "assistant", "user")
+    turns = zip(roles, (content, *asked[1:]))
+    return [{"role": role, "content": turn} for role, turn in turns]
 
 
 def jpeg_url(image: np.ndarray, side: int) -> str:

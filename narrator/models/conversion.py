@@ -6,8 +6,6 @@ name when it is whole: a conversion that is killed loses nothing.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import os
 import shutil
@@ -17,16 +15,16 @@ from pathlib import Path
 
 from narrator.libraries import hide_torch
 from narrator.models.folder import (
+    INDEX,
     WANTED_FILES,
     is_smolvlm,
     read_config,
     refuse_unloadable,
-    tensors_in,
 )
 from narrator.models.presets import Weights
+from narrator.models.smolvlm import SmolVlmInputs
 
 QUANTISED = {Weights.MLX_4BIT: 4, Weights.MLX_8BIT: 8}  # bits
-GROUP_SIZE = 64  # weights that share one scale: fewer are truer, and slower
 GRAPHS = {  # bits of the vision tower, and of the language model
     weights: tuple(map(int, weights.value.split("-")[1:]))
     for weights in Weights
@@ -45,7 +43,8 @@ def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) 
     refuse_unloadable(source, weights.library, label)
     if not needs_conversion(source, weights):
         return source
-    list(tensors_in(source))  # What is cut short is refused before anything is made of it.
+    if is_smolvlm(source):
+        SmolVlmInputs(source)  # What can't be asked anything is not worth the time.
     kind = "OpenVINO" if weights in GRAPHS else weights.value
     log.info(f"making the {kind} weights of {label} (once)")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,18 +52,20 @@ def convert_if_needed(source: Path, weights: Weights, target: Path, label: str) 
         if left.stat().st_mtime < time.time() - ABANDONED_S:
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as folder:
-        known, made = Path(folder) / "known", Path(folder) / "made"
-        known.mkdir()
+        made = Path(folder) / "made"
         made.mkdir()
-        # mlx-vlm would copy code and sub-folders along.
         for file in (file for pattern in WANTED_FILES for file in source.glob(pattern)):
-            (known / file.name).symlink_to(file.resolve())
+            if file.suffix != ".safetensors" and file.name != INDEX:
+                shutil.copyfile(file, made / file.name)
         if weights in QUANTISED:
-            quantise(known, made, QUANTISED[weights])
-        else:
-            from narrator.models.openvino_conversion import convert  # It imports torch.
+            hide_torch()
+            from narrator.models import mlx_conversion
 
-            convert(known, made, *GRAPHS[weights])
+            mlx_conversion.convert(source, made, QUANTISED[weights])
+        else:
+            from narrator.models import openvino_conversion  # It imports torch.
+
+            openvino_conversion.convert(source, made, *GRAPHS[weights])
         if not is_whole(target):  # Another start may have been quicker.
             shutil.rmtree(target, ignore_errors=True)
             os.replace(made, target)
@@ -84,13 +85,3 @@ def needs_conversion(source: Path, weights: Weights) -> bool:
     if weights in GRAPHS:
         return is_smolvlm(source) and not (source / "language.xml").is_file()
     return weights in QUANTISED and "quantization" not in read_config(source)
-
-
-def quantise(source: Path, target: Path, bits: int) -> None:
-    """Quantise the language model; the vision tower stays as it is."""
-    hide_torch()
-    import mlx_vlm
-
-    sizes = {"q_bits": bits, "q_group_size": GROUP_SIZE}
-    with contextlib.redirect_stdout(io.StringIO()):  # mlx-vlm prints its progress there
-        mlx_vlm.convert(str(source), str(target), True, **sizes, trust_remote_code=False)

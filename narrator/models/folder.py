@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -10,10 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from narrator.errors import ModelError, UsageError
+from narrator.errors import ModelError, PeteError, UsageError, lacks_memory, reason_of
 
 # Weights as safetensors and the processor's settings; never pickles, never code.
 WANTED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+INDEX = "model.safetensors.index.json"  # which file has which tensor
+SETTINGS = (
+    "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json",
+    "preprocessor_config.json", "processor_config.json", "chat_template.json", INDEX,
+)  # fmt: skip
+AGAIN = "get the model again from where it came from"
 COUNTED = re.compile(r"(layers?|depth|heads?)$")
 MAX_LAYERS = 1000  # and heads
 USE_PRESET = "use --model fastvlm-0.5b with --engine mlx"
@@ -26,22 +33,54 @@ def read_config(folder: Path) -> dict[str, Any]:
         for file in folder.iterdir():  # Any may be read, and a library would wait at a pipe.
             if not (file.is_file() or file.is_dir()):
                 raise ModelError(f"{file} is a pipe, a device or a link to nowhere, and no file")
-        config = json.loads(
-            (folder / "config.json").read_text("utf-8"), object_pairs_hook=object_in_range
-        )
-        model_type = config["model_type"]
-        if model_type == "smolvlm":
-            config = with_omitted(config)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise ModelError(f"{folder} can't be read: {reason_of(error)}") from error
+    file = folder / "config.json"
+    config = read_json(file)
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
         raise ModelError(
             f"{folder} is no model folder: it needs a config.json that names its model_type"
-        ) from error
-    files = [*folder.glob("*.safetensors"), folder / "language.bin"]  # published, or OpenVINO's
-    if not any(file.is_file() and file.stat().st_size for file in files):
+        )
+    if "model_file" in config:  # mlx-vlm would run it, whatever it was told.
+        raise ModelError(f"{file} names a program (model_file), which is never run here")
+    if model_type == "smolvlm":
+        with naming(file):
+            config = with_omitted(config)
+    if not any([*folder.glob("*.safetensors"), *folder.glob("language.bin")]):  # the latter is ours
         raise ModelError(
             f"{folder} holds a {model_type} model without weights; it needs *.safetensors files"
         )
-    return dict(config)
+    return config
+
+
+@contextlib.contextmanager
+def naming(*files: Path) -> Iterator[None]:
+    """Around what reads these files. For whatever it raises, raises ModelError that names them."""
+    try:
+        yield
+    except (PeteError, ImportError):
+        raise
+    except Exception as error:
+        if lacks_memory(error):
+            raise
+        for file in files:
+            if not file.exists():
+                raise ModelError(f"{file} is missing; {AGAIN}") from error
+        names = " and ".join([str(files[0]), *(file.name for file in files[1:])])
+        reason = f"no {error}" if isinstance(error, KeyError) else reason_of(error)
+        raise ModelError(f"{names} can't be used ({reason}); {AGAIN}") from error
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The settings in a file, none where there is no such file. Raises ModelError."""
+    if not file.exists():
+        return {}
+    with naming(file):
+        found = json.loads(file.read_text("utf-8"), object_pairs_hook=object_in_range)
+        if not isinstance(found, dict):
+            raise ValueError("it holds no settings")
+    return found
 
 
 def is_smolvlm(folder: Path) -> bool:
@@ -59,23 +98,42 @@ def with_omitted(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def object_in_range(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of config.json. Raises ModelError where it tells of so many layers or heads that
-    a library would make them until the memory is full."""
+    """An object of a JSON file. Raises ValueError where it tells of so many layers or heads that a
+    library would make them until the memory is full."""
     for name, number in pairs:
         least = 1 if name.endswith("heads") else -MAX_LAYERS  # of layers -1 may be the last one
         if COUNTED.search(name) and isinstance(number, int) and not least <= number <= MAX_LAYERS:
-            raise ModelError(f"config.json is wrong: {name} is {number}")
+            raise ValueError(f"{name} is {number}")
     return dict(pairs)
 
 
 def tensors_in(folder: Path) -> Iterator[tuple[str, str]]:
-    """Name and dtype, as safetensors calls it, of each tensor in a folder."""
+    """Name and dtype, as safetensors calls it, of each tensor in a folder. Raises ModelError."""
     from safetensors import safe_open
 
     for file in folder.glob("*.safetensors"):
-        with safe_open(file, "np") as tensors:
+        with naming(file), safe_open(file, "np") as tensors:
             names = tensors.keys()
             yield from ((name, tensors.get_slice(name).get_dtype()) for name in names)
+
+
+def refuse_damaged(folder: Path) -> None:
+    """Raises ModelError, which names the file, where a file that some library reads is no JSON, is
+    cut short, or is not there though the index names it."""
+    for name in SETTINGS:
+        read_json(folder / name)
+    list(tensors_in(folder))
+    if (index := folder / INDEX).exists():
+        with naming(index):
+            files = set(read_json(index)["weight_map"].values())
+        for file in (folder / name for name in files):
+            with naming(file):
+                file.stat()
+
+
+def config_and_weights(folder: Path) -> list[Path]:
+    """The files that have to fit together."""
+    return [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
 
 
 def refuse_unloadable(folder: Path, library: str, label: str) -> None:
@@ -84,6 +142,7 @@ def refuse_unloadable(folder: Path, library: str, label: str) -> None:
     Raises ModelError, or UsageError where the other library can.
     """
     config = read_config(folder)
+    refuse_damaged(folder)
     if library == "mlx":
         guard_rotary_base(config, folder)
     elif "quantization" in config:

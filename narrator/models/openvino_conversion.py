@@ -8,7 +8,6 @@ and the new ones; a token sees those before it.
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,15 @@ import torch
 from openvino import opset13 as ops
 from openvino.passes import MakeStateful, Manager
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText
-from transformers.utils.logging import disable_progress_bar
 
-from narrator.models.conversion import GROUP_SIZE
+from narrator.models.presets import GROUP_SIZE
+from narrator.models.torch_loading import load_torch_model
 
 SMALL = 32  # rows or columns: what has fewer is left alone
 
 
 def convert(source: Path, target: Path, *bits: int) -> None:
-    """Put both graphs of the checkpoint in `source` into `target`, and its settings beside them.
+    """Put both graphs of the checkpoint in `source` into `target`.
 
     bits: of the weights of vision and language: 32 and 16 are floating point, 8 are integers.
     """
@@ -36,9 +34,6 @@ def convert(source: Path, target: Path, *bits: int) -> None:
         if size == 8:
             round_weights(graph)
         ov.save_model(graph, target / f"{name}.xml", compress_to_fp16=size == 16)
-    for file in source.iterdir():
-        if file.suffix != ".safetensors":
-            shutil.copyfile(file, target / file.name)
 
 
 def as_rows(patches: Tensor) -> Tensor:
@@ -105,10 +100,7 @@ class Language(nn.Module):  # type: ignore[misc]
 
 def trace(folder: Path) -> tuple[ov.Model, ov.Model]:
     """A checkpoint's two graphs, in float32."""
-    disable_progress_bar()
-    model: Any = AutoModelForImageTextToText.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-    ).eval()
+    model = load_torch_model(folder, torch.float32)
     text = model.config.text_config
     side, cached = model.config.vision_config.image_size, 2 * text.num_hidden_layers
     step = {

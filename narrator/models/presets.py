@@ -37,6 +37,7 @@ class Weights(enum.Enum):
         return "mlx" if self.name.startswith("MLX") else "torch"
 
 
+GROUP_SIZE = 64  # weights that share one scale: fewer are more accurate, and slower
 APPLE_LICENCE = "Apple's, for research only"
 
 # By library; the revisions and hashes were read where others had noted them.
@@ -69,9 +70,3 @@ PRESETS = {
     },
 }
 # fmt: on
-
-# Probabilities, calibrated on the small checkpoint alone, see KNOWN_ISSUES.md.
-# Of a sentence's least likely word: with less than SURE there is a second look, and "Perhaps" where
-# it names something else; with less than UNSURE it is said whatever that look names.
-SURE, UNSURE = 0.55, 0.42
-IN_VIEW, OUT_OF_VIEW = 0.6, 0.5  # of yes: from, and up to

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from narrator.outputs.vtt import VttFile
 from narrator.outputs.wav import WavFile, seconds_of, trimmed
 from narrator.settings import SILENCE_BETWEEN_S
+from narrator.speech.speaker import Speaker
 from narrator.text import count_words, printable, speakable
 
 CUE_S = 1.5  # a cue is to be shown at least so long
@@ -30,7 +31,7 @@ class Cue:
     follows: bool
 
 
-class FilmNarrationTrack:
+class FilmNarrationTrack(Speaker):
     """The Speaker of a film: puts each sentence at its time, and says none aloud.
 
     Sentences have the length that they have when they are rendered, or else that of their words;
@@ -42,8 +43,6 @@ class FilmNarrationTrack:
     rate: words a minute. length: of the film in seconds, as announced, or None. render: a text's
     sound as in AudioSink.keep, or nothing; for an empty text it returns once it can render.
     """
-
-    audible = False
 
     def __init__(
         self,
@@ -115,12 +114,6 @@ class FilmNarrationTrack:
             self._waiting.clear()
             self._closed = True
             self._lock.release()
-
-    def hush(self) -> None: ...
-    def play(self, sound: object) -> None: ...
-    def looking(self, on: bool) -> None: ...
-    def mute(self, muted: bool) -> None: ...
-    def wait_until_quiet(self) -> None: ...
 
     def _place(self, now: float) -> None:
         """Give a time to each sentence whose turn has come `now`."""

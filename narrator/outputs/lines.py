@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from errno import EIO, EPIPE
 
 from narrator.errors import StopRequested, UsageError, reason_of
+from narrator.frames.frame import Frame
 from narrator.outputs.output import Caption, Output
 
 
@@ -32,6 +33,11 @@ class Lines(Output):
                 raise StopRequested from error
             raise UsageError(f"captions can't be written: {reason_of(error)}") from error
 
+    def show(self, frame: Frame | None) -> None:
+        """Nothing is shown, but a reader who is gone is noticed between captions, too."""
+        if not stdout_is_read():
+            raise StopRequested
+
 
 def json_of(caption: Caption) -> str:
     """A caption as one line of JSON; the names are a contract."""
@@ -44,7 +50,6 @@ def json_of(caption: Caption) -> str:
         "frame_age_s": round(caption.frame_age_s, 3),
         "spoken": caption.spoken,
         "confidence": rounded(caption.confidence),
-        "hedged": caption.hedged,
     }
     if caption.alert is not None:
         facts["when"], facts["probability"] = caption.alert.when, rounded(caption.alert.probability)

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from narrator.frames.frame import Frame
-from narrator.text import TextLine, first_large
+from narrator.text import TextLine, capitalised
 
 
 class Alert(NamedTuple):
-    """What was waited for, and is in view now. probability: from 0 to 1."""
+    """What came into view. probability: from 0 to 1."""
 
     when: str
     probability: float | None
@@ -27,8 +27,8 @@ class Caption:
     first_token_s, caption_s: from the start of the work to its first token and to its end.
     frame_age_s: how old the frame was when the first sentence was handed on; 0 for a film, whose
     clock stands still meanwhile. spoken: to a voice. question: what was typed, for an answer.
-    confidence: from 0 to 1, None where the engine can't tell. hedged: the text says itself that it
-    may be wrong. alert: what it is told for. lines: of the text that was read, for a reading.
+    confidence: from 0 to 1, how predictable the words were, or how sure the reader is of the text;
+    None where the engine can't tell. alert: what it is an alert for. lines: of text that was read.
     """
 
     frame: Frame
@@ -40,14 +40,13 @@ class Caption:
     spoken: bool
     question: str | None = None
     confidence: float | None = None
-    hedged: bool = False
     alert: Alert | None = None
     lines: Sequence[TextLine] | None = None
 
     @property
     def line(self) -> str:
-        """The text, behind what it is told for."""
-        return self.text if self.alert is None else f"{first_large(self.alert.when)}: {self.text}"
+        """The text, behind what it is an alert for."""
+        return self.text if self.alert is None else f"{capitalised(self.alert.when)}: {self.text}"
 
 
 class Output(ABC):
@@ -62,6 +61,13 @@ class Output(ABC):
 
     def announce(self, sentence: str) -> None:  # noqa: B027
         """Take a sentence that is no caption, such as "The camera is back."."""
+
+    def show(self, frame: Frame | None) -> None:  # noqa: B027
+        """Take what is in view; called often, between two pieces of a caption as well. Raises
+        StopRequested when there is nobody left to show it to."""
+
+    def looking(self, on: bool) -> None:  # noqa: B027
+        """An engine works on what is in view, or no longer."""
 
     def close(self) -> None:  # noqa: B027
         """Leave whole what was written; called at any moment, on any thread."""

@@ -6,8 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -22,7 +21,32 @@ FRAMES_A_SECOND = 20
 FIRST_SIZE = (1280, 900)  # a window begins no larger than this
 
 
-class Preview(Output):
+class NoPreview(Output):
+    """In the place of a window where none is wanted: nothing is shown, and no key pressed.
+
+    frame: on show. paused: it stays on show.
+    """
+
+    frame: Frame | None = None
+    paused = False
+
+    @property
+    def caption(self) -> str:
+        """The words under the frame."""
+        return ""
+
+    def write(self, caption: Caption) -> None:
+        """Show a caption from now on."""
+
+    def note(self, text: str, seconds: float = 4.0) -> None:
+        """Show something for a moment, in the place of the engine's label."""
+
+    def pressed(self) -> list[str]:
+        """The keys that were pressed, as small letters."""
+        return []
+
+
+class Preview(NoPreview):
     """A window with the newest frame and the last caption, for the main thread only.
 
     It opens with the first frame and closes with the process. It is drawn anew when something
@@ -38,8 +62,6 @@ class Preview(Output):
         self._drawn_at = 0.0
         self._opened = False
         self._keys: list[str] = []  # that nobody asked for yet
-        self.frame: Frame | None = None  # on show
-        self.paused = False  # it stays on show
 
     @property
     def caption(self) -> str:
@@ -58,16 +80,12 @@ class Preview(Output):
         """Show something for a moment, in the place of the engine's label."""
         self._note, self._note_until = text, time.monotonic() + seconds
 
-    @contextmanager
-    def looking(self) -> Iterator[None]:
+    def looking(self, on: bool) -> None:
         """Show that the engine works. It is drawn before, as the window can't be while it does."""
-        self._looking = True
-        self.show()
-        self._keys = self.pressed()
-        try:
-            yield
-        finally:
-            self._looking = False
+        self._looking = on
+        if on:
+            self.show()
+            self._keys = self.pressed()
 
     def show(self, frame: Frame | None = None) -> None:
         """Bring the window up to date, with this frame if it is not paused."""

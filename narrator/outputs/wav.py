@@ -32,9 +32,6 @@ class WavFile:
         self._file.begin()
         self._write(b"")
 
-    def expect(self, sentence: str, text: str, at: float) -> None: ...
-    def unspoken(self, sentence: str, caption: int, at: float) -> None: ...
-
     def keep(self, text: str, samples: bytes) -> None:
         """Add a sentence after the last one."""
         length = self._wave.tell()

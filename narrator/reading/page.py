@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from narrator.reading.layout import Row, joined, page_angle, rows_of
 from narrator.reading.reader import Found, Reader
-from narrator.text import SENTENCE_END, TextLine, printable
+from narrator.text import TextLine, printable
+from narrator.wording import sentences_in
 
 NO_TEXT = "I see no text."
 UNREADABLE = "There is text, but I can't make it out."
 NOT_THE_REST = "I can't make out the rest."
+OTHER_SCRIPT = "There is text in a script that I can't read."
 MORE_TEXT = "There is more text."
 UPSIDE_DOWN, SIDEWAYS = "The page is upside down.", "The page is turned on its side."
 EDGES = ("to the left", "above", "to the right", "below")
@@ -25,6 +28,13 @@ STRIP = 2  # times as tall as wide: what is taller is read a part at a time
 MIN_STRIP = 640  # pixels
 UNCLEAR_LETTERS = 4  # fewer that can't be made out are most often no text at all
 LONE = 1.3  # times as wide as high
+LINE = 3  # times as wide as high: what is found there is writing, even if no letter is known
+RULE = re.compile(r"[-\u2013\u2014_=~.\u00b7\u2022\s]*")
+# Letters of Vietnamese that rapidocr knows, on a line without those of Czech and its neighbours.
+ACCENTED = re.compile(r"\A(?!.*[ěščřžůťňľĺŕćłß]).*[àáâãèéêìíòóôõùúýăđ]", re.IGNORECASE)
+NO_VOWEL = re.compile(
+    r"(?<!\w)(?<!\d )(?!(?:[ckm]m|[km]g|ml|st|nd|rd|th|vs|pp|www)\b)[b-df-hj-np-tv-xzđ]{2,}(?!\w)"
+)
 MARGIN = 2  # pixels: what is closer to the edge of the picture may go on beyond it
 
 
@@ -37,7 +47,7 @@ class Page:
     def __init__(self, reader: Reader, image: np.ndarray, max_lines: int = MAX_LINES) -> None:
         self._reader, self._image, self._max_lines = reader, image, max_lines
         self.lines: list[TextLine] = []
-        self._unclear = self._more = False
+        self._unclear = self._more = self._other_script = False
         self._angle = 0.0
         self._edges = np.zeros(len(EDGES), bool)
 
@@ -45,7 +55,7 @@ class Page:
         """The sentences, then what is to be said about the whole; at least one."""
         rest = ""
         for piece in self._pieces():
-            *done, rest = SENTENCE_END.split(rest + piece)
+            *done, rest = sentences_in(rest + piece)
             if len(rest) > LONG:
                 done, rest = [*done, rest], ""
             yield from filter(None, map(str.strip, done))
@@ -53,8 +63,11 @@ class Page:
         yield from self._remarks()
 
     def _remarks(self) -> Iterator[str]:
+        if self._other_script:
+            yield OTHER_SCRIPT
         if not self.lines:
-            yield UNREADABLE if self._unclear else NO_TEXT
+            if not self._other_script:
+                yield UNREADABLE if self._unclear else NO_TEXT
             return
         if self._more:
             yield MORE_TEXT
@@ -112,16 +125,18 @@ class Page:
     def _read(self, found: Found, numbers: Sequence[int], top: int) -> Iterator[str]:
         """The text of each of these lines, "" for what can't be made out."""
         size = self._image.shape[1::-1]
-        for number, (text, sure) in zip(numbers, found.recognise(numbers)):
-            text = printable(text)
+        for number, (written, sure) in zip(numbers, found.recognise(numbers)):
+            text = printable(written)
             letters = sum(map(str.isalnum, text))
             unclear = sure < self._reader.confident
+            if lacks_letters(written, width_of(found.quads[number])):
+                self._other_script = True
             if letters < (UNCLEAR_LETTERS if unclear else 1):  # a coin, a star
                 yield ""
                 continue
             corners = np.clip(found.quads[number] + (0, top), 0, size).round().astype(int)
             low, high = corners.min(axis=0), corners.max(axis=0)
-            if not is_lone(found.quads[number]):
+            if width_of(found.quads[number]) >= LONE:
                 self._edges |= [*(low <= MARGIN), *(high >= np.subtract(size, MARGIN + 1))]
             if unclear:
                 self._unclear = True
@@ -132,7 +147,17 @@ class Page:
                 yield text
 
 
-def is_lone(quad: np.ndarray) -> bool:
-    """True for a letter or two: what is found around them is far larger than they are."""
+def lacks_letters(text: str, width: float) -> bool:
+    """True for what rapidocr makes of letters that it does not know: blanks or nothing in the place
+    of most, and Vietnamese without its vowels. width: times as wide as high."""
+    if any(map(str.isalnum, text)):
+        return ACCENTED.search(text) is not None and NO_VOWEL.search(text) is not None
+    blank = text[:1].isspace() or "  " in text
+    return width > LINE and (blank or (2 * len(text) < width and RULE.fullmatch(text) is None))
+
+
+def width_of(quad: np.ndarray) -> float:
+    """How many times as wide as high it is. What is found around a letter or two is far larger
+    than they are."""
     along, down = (float(np.linalg.norm(quad[0] - quad[k])) for k in (1, 3))
-    return along < LONE * down
+    return along / max(down, 1.0)

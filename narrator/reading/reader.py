@@ -1,9 +1,7 @@
-"""What every reader offers, and the one of this system."""
+"""What every reader offers."""
 
 from __future__ import annotations
 
-import functools
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,13 +36,3 @@ class Reader(Protocol):
 
     def find(self, image: np.ndarray) -> Found:
         """image: shape (height, width, 3), dtype uint8, colour order BGR."""
-
-
-@functools.cache
-def open_reader() -> Reader:
-    """The one of this system; its packages are imported the first time."""
-    if sys.platform == "darwin":
-        from narrator.reading.vision import VisionReader as SystemReader
-    else:
-        from narrator.reading.rapidocr import RapidOcrReader as SystemReader
-    return SystemReader()

@@ -30,6 +30,10 @@ class VisionReader:
             request.setRecognitionLevel_(Vision.VNRequestTextRecognitionLevelAccurate)
             request.setUsesLanguageCorrection_(False)  # Or a serial number becomes a word.
             request.setAutomaticallyDetectsLanguage_(True)
+            # Of itself it looks for English alone.
+            languages, _ = request.supportedRecognitionLanguagesAndReturnError_(None)
+            if languages:
+                request.setRecognitionLanguages_(languages)
             done, error = handler.performRequests_error_([request], None)
             if not done:
                 raise RuntimeError(str(error.localizedDescription()))

@@ -2,54 +2,59 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
+from narrator.scene.light import CLIPPED, light_between
+from narrator.scene.looks import Look, RecentLooks
+from narrator.scene.places import SIZE, Places, dilated, largest_area
 from narrator.scene.thumbnail import Thumbnail
 
-Look = np.ndarray  # a Thumbnail's cells, float32, (48, 64, 3), BGR, each averaged over 3x3
+CHANGED_CELLS = 24  # of 3072; an object of 2 % of the frame covers 61
+MOVING_CELLS = 5
 
-CLIPPED = 245.0  # levels; brighter ones may have been cut off by the sensor
-# What is taken for light, not for a change of the scene, as factors:
-GAINS = (0.6, 1.67)  # automatic exposure
-TINTS = (0.8, 1.25)  # automatic white balance, one colour against the middle one
-ROW_FACTORS = (0.8, 1.25)  # a lamp's flicker under a rolling shutter
-RIDGE = 100.0  # levels squared: the contrast that it takes to tell a gain from an offset
+# Levels that a cell must change by, however clean the picture is: blue, green, red. Codecs keep
+# luma, which is green for the most part, far better than they keep hue.
+SMALLEST_CHANGE = np.array((11.0, 6.5, 9.0), np.float32)
+NOISE_FACTOR = 4.0
+SHAKE = 0.2  # cells by which the picture may move although nothing happens: 2 pixels of 640
+CLIPPED_FACTOR = 0.5
+NEARLY = 0.7  # of the tolerance: not a change yet, but more than usual
+NOWHERE = np.zeros(SIZE, np.float32)
 
 
 class Background:
     """A described scene, compared with later looks and slowly adapted to them.
 
-    Light is what changes every cell's colour by the same gain and offset, and each row by a factor
-    of its own. What remains is set in proportion to what may remain although nothing happened:
-    noise, a picture that moves by a pixel or two, highlights that clip.
+    A difference counts in proportion to what may differ although nothing happened: noise, a picture
+    that moves by a pixel or two, a place that is restless; and where that does not explain it, the
+    light.
     """
 
-    # Levels that a cell must change by, however clean the picture is: blue, green, red. Codecs keep
-    # luma, which is green for the most part, far better than they keep hue.
-    SMALLEST_CHANGE = np.array((11.0, 6.5, 9.0), np.float32)
-    NOISE_FACTOR = 4.0
-    EDGE_FACTOR = 0.07  # of the contrast around a cell: 2 of the 30 pixels that a look averages
-    CLIPPED_FACTOR = 0.5
     ADAPT_S = 5.0  # time constant
     FIRST_LOOKS = 15  # which are averaged to make up for a first one that was noisy
 
     def __init__(self, look: Look) -> None:
         self._look = look
         self._learned = 0
-        self._measure_contrast()
+        self._measure_edges()
 
-    def difference(self, look: Look, noise: float) -> tuple[np.ndarray, Look]:
+    def difference(
+        self, look: Look, noise: float, restless: np.ndarray = NOWHERE
+    ) -> tuple[np.ndarray, Look]:
         """Where `look` differs, as float32 (48, 64), more than 1 where more than can be explained;
-        and the background as it would be in that look's light. noise: a cell's, in levels."""
-        expected = self._look * rows_between(self._look, look)[:, None, None]
-        gain, offset = light_between(expected, look)
-        expected = np.clip(expected * gain + offset, 0, 255)
-        tolerance = self._tolerance + np.float32(self.NOISE_FACTOR * noise)
-        clipped = self._brightest * np.maximum(gain, 1) > CLIPPED
-        tolerance += clipped * (self.CLIPPED_FACTOR * np.abs(gain - 1) * self._brightest)
-        blue, green, red = np.moveaxis(np.abs(look - expected) / tolerance, 2, 0)
-        return np.maximum(np.maximum(blue, green), red), expected
+        and the background as it would be in that look's light."""
+        tolerance = self._tolerance + np.float32(NOISE_FACTOR * noise) + restless[:, :, None]
+        excess = exceeding(look, self._look, tolerance)
+        if largest_area(excess > NEARLY) < MOVING_CELLS:
+            return excess, self._look
+        light = light_between(self._look, look)
+        clipped = self._brightest * np.maximum(light, 1) > CLIPPED
+        tolerance += clipped * (CLIPPED_FACTOR * np.abs(light - 1) * self._brightest)
+        expected = np.minimum(self._look * light, 255)
+        return exceeding(look, expected, tolerance), expected
 
     def adapt(self, look: Look, excess: np.ndarray, expected: Look, seconds: float) -> None:
         """Follow a look in which nothing happened, `seconds` after the one before. Where it nearly
@@ -58,156 +63,122 @@ class Background:
         self._learned += 1
         if self._learned < self.FIRST_LOOKS:
             rate = max(rate, 1.0 / (self._learned + 2))
-        near = cv2.dilate((excess > 0.7).astype(np.uint8), np.ones((3, 3), np.uint8))
-        target = np.where(near[:, :, None] > 0, expected, look)
+        target = np.where(dilated(excess > NEARLY, 1)[:, :, None], expected, look)
         self._look = self._look + np.float32(rate) * (target - self._look)
         if self._learned % self.FIRST_LOOKS == 0:
-            self._measure_contrast()
+            self._measure_edges()
 
-    def _measure_contrast(self) -> None:
-        kernel = np.ones((5, 5), np.uint8)
-        self._brightest = cv2.dilate(self._look, kernel)
-        contrast = self._brightest - cv2.erode(self._look, kernel)
-        self._tolerance = self.SMALLEST_CHANGE + self.EDGE_FACTOR * contrast
-
-
-def upper_median(values: np.ndarray) -> np.ndarray:
-    """The median along the last axis, of two the upper; np.median takes three times as long."""
-    half = values.shape[-1] // 2
-    return np.partition(values, half, axis=-1)[..., half]
+    def _measure_edges(self) -> None:
+        across = np.abs(np.diff(self._look, axis=1, append=self._look[:, -1:]))
+        down = np.abs(np.diff(self._look, axis=0, append=self._look[-1:]))
+        steepest = cv2.dilate(np.maximum(across, down), np.ones((3, 3), np.uint8))
+        self._tolerance = SMALLEST_CHANGE + SHAKE * steepest
+        self._brightest = cv2.dilate(self._look, np.ones((5, 5), np.uint8))
 
 
-def rows_between(before: Look, now: Look) -> np.ndarray:
-    """The factor, float32 (48,), by which each row of `now` is brighter than its neighbours are:
-    a lamp's flicker is one of stripes where the sensor is read row by row. Green alone tells it."""
-    ratio = upper_median(now[:, 1::3, 1] / np.maximum(before[:, 1::3, 1], 8.0))
-    return np.clip(ratio / max(float(upper_median(ratio)), 0.01), *ROW_FACTORS)
+def exceeding(look: Look, expected: Look, tolerance: np.ndarray) -> np.ndarray:
+    """By how many tolerances a look differs, in its strongest colour; float32 (48, 64)."""
+    blue, green, red = np.moveaxis(np.abs(look - expected) / tolerance, 2, 0)
+    return np.asarray(np.maximum(np.maximum(blue, green), red))
 
 
-def light_between(before: Look, now: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and offset of each colour, float32 (3,), that make `before` look like `now`.
+class Pace:
+    """How often a scene is described: once in `every_s` on average, `at_once` times in a row where
+    little was said before, and never twice in `gap_s` (a token bucket). All in seconds."""
 
-    Weighted least squares, iterated with Cauchy weights so that an object has no say in it
-    (Holland and Welsch 1977, doi:10.1080/03610927708827533), from the median ratio on. One cell in
-    nine is enough, as a look averages as many. A plain wall tells no gain from an offset, and an
-    object on it must not: a ridge keeps the gain near the ratio where there is little contrast.
-    """
-    x = np.ascontiguousarray(before[1::3, 1::3].reshape(-1, 3).T)
-    y = np.ascontiguousarray(now[1::3, 1::3].reshape(-1, 3).T)
-    usable = ((x < CLIPPED) & (y < CLIPPED)) + np.float32(1e-3)
-    ratio = upper_median(y / np.maximum(x, 8.0))
-    gain, offset = ratio, np.zeros(3, np.float32)
-    for _ in range(2):
-        rest = np.abs(y - gain[:, None] * x - offset[:, None])
-        scale = np.maximum(1.4826 * upper_median(rest), 2.0)[:, None]
-        weights = usable / (1 + np.square(rest / (2 * scale)))
-        total = weights.sum(axis=1)
-        mean_x, mean_y = (weights * x).sum(axis=1) / total, (weights * y).sum(axis=1) / total
-        off_x = x - mean_x[:, None]
-        weighted = weights * off_x
-        ridge = RIDGE * total
-        gain = (weighted * y).sum(axis=1) + ridge * ratio
-        gain /= (weighted * off_x).sum(axis=1) + ridge
-        offset = mean_y - gain * mean_x
-    brighter = mean_y / np.maximum(mean_x, 1.0)
-    common = np.clip(upper_median(brighter), *GAINS)
-    brighter = np.clip(brighter, common * TINTS[0], common * TINTS[1])
-    gain = np.clip(gain, 0.7 * brighter, 1.4 * brighter)
-    return gain.astype(np.float32), (brighter * mean_x - gain * mean_x).astype(np.float32)
+    def __init__(
+        self, every_s: float, at_once: float, gap_s: float = 0.0, left: float = 1.0
+    ) -> None:
+        self._every_s, self._at_once, self._gap_s = every_s, at_once, gap_s
+        self._left, self._at = left, math.inf
+
+    def described(self, taken: float) -> None:
+        """Something was, whatever the reason."""
+        self._left, self._at = max(0.0, self._left_at(taken) - 1), taken
+
+    def allows(self, taken: float) -> bool:
+        return taken - self._at >= self._gap_s and self._left_at(taken) >= 1
+
+    def _left_at(self, taken: float) -> float:
+        return min(self._at_once, self._left + max(0.0, taken - self._at) / self._every_s)
 
 
 class SceneGate:
-    """Lets a frame through when the scene differs from the last one that was described.
+    """Lets a frame through when the scene differs from the last one that was described: at once
+    where what changed is at rest, in time (see Pace) where something came or went that moves on,
+    and after MOVES_S where all that was there only moves.
 
     Change detection on a coarse grid, in the steps of Aach et al. (2001,
-    doi:10.1109/ICIP.2001.958200): take the light out (see Background), then test whether what
-    remains is more than noise explains, in CHANGED_CELLS that touch each other. The background
-    follows what changes slowly, but not where something may have come: the conservative update of
-    background subtraction (Barnich and Van Droogenbroeck 2011, doi:10.1109/TIP.2010.2101613).
+    doi:10.1109/ICIP.2001.958200): take the light out, then test whether what remains is more than
+    noise explains, in CHANGED_CELLS that touch each other. The background follows what changes
+    slowly, but not where something may have come: the conservative update of background
+    subtraction (Barnich and Van Droogenbroeck 2011, doi:10.1109/TIP.2010.2101613).
 
-    Looks are averaged over AVERAGE_S. A change is let through once two looks REST_S apart agree,
-    or after SETTLE_TIMEOUT_S of going on.
+    at_rest: what changed in the frame just looked at has come to rest.
     """
 
-    CHANGED_CELLS = 24  # of 3072; an object of 2 % of the frame covers 61
-    MOVING_CELLS = 5
-    AVERAGE_S = 0.15
-    REST_S = 0.2
-    LOOK_EVERY_S = 0.015  # at most; a source that gives more than 60 frames a second gains nothing
-    SETTLE_TIMEOUT_S = 1.5
-    NOISE_RATE = 0.1  # weight of the newest frame in the noise
+    COMES_S = 0.5  # after the first that is seen of it, most things are wholly in view
+    SETTLES_S = 1.5  # what comes into a scene at rest is given so long to come to rest itself
+    MOVES_S = 15.0
 
     def __init__(self) -> None:
+        self._looks, self._places = RecentLooks(), Places()
+        self._moving_pace = Pace(every_s=5.0, at_once=2, gap_s=3.0)
+        # What creeps looks as if it were at rest, and must not be described all the time.
+        self._rest_pace = Pace(every_s=4.0, at_once=4, left=4)
+        self._described_at = 0.0
         self._background: Background | None = None
-        self._looks: list[tuple[float, Look]] = []  # with their seconds, oldest first
-        self._noise: float | None = None
-        self._seen: Thumbnail | None = None
-        self._mean: Look | None = None  # of the looks until then
         self._changed_at: float | None = None
+        self._came_at: float | None = None  # something came or went since the last description
+        self.at_rest = True
 
     def has_changed(self, seen: Thumbnail) -> bool:
         """True when this frame is worth a caption. Ask for every frame, or motion is missed."""
-        since = seen.taken - self._seen.taken if self._seen is not None else 0.0
-        mean = self._look_at(seen)
+        looks, places = self._looks, self._places
+        looks.take(seen)
         if self._background is None:
             return True
-        excess, expected = self._background.difference(mean, self._noise or 0.0)
-        if largest_area(excess) < self.CHANGED_CELLS:
-            self._background.adapt(mean, excess, expected, since)
-            self._changed_at = None
+        mean, noise = looks.mean, looks.noise
+        excess, expected = self._background.difference(mean, noise, places.restless)
+        motion = NOWHERE if looks.stands else self._motion(mean)
+        places.learn(excess, motion, looks.seconds)
+        tolerance = 2 * SMALLEST_CHANGE + NOISE_FACTOR * noise + places.restless[:, :, None]
+        if places.has_come_or_gone(mean, tolerance, seen.taken) and self._came_at is None:
+            self._came_at = seen.taken
+        changed = excess > 1
+        if largest_area(changed) < CHANGED_CELLS:
+            self._background.adapt(mean, excess, expected, looks.seconds)
+            self._changed_at = self._came_at = None
             return False
         if self._changed_at is None:
             self._changed_at = seen.taken
-        return seen.taken - self._changed_at >= self.SETTLE_TIMEOUT_S or self._is_settled(mean)
+        self.at_rest = largest_area((motion > 1) & dilated(changed, 2)) < MOVING_CELLS
+        if self.at_rest:
+            return self._rest_pace.allows(seen.taken)
+        return self._is_time(seen.taken)
 
     def set_reference(self, seen: Thumbnail) -> None:
-        """From now on, compare with this frame."""
-        mean = self._mean if self._seen is seen else None
-        self._background = Background(cv2.blur(seen.cells, (3, 3)) if mean is None else mean)
-        self._changed_at = None
+        """From now on, compare with this frame: it was described."""
+        is_newest = self._looks.seen is seen
+        self._background = Background(
+            self._looks.mean if is_newest else cv2.blur(seen.cells, (3, 3))
+        )
+        self._changed_at = self._came_at = None
+        self._described_at = seen.taken
+        self._moving_pace.described(seen.taken)
+        self._rest_pace.described(seen.taken)
 
-    def _look_at(self, seen: Thumbnail) -> Look:
-        """Take the frame in: the noise, and the mean of the latest looks, which is returned."""
-        taken = seen.taken
-        if not self._looks or not 0 <= taken - self._looks[-1][0] < self.LOOK_EVERY_S:
-            look = cv2.blur(seen.cells, (3, 3))
-            if self._looks:
-                self._measure_noise(look, self._looks[-1][1])
-            self._looks.append((taken, look))
-        while len(self._looks) > 2 and self._looks[1][0] <= taken - (self.AVERAGE_S + self.REST_S):
-            del self._looks[0]
-        self._seen, self._mean = seen, self._mean_until(taken)
-        return self._mean
+    def _motion(self, mean: Look) -> np.ndarray:
+        """Where the scene differs from what it was a moment ago, as Background.difference()."""
+        earlier = self._looks.earlier
+        if earlier is None:
+            return NOWHERE + 2
+        return Background(earlier).difference(mean, self._looks.noise)[0]
 
-    def _measure_noise(self, look: Look, before: Look) -> None:
-        """Follow the noise of a look, a standard deviation in levels: without each row's own
-        brightness, or a flickering lamp would pass for noise, and by the median, which passes over
-        what moves (Rousseeuw and Croux 1993, doi:10.1080/01621459.1993.10476408)."""
-        green, was = look[::2, ::2, 1], before[::2, ::2, 1]
-        brighter = (green.mean(axis=1) + 1) / (was.mean(axis=1) + 1)
-        difference = np.abs(green - was * brighter[:, None])
-        noise = 1.4826 / 2**0.5 * float(upper_median(difference.ravel()))
-        if self._noise is None:
-            self._noise = noise
-        self._noise += self.NOISE_RATE * (noise - self._noise)
-
-    def _mean_until(self, taken: float) -> Look:
-        """The mean of the looks of AVERAGE_S up to `taken`."""
-        since = taken - self.AVERAGE_S
-        return np.mean([look for at, look in self._looks if since < at <= taken], axis=0)
-
-    def _is_settled(self, mean: Look) -> bool:
-        """True when the looks REST_S ago were the same as `mean`, the newest."""
-        earlier = [at for at, _ in self._looks if at <= self._looks[-1][0] - self.REST_S]
-        if not earlier:
+    def _is_time(self, taken: float) -> bool:
+        """True when a scene that does not rest is to be described."""
+        if self._changed_at is None or taken - self._changed_at < self.SETTLES_S:
             return False
-        before = Background(self._mean_until(earlier[-1]))
-        excess, _ = before.difference(mean, self._noise or 0.0)
-        return largest_area(excess) < self.MOVING_CELLS
-
-
-def largest_area(excess: np.ndarray) -> int:
-    """The size of the largest connected area where `excess` is more than 1, in cells."""
-    mask = (excess > 1).astype(np.uint8)
-    _, _, areas, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    return int(areas[1:, cv2.CC_STAT_AREA].max(initial=0))  # areas[0] is what lies around
+        came = self._came_at is not None and taken - self._came_at >= self.COMES_S
+        moves = taken - self._described_at >= self.MOVES_S
+        return moves or (came and self._moving_pace.allows(taken))

@@ -44,6 +44,8 @@ class PictureCheck:
     DARK, DARK_CONTRAST = 30.0, 8.0  # levels; a video's black can be 16
     ANNOUNCED_FACTOR = 1.3
     BLOWN, BLOWN_SHARE = 246.0, 0.9  # levels, and how much of the picture is as bright
+    # What is so much darker in one colour, at least, can be described: a drawing, a page.
+    BLOWN_CONTRAST, FEWEST_CELLS = 40.0, 6  # levels; of 3072, a disc of 2 % of the width
     COVERED = 70.0  # levels; a hand lets more light through than a dark room has
     BLUR = (7.5, 6.5)  # edge widths in pixels of 160: from which on, and until which, blurred
     FOCUS_EVERY_S = 0.25  # nothing that lasts a second needs more
@@ -97,9 +99,13 @@ class PictureCheck:
 
     def _glare_or_blur(self, seen: Thumbnail, ranked: np.ndarray) -> PictureProblem | None:
         """ranked: the brightness of the picture's cells, the darkest first."""
-        share = self.BLOWN_SHARE - (0.05 if self._announced is PictureProblem.BRIGHT else 0.0)
+        announced = self._announced is PictureProblem.BRIGHT
+        share = self.BLOWN_SHARE - (0.05 if announced else 0.0)
         if float(ranked[int(len(ranked) * (1 - share))]) > self.BLOWN:
-            return PictureProblem.BRIGHT
+            contrast = self.BLOWN_CONTRAST * (self.ANNOUNCED_FACTOR if announced else 1.0)
+            darkest = np.partition(seen.cells.min(axis=2), self.FEWEST_CELLS - 1, axis=None)
+            if float(darkest[self.FEWEST_CELLS - 1]) > self.BLOWN - contrast:
+                return PictureProblem.BRIGHT
         if self._focus_at is None or seen.taken - self._focus_at >= self.FOCUS_EVERY_S:
             self._focus_at, width = seen.taken, edge_width(seen.picture)
             self._blurred = width is not None and width > self.BLUR[self._blurred]

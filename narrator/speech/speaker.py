@@ -7,17 +7,25 @@ from typing import Protocol
 from narrator.speech.sounds import Sound
 
 
-class Speaker(Protocol):
-    """A voice, or what puts the sentences into a file. `at` is always seconds into the source."""
+class Speaker:
+    """One that is silent: the base class of a voice and of what puts the sentences into a file.
+    `at` is always seconds into the source."""
 
     @property
     def audible(self) -> bool:
         """False where nothing is ever heard."""
+        return False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is heard now, or None."""
+        return None
 
     def say(self, sentence: str, caption: int, at: float) -> bool:
         """Speak a sentence of caption number `caption` about the frame `at`; sentences of older
         captions that wait are dropped. False when there is no voice. Raises UsageError for a
         --voice that does not exist."""
+        return False
 
     def play(self, sound: Sound) -> None:
         """Play a sound before the next sentence, or never where that takes too long."""
@@ -31,6 +39,7 @@ class Speaker(Protocol):
 
     def quiet_in(self, at: float) -> float:
         """Seconds from `at`, which is now, until all is said."""
+        return 0.0
 
     def hush(self) -> None:
         """Fall silent at once, and drop what waits; from any thread."""
@@ -41,6 +50,9 @@ class Speaker(Protocol):
     def wait_until_quiet(self) -> None:
         """Let what is being said come to its end."""
 
+    def finish(self, length: float | None, ended: bool) -> None:
+        """Complete what is kept of a film. length: in seconds, if known. ended: it is exact."""
+
     def close(self) -> None:
         """Fall silent and release everything, within a second; from any thread."""
 
@@ -48,11 +60,6 @@ class Speaker(Protocol):
 class AudioSink(Protocol):
     """Who wants the sound of what a voice says. Called by the voice, on any thread."""
 
-    def expect(self, sentence: str, text: str, at: float) -> None:
-        """A sentence is to be said, as `text`; it may still be dropped."""
-
     def keep(self, text: str, samples: bytes) -> None:
-        """It was said. samples: 16 bits each, little-endian, mono, SAMPLE_RATE a second."""
-
-    def unspoken(self, sentence: str, caption: int, at: float) -> None:
-        """There is no voice any more to say this sentence of caption number `caption`."""
+        """It was said, or as much of it as there is. samples: 16 bits each, little-endian, mono,
+        SAMPLE_RATE a second."""

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from narrator.child import Child
 from narrator.errors import EngineError, UsageError
-from narrator.settings import SCREEN_READER
-from narrator.speech.voice import LIMITS, SpeechProcess, VoiceLimits, VoiceSettings
+from narrator.settings import DEFAULT_RATE, DEFAULT_VOLUME
 from narrator.text import printable
 
+COMMAND = (sys.executable, "-m", "narrator.speech.child")
+START_TIMEOUT_S = 30.0  # for the child's first answer
 # Where a Mac has them; Spoken Content is called Read & Speak since macOS 26.
 MAC_VOICES = "System Settings > Accessibility > Spoken Content > System Voice > Manage Voices"
 
 VoiceEntry = tuple[str, str, str]  # ID, name, and tags of languages with a space between
+
+
+@dataclass(frozen=True)
+class VoiceSettings:
+    """How to speak. rate: words a minute. volume: 0 to 1. aloud: play it, too. sounds: and play
+    those of sounds.py. english: what is said is in English. by_command: a Mac's command say."""
+
+    voice: str | None = None
+    rate: int = DEFAULT_RATE
+    volume: float = DEFAULT_VOLUME
+    aloud: bool = True
+    sounds: bool = False
+    english: bool = True
+    by_command: bool = False
 
 
 def voices_of(engine: Any) -> list[VoiceEntry]:
@@ -40,14 +58,30 @@ def language_tag(told: Any) -> str:
     return "-".join(parts)
 
 
-def set_voice(engine: Any, settings: VoiceSettings) -> None:
-    """Set voice, rate and volume. Raises UsageError when there is no such voice."""
-    if settings.voice is not None:
-        usual = engine.getProperty("voice")
-        engine.setProperty("voice", find_voice(settings.voice, voices_of(engine), usual))
-    engine.setProperty("rate", settings.rate)
-    engine.setProperty("volume", settings.volume)
+def set_voice(engine: Any, settings: VoiceSettings) -> str:
+    """Have pyttsx3's engine speak in the voice that choose_voice() chooses. Returns its name."""
+    voices, usual = voices_of(engine), str(engine.getProperty("voice") or "")
+    if (chosen := choose_voice(settings.voice, settings.english, voices, usual)) != usual:
+        engine.setProperty("voice", chosen)
+    return printable({voice[0]: voice[1] for voice in voices}.get(chosen) or chosen)
 
+
+def choose_voice(
+    wanted: str | None, english: bool, voices: Sequence[VoiceEntry], usual: str
+) -> str:
+    """The ID of the voice that is wanted, or else the usual one; where the captions are English and
+    that is not, an English one. Raises UsageError as find_voice() does."""
+    if wanted is not None:
+        return find_voice(wanted, voices, usual)
+    languages = " ".join(voice[2] for voice in voices if voice[0] == usual)
+    if english and not re.search(r"\ben\b", languages):
+        with contextlib.suppress(UsageError):
+            return find_voice("en", voices, usual)
+    return usual
+
+
+# A Mac lists toys such as Albert and Bells before the voices that have such IDs, or this name.
+NO_TOY = re.compile(r"^(com\.apple\.voice\..*|Samantha)$")
 
 # Languages of which some systems name the members alone (ISO 639-3's macrolanguages).
 MEMBERS = {"zh": "cmn", "no": "nb", "ms": "zsm", "fa": "pes"}
@@ -56,7 +90,7 @@ MEMBERS = {"zh": "cmn", "no": "nb", "ms": "zsm", "fa": "pes"}
 def find_voice(wanted: str, voices: Sequence[VoiceEntry], usual: str) -> str:
     """The ID of the voice with this ID, else name, else language (en-GB), else one whose language
     or name begins so (en, English). Of several for a language it is the system's own, `usual`, else
-    the one of the language's home (fr-FR), else the one with the shortest tag. Raises UsageError.
+    the one of the language's home (fr-FR), no toy, with the shortest tag. Raises UsageError.
     """
     word, tag = wanted.casefold(), language_tag(wanted)
     for part in (0, 1):
@@ -72,42 +106,32 @@ def find_voice(wanted: str, voices: Sequence[VoiceEntry], usual: str) -> str:
     if not found:
         raise UsageError(f"there is no voice {wanted!r}; --list-voices shows them")
     home = f"{tag}-{tag.upper()}"
-    return min(found, key=lambda voice: (voice[0] != usual, voice[2] != home, len(voice[2])))[0]
+
+    def rank(voice: VoiceEntry) -> tuple[bool, bool, bool, int]:
+        return voice[0] != usual, voice[2] != home, not NO_TOY.search(voice[0]), len(voice[2])
+
+    return min(found, key=rank)[0]
 
 
 Opening = Callable[[], contextlib.AbstractContextManager[contextlib.ExitStack]]
 
 
-def list_voices(opening: Opening, limits: VoiceLimits = LIMITS) -> None:
-    """Print ID, name and languages of each voice. Raises as ask_for_voices() does."""
-    for voice in ask_for_voices(opening, limits)[0]:
-        print("  ".join(map(printable, voice)))
-
-
-def voice_name(wanted: str | None, opening: Opening, limits: VoiceLimits = LIMITS) -> str:
-    """The name of the voice that --voice, or else the system, chooses. Raises UsageError, and as
-    ask_for_voices() does."""
-    if wanted == SCREEN_READER:
-        return "the screen reader"
-    voices, usual = ask_for_voices(opening, limits)
-    chosen = usual if wanted is None else find_voice(wanted, voices, usual)
-    return printable({voice[0]: voice[1] for voice in voices}.get(chosen, chosen))
-
-
-def ask_for_voices(opening: Opening, limits: VoiceLimits) -> tuple[list[VoiceEntry], str]:
-    """The voices that the system has, and the ID of the usual one. A child asks, as drivers print.
+def list_voices(opening: Opening, command: Sequence[str] = COMMAND) -> None:
+    """Print ID, name and languages of each voice that the system has. A child asks.
 
     opening: Shutdown.opening, for a child that hangs. Raises EngineError when there is no voice.
     """
     with opening() as opened:
-        child = SpeechProcess(limits.command)
+        child = Child(command)
         opened.callback(child.kill)
     try:
         with child:
-            answer = child.ask({"list": True}, limits.start_timeout_s)
+            answer = child.ask({"list": True}, START_TIMEOUT_S)
     except ChildProcessError as error:
-        raise EngineError(f"no voice found: speech failed ({error})") from error
-    if not answer.get("voices"):
+        answer = {"trouble": f"speech failed ({error})"}
+    if not (voices := answer.get("voices")):
         where = f"; get one in {MAC_VOICES}" if sys.platform == "darwin" else ""
-        raise EngineError(f"no voice found: {answer['trouble'] or f'none is installed{where}'}")
-    return answer["voices"], str(answer.get("usual"))
+        why = answer.get("missing") or answer.get("trouble") or f"none is installed{where}"
+        raise EngineError(f"no voice found: {why}")
+    for voice in voices:
+        print("  ".join(map(printable, voice)))

@@ -15,7 +15,7 @@ def test_it_prints_the_table_and_nothing_else(program: Program, tiny: Path) -> N
     assert f"; {tiny}; loaded in " in first
     assert head.split() == ["one", "tile", "--detail"]
     assert [row[:19].strip() for row in rows] == [
-        "frame preparation", "first token", "tokens", "whole caption", "captions", "peak memory",
+        "first token", "tokens", "whole caption", "captions", "peak memory",
     ]  # fmt: skip
     assert last.endswith("median (least to most) of 9 and 5")
     assert "Traceback" not in result.stderr

@@ -13,6 +13,7 @@ import cv2
 import pytest
 
 from narrator.errors import ExitCode
+from narrator.speech.sounds import Sound
 from support.camera import MjpegCamera
 from support.captions import (
     SCENES,
@@ -25,7 +26,7 @@ from support.captions import (
 from support.drawn_scenes import caption_of, draw
 from support.program import Program, ended_well
 from support.server import ScriptedServer, describe, say
-from support.sound import SoundCard
+from support.sound import SoundCard, heard_in, times_of
 from support.video import write_video
 
 
@@ -63,11 +64,11 @@ def test_what_is_seen_is_said_aloud_and_kept(
     assert all(caption["spoken"] for caption in captions)
     is_wav(program.here / "out.wav")
     can_say(lengths(program.here / "out.wav"), said)
-    # The card was opened once, in silence, to find out whether it is there; then once a sentence,
-    # and once for each sound, which are short and not kept.
-    heard = [sum(lengths(recording)) for recording in sound_card.recordings()]
+    # The device is opened for each; sounds are short, and not kept.
+    played = sound_card.recordings()
+    heard = [sum(end - start for start, end in heard_in(samples)) for samples in played]
     can_say([length for length in heard if length > 0.5], said)
-    assert any(0.2 < length < 0.24 for length in heard)  # ready
+    assert times_of(Sound.READY.samples(1.0), sound_card.played())
 
 
 def test_a_picture_is_described_once(program: Program, picture: str, tiny: Path) -> None:

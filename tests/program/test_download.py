@@ -1,25 +1,22 @@
-"""A model that is not on disk yet: the whole program downloads it, once, with either engine."""
+"""A model that is not on disk yet: the whole program downloads it, once, with each engine, from a
+Hub that lists what the real one lists."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 
-from support.fake_hub import FakeHub, fake_hub
+from narrator.models.presets import PRESETS
+from support.fake_hub import fake_hub
 from support.program import NOBODY, ROOT, Program, copy_program
+from support.published import PUBLISHED, full_model, listing, needs_published, small_model
 
-REPOSITORY = "somebody/small-model"
-
-
-@pytest.fixture
-def hub(tiny: Path, tmp_path: Path) -> Iterator[FakeHub]:
-    """A Hub that has the small checkpoint."""
-    shutil.copytree(tiny, tmp_path / "hub", ignore=shutil.ignore_patterns("demo.*"))
-    with fake_hub(tmp_path / "hub", REPOSITORY) as hub:
-        yield hub
+LIBRARIES = {"mlx": "mlx", "openvino": "torch", "torch": "torch"}
+BITS = {"mlx": "4", "openvino": "16", "torch": "16"}
 
 
 @pytest.fixture
@@ -30,20 +27,29 @@ def installed(program: Program, tmp_path: Path) -> Program:
     return program
 
 
-@pytest.mark.parametrize("engine", ["mlx", "torch"])
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("engine", LIBRARIES)
 def test_a_missing_model_is_downloaded_and_from_then_on_the_hub_is_not_asked(
-    installed: Program, hub: FakeHub, tiny: Path, engine: str
+    installed: Program, tiny: Path, tmp_path: Path, engine: str
 ) -> None:
-    arguments = ("--model", REPOSITORY, "--engine", engine, "--source", tiny / "demo.mp4")
-    installed.environment["HF_ENDPOINT"] = hub.url
-    first = installed(*arguments, "--once", "--mute")
-    assert first.returncode == 0, first.stderr
-    assert any(path.endswith("/model.safetensors") for path in hub.paths)
-
-    asked = len(hub.paths)
-    second = installed(*arguments, "--once", "--mute")
-    assert (second.returncode, second.stdout) == (0, first.stdout), second.stderr
-    assert hub.paths[asked:] == []
+    checkpoint = PRESETS["smolvlm2-256m"][LIBRARIES[engine]]
+    arguments = ("--source", tiny / "demo.mp4", "--engine", engine, "--bits", BITS[engine])
+    folder = tmp_path / "hub"
+    if PUBLISHED.is_dir():
+        small_model(checkpoint.repository, folder)
+    else:
+        shutil.copytree(tiny, folder, ignore=shutil.ignore_patterns("demo.*"))
+    with fake_hub(folder, checkpoint.repository, checkpoint.revision or "") as hub:
+        installed.environment["HF_ENDPOINT"] = hub.url
+        first = installed(*arguments, "--once", "--mute", timeout=170)
+        assert (first.returncode, first.stdout) == (0, "Nothing but a grey wall.\n"), first.stderr
+        asked = {path.rsplit("/", 1)[1] for path in hub.paths if "/resolve/" in path}
+        unread = {".gitattributes", "README.md"}
+        assert asked == {file.name for file in folder.iterdir()} - unread
+        hub.paths.clear()
+        second = installed(*arguments, "--once", "--mute", timeout=170)
+        assert (second.returncode, second.stdout) == (0, first.stdout), second.stderr
+        assert hub.paths == []
 
 
 @pytest.mark.parametrize("engine", ["mlx", "torch"])
@@ -51,8 +57,41 @@ def test_a_missing_model_and_no_hub_is_one_line_with_exit_code_4(
     installed: Program, tiny: Path, engine: str
 ) -> None:
     installed.environment["HF_ENDPOINT"] = NOBODY
-    arguments = ("--model", REPOSITORY, "--engine", engine, "--source", tiny / "demo.mp4")
-    result = installed(*arguments, "--once", "--mute")
+    result = installed("--engine", engine, "--source", tiny / "demo.mp4", "--once", "--mute")
     assert result.returncode == 4
     assert "Connection refused" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@needs_published
+@pytest.mark.skipif(
+    "FULL_SIZE_MODELS" not in os.environ,
+    reason="FULL_SIZE_MODELS=1 makes models of 0.5 and 1 GB, which takes minutes",
+)
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("engine", ["mlx", "openvino"])
+def test_a_model_of_full_size_is_downloaded_converted_and_says_its_sentence(
+    installed: Program, tiny: Path, tmp_path: Path, engine: str
+) -> None:
+    checkpoint = PRESETS["smolvlm2-256m"][LIBRARIES[engine]]
+    assert listing(checkpoint.repository)["revision"] == checkpoint.revision
+    arguments = ("--engine", engine, "--bits", BITS[engine], "--source", tiny / "demo.mp4")
+    folder = full_model(checkpoint.repository, tmp_path / "hub")
+    if engine == "mlx":  # Its own BLAS for Linux is 15 times slower than OpenCV's.
+        libraries = Path(cv2.__file__).parent.parent / "opencv_python.libs"
+        installed.environment["LD_PRELOAD"] = " ".join(map(str, libraries.glob("libopenblas*")))
+    with fake_hub(folder, checkpoint.repository, checkpoint.revision or "") as hub:
+        installed.environment["HF_ENDPOINT"] = hub.url
+        first = installed(*arguments, "--once", "--mute", timeout=1400)
+        print(first.stderr, first.stdout)
+        installed.environment["HF_ENDPOINT"] = NOBODY
+        second = installed(*arguments, "--once", "--mute", timeout=1400)
+        print(second.stderr, second.stdout)
+    for start in (first, second):
+        # The sentence and no more: the next token is an end of the turn.
+        assert (start.returncode, start.stdout) == (0, "A man in red waves.\n"), start.stderr
+    [made] = (installed.script.parent / ".hf_cache" / "pete_sounds").iterdir()
+    sizes = {file.name: file.stat().st_size for file in made.iterdir() if file.is_file()}
+    print(sizes)
+    if engine == "mlx":
+        assert sizes["model.safetensors"] == 268_677_544

@@ -25,7 +25,6 @@ from support.program import (
     all_gone,
     children,
     ended_well,
-    left_over,
     wait_until,
 )
 from support.server import ScriptedServer, describe, say, silent
@@ -56,27 +55,26 @@ def put_module(program: Program, name: str, code: str) -> Path:
 
 # ----------------------------------------------------------------------------- signals, any moment
 
-Moment = Callable[[Running, ScriptedServer], set[int]]
+Moment = Callable[[Running, ScriptedServer, SoundCard], set[int]]
 
 
-def connecting(running: Running, server: ScriptedServer) -> set[int]:
+def connecting(running: Running, server: ScriptedServer, card: SoundCard) -> set[int]:
     """The voice has been started, the engine is being opened."""
     assert wait_until(lambda: server.requests, 30)
     return set(wait_until(running.family, 30))
 
 
-def captioning(running: Running, server: ScriptedServer) -> set[int]:
+def captioning(running: Running, server: ScriptedServer, card: SoundCard) -> set[int]:
     """The engine is at work on the first frame."""
     assert wait_until(server.asked, 30)
     return running.family()
 
 
-def speaking(running: Running, server: ScriptedServer) -> set[int]:
-    """The first sentence is being played."""
+def speaking(running: Running, server: ScriptedServer, card: SoundCard) -> set[int]:
+    """The first sentence is being played, on a device that blocks."""
     running.stdout.wait_for("")
-    groups = running.family()
-    assert wait_until(lambda: any("aplay" in command for command in left_over(groups)), 20)
-    return groups
+    assert wait_until(lambda: len(card.played()) >= card.stuck_after, 20)
+    return running.family()
 
 
 @pytest.fixture
@@ -96,7 +94,7 @@ def held_up(
         running = program.start(
             "--source", mjpeg.url, "--engine", server.url, "--always", "--wav", "out.wav"
         )
-        groups = moment(running, server)
+        groups = moment(running, server, stuck_sound_card)
         assert groups
         return running, groups
 
@@ -260,7 +258,7 @@ def test_its_end_by_itself_leaves_nothing_behind(
     program.environment.update(sound_card.environment)
     server.answer = say(pause_s=0.1)
     running = program.start("--source", mjpeg.url, "--engine", server.url, "--once")
-    groups = captioning(running, server)
+    groups = captioning(running, server, sound_card)
     assert groups
     ended_well(running.finished())
     assert all_gone(groups)

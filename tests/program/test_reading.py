@@ -124,7 +124,7 @@ def test_what_is_asked_or_waited_for_needs_a_model(program: Program, mjpeg: Mjpe
     terminal = Terminal(program, "--read", "--source", mjpeg.url, "--mute")
     terminal.wait_for("EXIT Gate 14B")
     terminal.type("What colour is it?\n")
-    terminal.wait_for("With --read there is no model that could answer.")
+    terminal.wait_for("With --read there is no model to answer that.")
     terminal.type("when the door is open\n")
     terminal.wait_for(lambda rows: count("With --read there is no model")(rows) == 2)
     terminal.type("q\n")

@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 
 from narrator.backoff import Backoff
-from narrator.doubt import rated
 from narrator.engines.server import ServerEngine
 from narrator.errors import EngineUnavailable, ExitCode
-from narrator.settings import DEFAULT_PROMPT, SERVER_KEY
-from support.asking import caption, clip_of
+from narrator.narration import confidence_of
+from narrator.settings import SERVER_KEY
+from support.asking import caption, clip_of, query, text_of
 from support.camera import MjpegCamera
 from support.drawn_scenes import Scene, Shape, draw, random_scene
 from support.program import ROOT, TINY, Program, wait_until
-from support.server import SAID, ScriptedServer, say, status
+from support.server import SAID, ScriptedServer, event, raw, say, status
 
 RED_CIRCLE = draw(Scene(Shape("circle", "red", 0.5, 0.5, 0.2)))
 TRUTH = "A red circle in the center."
@@ -52,7 +52,7 @@ def test_it_tells_once_that_the_server_is_lost_and_once_that_it_is_back(
     running.stdout.wait_for(SAID)
     server.answer = status(500, b"\x1b[31m out of memory")
     mjpeg.show(RED_CIRCLE)
-    running.stderr.wait_for("The server has a fault; trying again.")
+    running.stderr.wait_for("The server reported an error; trying again.")
     mjpeg.show(GREY)  # as it was: only the server is news now
     asked = len(server.requests)
     assert wait_until(lambda: len(server.requests) >= asked + 2, 20)  # and each fails
@@ -74,7 +74,32 @@ def test_a_picture_that_can_not_be_described_ends_with_the_engines_code(
     server.answer = status(503)
     result = program("--engine", server.url, "--source", picture, "--mute")
     assert result.returncode == ExitCode.ENGINE
-    assert "has too much to do" in result.stderr.splitlines()[-1]
+    assert "is too busy" in result.stderr.splitlines()[-1]
+
+
+def test_what_a_server_says_is_printed_plain_and_whole(
+    program: Program, server: ScriptedServer, picture: Path
+) -> None:
+    server.answer = say("<think>\nA dog?\n</think>\n\n**Caption:** A can of Dr. Pepper on a table")
+    result = program("--engine", server.url, "--source", picture, "--mute", "--once")
+    assert result.stdout == "A can of Dr. Pepper on a table\n"
+
+
+def test_a_model_that_thinks_for_too_long_is_told_of_once_and_tried_again(
+    program: Program, server: ScriptedServer, mjpeg: MjpegCamera
+) -> None:
+    server.answer = raw(event("", reasoning_content="Hmm. " * 64) + event("", "length"))
+    mjpeg.show(GREY)
+    running = program.start("--engine", server.url, "--source", mjpeg.url, "--mute")
+    running.stderr.wait_for("used all its tokens for thinking. Raise --max-tokens")
+    mjpeg.show(RED_CIRCLE)
+    assert wait_until(lambda: len(server.asked()) >= 2, 30)
+    server.answer = say("A grey wall.")
+    mjpeg.show(GREY)
+    running.stdout.wait_for("A grey wall.")
+    result = running.end()
+    assert result.returncode == ExitCode.OK
+    assert result.stderr.count("thinking") == 1
 
 
 def test_neither_torch_nor_mlx_nor_the_hub_is_needed(
@@ -165,9 +190,10 @@ def test_captions_through_a_server_are_true(real: RealServer) -> None:
 
 def test_a_real_server_tells_how_sure_it_is(real: RealServer) -> None:
     engine, clip = ServerEngine(real.url, None), clip_of(RED_CIRCLE)
-    [sentence] = rated(engine.describe(clip, DEFAULT_PROMPT, 32))
-    assert sentence.text == TRUTH
-    assert 0.9 < (sentence.confidence or 0.0) <= 1.0
+    pieces = list(engine.describe(query(clip)))
+    assert text_of(pieces).strip() == TRUTH
+    known = [piece.probability for piece in pieces if piece.probability is not None]
+    assert 0.9 < (confidence_of(known) or 0.0) <= 1.0
 
 
 def test_a_picture_is_described_by_a_real_server_from_the_command_line(

@@ -1,4 +1,4 @@
-"""--when: silent until what is waited for is in view, on a stream, in a film, and as it is typed.
+"""--when: silent until what it watches for is in view, on a stream, in a film, and as it is typed.
 
 The engine is a server that is asked for the word, and knows three scenes.
 """
@@ -46,7 +46,7 @@ def test_nothing_is_printed_until_it_is_in_view(
         *("--source", mjpeg.url, "--engine", server.url, "--mute", "--json", "--limit", "2"),
         *("--when", "a yellow star", "--when", "a blue square.", "--save", "kept"),
     )
-    running.stderr.wait_for("silent until it is in view: a blue square")
+    running.stderr.wait_for("watching for: a blue square")
     assert wait_until(lambda: len(server.asked()) >= 2, 30)
     mjpeg.show(draw(STAR))
     running.stdout.wait_for(caption_of(STAR))
@@ -87,13 +87,13 @@ def test_it_is_typed_listed_and_dropped(
     try:
         terminal.wait_for(caption_of(CIRCLE))
         terminal.type("when a blue square\r")
-        terminal.wait_for("Waiting for: a blue square.")
+        terminal.wait_for("Watching for: a blue square.")
         mjpeg.show(draw(SQUARE))
         terminal.wait_for(f"A blue square: {caption_of(SQUARE)}")
         terminal.type("when\r")
         terminal.wait_for("a blue square, seen ")
         terminal.type("forget\r")
-        terminal.wait_for("Nothing is waited for")
+        terminal.wait_for("Alerts cleared.")
         mjpeg.show(draw(STAR))
         terminal.wait_for(lambda rows: caption_of(STAR) in rows)
     finally:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.engines.engine import Engine, Piece
+from narrator.engines.engine import Engine, Piece, Query
 from narrator.frames.frame import Frame
 from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT
 
@@ -30,7 +30,19 @@ def caption(
 ) -> str:
     """What an engine says of a picture, or of several as one clip."""
     asked = prompt or (DEFAULT_PROMPT if len(images) == 1 else CLIP_PROMPT)
-    return text_of(engine.describe(clip_of(*images), asked, max_tokens)).strip()
+    return text_of(engine.describe(Query(clip_of(*images), asked, max_tokens))).strip()
+
+
+def query(
+    clip: Sequence[Frame], prompt: str = DEFAULT_PROMPT, max_tokens: int = TOKENS, **more: Any
+) -> Query:
+    """What is asked of a clip."""
+    return Query(clip, prompt, max_tokens, **more)
+
+
+def chances(engine: Engine, asked: Query) -> list[float | None]:
+    """The probability of each token of an answer."""
+    return [piece.probability for piece in engine.describe(asked)]
 
 
 def text_of(pieces: Iterable[Piece]) -> str:
@@ -38,10 +50,10 @@ def text_of(pieces: Iterable[Piece]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def opened_openvino(folder: Path, bits: int, cache: Path, guesses: bool = True) -> OpenVinoEngine:
+def opened_openvino(folder: Path, bits: int, cache: Path) -> OpenVinoEngine:
     """OpenVINO as the program opens it."""
     choice = choose_engine("openvino", bits)
-    return cast("OpenVinoEngine", open_engine(choice, str(folder), cache, guesses=guesses))
+    return cast("OpenVinoEngine", open_engine(choice, str(folder), cache))
 
 
 def exact_share(said: Sequence[str], truths: Sequence[str]) -> float:

@@ -25,7 +25,6 @@ FIELDS = {
     "frame_age_s",
     "spoken",
     "confidence",
-    "hedged",
 }
 SCENES = (
     Scene(Shape("circle", "red", 0.2, 0.5, 0.17)),

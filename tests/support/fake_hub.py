@@ -7,8 +7,11 @@ HF_ENDPOINT, so the code that fetches and checks weights runs whole.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import io
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,14 +21,15 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Serves `folder` as `repository`; everything asked for is in `paths`."""
+    """Serves `folder` as `repository`, at one commit; everything asked for is in `paths`."""
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, repository: str) -> None:
+    def __init__(self, folder: Path, repository: str, commit: str = COMMIT) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = folder
         self.repository = repository
+        self.commit = commit
         self.listed_hashes: dict[str, str] = {}  # by file, in the place of the true ones
         self.is_gated = False
         self.cut_after: int | None = None  # bytes of a weight file, then the connection drops
@@ -49,19 +53,27 @@ class FakeHub(ThreadingHTTPServer):
                 sha256 = self.listed_hashes.get(file.name, sha256_of(file))
                 entry["lfs"] = {"sha256": sha256, "size": entry["size"], "pointerSize": 134}
             siblings.append(entry)
-        return {"id": self.repository, "modelId": self.repository, "sha": COMMIT,
+        return {"id": self.repository, "modelId": self.repository, "sha": self.commit,
                 "siblings": siblings, "tags": [], "private": False}  # fmt: skip
 
 
 def sha256_of(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashes_of(file, file.stat().st_mtime_ns)[0]
 
 
 def git_sha1_of(file: Path) -> str:
     """The SHA-1 that git knows a file's content by, in hexadecimal."""
+    return hashes_of(file, file.stat().st_mtime_ns)[1]
+
+
+@functools.cache
+def hashes_of(file: Path, _changed: int) -> tuple[str, str]:
+    """Both, kept: they are asked for often, and files may be large."""
     content = file.read_bytes()
-    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+    git = hashlib.sha1(f"blob {len(content)}\0".encode())
+    git.update(content)
+    return hashlib.sha256(content).hexdigest(), git.hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,39 +122,42 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(json.dumps(tree).encode(), body)
 
     def _send_file(self, file: Path, body: bool) -> None:
-        content = file.read_bytes()
-        etag = f'"{hashlib.sha256(content).hexdigest()}"'
-        extra = {"ETag": etag, "X-Repo-Commit": COMMIT}
-        if file.suffix == ".safetensors" and self.server.cut_after is not None and body:
-            self._send(content[: self.server.cut_after], body, extra, length=len(content))
-            self.close_connection = True
-        else:
-            self._send(content, body, extra)
+        extra = {"ETag": f'"{sha256_of(file)}"', "X-Repo-Commit": self.server.commit}
+        size, cut = file.stat().st_size, self.server.cut_after
+        with file.open("rb") as content:
+            if file.suffix == ".safetensors" and cut is not None and body:
+                self._send(content.read(cut), body, extra, length=size)
+                self.close_connection = True
+            else:
+                self._send(content, body, extra, length=size)
 
     def _send(
         self,
-        content: bytes,
+        content: bytes | io.BufferedReader,
         body: bool,
         headers: dict[str, str] | None = None,
         length: int | None = None,
     ) -> None:
+        source = io.BytesIO(content) if isinstance(content, bytes) else content
         self.send_response(200)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content) if length is None else length))
+        self.send_header("Content-Length", str(len(source.read()) if length is None else length))
         self.end_headers()
+        source.seek(0)
         if body:
             with contextlib.suppress(OSError):
-                self.wfile.write(content)
+                shutil.copyfileobj(source, self.wfile)
 
     def log_message(self, format: str, *args: object) -> None:
         """Stay silent."""
 
 
 @contextlib.contextmanager
-def fake_hub(folder: Path, repository: str) -> Iterator[FakeHub]:
+def fake_hub(folder: Path, repository: str, commit: str = COMMIT) -> Iterator[FakeHub]:
     """A running FakeHub."""
-    hub = FakeHub(folder, repository)
+    hub = FakeHub(folder, repository, commit)
+    hub.listing()  # Hashes of large files take longer than a client waits.
     thread = threading.Thread(target=hub.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from narrator.frames.frame import Frame
 from support.program import TINY
 
 ENDS = 22  # <end_of_utterance>, of the bundled tokenizer
@@ -364,39 +365,53 @@ def pictures() -> dict[str, np.ndarray]:
     }
 
 
+def generated(model: Any, processor: Any, clip: Sequence[Frame]) -> list[float]:
+    """The probabilities of the tokens that transformers' own generate makes of a clip."""
+    if hasattr(processor.image_processor, "do_image_splitting"):
+        processor.image_processor.do_image_splitting = False
+    content = [*({"type": "image", "image": frame.rgb()} for frame in clip),
+               {"type": "text", "text": PROMPT}]  # fmt: skip
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+    )  # fmt: skip
+    made = model.generate(
+        **inputs, max_new_tokens=TOKENS, do_sample=False,
+        output_logits=True, return_dict_in_generate=True,
+    )  # fmt: skip
+    tokens = made.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+    likely = (float(one[0].softmax(-1)[token]) for one, token in zip(made.logits, tokens))
+    return [chance for chance, token in zip(likely, tokens) if token != ENDS]
+
+
 def asked_through_torch(folder: Path) -> dict[str, Any]:
-    """Of each picture: what TorchEngine says, its tokens, and those of transformers' generate; and
-    the image tokens of a clip of three."""
-    from transformers import AutoModelForImageTextToText
+    """Of each picture and of all as a clip: what TorchEngine says, the probabilities of its tokens,
+    and of those of transformers' generate."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from narrator.engines.choice import choose_engine, open_engine
     from narrator.engines.torch import TorchEngine
     from narrator.errors import PeteError
-    from narrator.frames.frame import Frame
-    from support.asking import text_of
+    from support.asking import chances, query, text_of
 
     facts: dict[str, Any] = {}
     clips = {name: [Frame(image, 0.0, 0.0)] for name, image in pictures().items()}
-    several = [clip[0] for clip in clips.values()]
+    clips["clip"] = [clip[0] for clip in clips.values()]
     try:
         opened = open_engine(choose_engine("torch", None), str(folder), folder.parent / "cache")
         facts["opened"] = type(opened).__name__
         engine = TorchEngine(folder, "cpu", torch.float32)
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        processor = AutoProcessor.from_pretrained(folder)
         for name, clip in clips.items():
-            inputs = engine.prepare(clip, PROMPT)
-            made = model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)[0]
-            expected = made[inputs["input_ids"].shape[1] :].tolist()
+            asked = query(clip, PROMPT, TOKENS)
             facts[name] = {
-                "said": text_of(engine.describe(clip, PROMPT, TOKENS)),
-                "tokens": [token for token, _ in engine._tokens(clip, PROMPT, TOKENS)],
-                "likely": engine.likelihoods(clip[0], ["Is it red?", "Is it?"]),
-                "expected": [token for token in expected if token != ENDS],
+                "said": text_of(engine.describe(asked)),
+                "chances": chances(engine, asked),
+                "likely": engine.likelihoods(asked, ["Is it red?", "Is it?"]),
+                "expected": generated(model, processor, clip),
             }
-        facts["prompt"] = len(engine.prepare(clips["red"], PROMPT)["input_ids"][0])
-        facts["clip_prompt"] = len(engine.prepare(several, PROMPT)["input_ids"][0])
-        facts["clip_said"] = len(list(engine.describe(several, PROMPT, 4)))
-        engine.prepare(clips["red"], PROMPT, detail=True)
+        next(engine.describe(query(clips["red"], PROMPT, 1, detail=True)))
         facts["detail"] = True
     except PeteError as error:
         facts["refused"] = [type(error).__name__, str(error)]

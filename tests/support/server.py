@@ -122,10 +122,16 @@ def decoded(part: dict[str, Any]) -> np.ndarray:
 # ------------------------------------------------------------------------------------- its answers
 
 
-def event(text: str | None, finish: str | None = None) -> bytes:
-    """A piece of a caption, as servers stream it."""
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+def event(text: Any, finish: str | None = None, **more: Any) -> bytes:
+    """A piece of a caption, as servers stream it. more: of the delta."""
+    choice = {"index": 0, "delta": {"content": text, **more}, "finish_reason": finish}
     return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+
+def whole(content: Any = SAID, **more: Any) -> dict[str, Any]:
+    """A caption as servers send it that do not stream. more: of the message."""
+    message = {"role": "assistant", "content": content, **more}
+    return {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
 
 
 def tokens(
@@ -205,6 +211,16 @@ def endless(body: bytes, pause_s: float = 0.0, head: bytes = b"") -> Answer:
     return answer
 
 
+def after(pause_s: float, answer: Answer) -> Answer:
+    """The same answer, which begins later."""
+
+    def late(handler: Handler) -> None:
+        handler.stopped.wait(pause_s)
+        answer(handler)
+
+    return late
+
+
 def silent(head: bytes = b"") -> Answer:
     """Takes the request, and says nothing after these bytes of an answer."""
 
@@ -215,6 +231,15 @@ def silent(head: bytes = b"") -> Answer:
         handler.stopped.wait(60)
 
     return answer
+
+
+def cut_off(answer: bytes) -> Answer:
+    """The first bytes of an answer, its head included, then the connection is gone."""
+
+    def send(handler: Handler) -> None:
+        handler.wfile.write(answer)
+
+    return send
 
 
 def broken_off(handler: Handler) -> None:

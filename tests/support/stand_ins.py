@@ -14,17 +14,14 @@ from typing import Any
 import numpy as np
 
 from narrator.backoff import Backoff
-from narrator.captioning import Captioner
-from narrator.commands import Commands
-from narrator.engines.engine import Piece, Turn
+from narrator.engines.engine import Piece, Query
 from narrator.frames.frame import Frame
-from narrator.narration import Narrator
 from narrator.options import Options, parse_options
 from narrator.outputs.output import Caption, Output
-from narrator.outputs.saved_frames import SavedFrames
-from narrator.scene.scene import Scene
+from narrator.session import wire
 from narrator.speech.sounds import Sound
-from narrator.view import View
+from narrator.speech.speaker import Speaker
+from narrator.typed import NothingTyped
 
 Describe = Callable[[Sequence[Frame], str], Iterator[str]]
 
@@ -39,7 +36,7 @@ def as_pieces(texts: Iterable[str], probability: float | None = None) -> Iterato
     return (Piece(text, probability) for text in texts)
 
 
-class SpeakerLog:
+class SpeakerLog(Speaker):
     """In the place of a voice: writes down what it is asked to say; busy as often as told."""
 
     audible = True
@@ -71,15 +68,6 @@ class SpeakerLog:
     def hush(self) -> None:
         self.said.append("(hush)")
 
-    def wait_until_ready(self) -> None:
-        """It is."""
-
-    def wait_until_quiet(self) -> None:
-        """It is."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
 
 class OutputLog(Output):
     """In the place of an output: keeps the captions, and calls `then` after each."""
@@ -104,7 +92,7 @@ class FrameSource:
     they come.
     """
 
-    is_film = lost = False
+    is_film = lost = paused = False
     at = 7.5
 
     def __init__(
@@ -153,38 +141,21 @@ class SayingEngine:
 
     label = "stand-in"
 
-    def __init__(self, describe: Describe) -> None:
-        self._describe = describe
-        self.asked: list[tuple[str, int, bool]] = []  # prompt, max_tokens, detail
-        self.before: list[Turn | None] = []  # what each prompt follows
+    def __init__(self, saying: Describe) -> None:
+        self.saying = saying
+        self.asked: list[Query] = []
         self.probability: float | None = None  # of each piece
         self.likely: Callable[[str], float | None] = lambda question: None
 
-    def describe(
-        self,
-        clip: Sequence[Frame],
-        prompt: str,
-        max_tokens: int,
-        detail: bool = False,
-        before: Turn | None = None,
-    ) -> Iterator[Piece]:
-        self.asked.append((prompt, max_tokens, detail))
-        self.before.append(before)
-        return as_pieces(self._describe(clip, prompt), self.probability)
+    def describe(self, query: Query) -> Iterator[Piece]:
+        self.asked.append(query)
+        return as_pieces(self.saying(query.clip, query.prompt), self.probability)
 
-    def likelihoods(
-        self, frame: Frame, questions: Sequence[str], detail: bool = False
-    ) -> list[float | None]:
+    def likelihoods(self, query: Query, questions: Sequence[str]) -> list[float | None]:
         return [self.likely(question) for question in questions]
 
-    def prepare(self, clip: Sequence[Frame], prompt: str, detail: bool = False) -> Any:
-        """Nothing."""
 
-    def peak_memory(self) -> int:
-        return 0
-
-
-class Typed:
+class Typed(NothingTyped):
     """In the place of a terminal: lines that are typed when the test says so."""
 
     def __init__(self, *lines: str) -> None:
@@ -196,43 +167,53 @@ class Typed:
 
 
 class Loop:
-    """The loop of pete_sounds.py over stand-ins. Has the attributes of a Session."""
+    """The loop of pete_sounds.py over stand-ins, which work together as in a session."""
 
     def __init__(
         self,
         describe: Describe,
         source: FrameSource,
-        typed: Typed | None = None,
+        *lines: str,
         speaker: SpeakerLog | None = None,
-        limit: int | None = None,
-        always: bool = True,
+        outputs: Sequence[Output] = (),
         backoff: Backoff | None = None,
         then: Callable[[], Any] = lambda: None,
+        **options: Any,
     ) -> None:
-        self.engine = SayingEngine(describe)
-        self.output = OutputLog(then)
+        self.engine, self.source = SayingEngine(describe), source
+        self.output, self.typed = OutputLog(then), Typed(*lines)
         self.speaker = speaker or SpeakerLog()
-        self._limit = limit
-        self.typed = typed
-        some: Any = typed
-        self.narrator = Narrator(source, self.speaker, [self.output], every_caption=always)
-        self.view = View(source, Scene(always), self.narrator)
-        self.commands = Commands(self.narrator, self.view, SavedFrames("."), some)
-        self.captioner = Captioner(
-            self.engine, some_options(), self.view, self.narrator, self.commands, backoff
+        self.narrator, self.commands, self.captioner = wire(
+            some_options(**{"always": True, **options}),
+            source,
+            self.speaker,
+            self.engine,
+            [self.output, *outputs],
+            self.typed,
+            backoff,
         )
-
-    @property
-    def finished(self) -> bool:
-        return self.view.ended or self.narrator.count == self._limit
 
     def run(self) -> Loop:
         """Run it to its end."""
         from pete_sounds import watch
 
-        session: Any = self
-        watch(session)
+        watch(self.captioner, self.commands)
         return self
+
+    def turn(self) -> Frame | None:
+        """One turn of the loop, whatever is in view."""
+        frame = self.captioner.next_frame()
+        if frame is not None and self.captioner.wants(frame):
+            self.captioner.caption(frame)
+        self.answer()
+        return frame
+
+    def answer(self, *lines: str) -> None:
+        """Have these lines typed one by one, and all done that each asks for."""
+        for typed in [[line] for line in lines] or [[]]:
+            self.typed.lines += typed
+            for request in self.commands.requests():
+                self.captioner.answer(request)
 
 
 def some_options(**changes: Any) -> Options:

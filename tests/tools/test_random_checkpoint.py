@@ -22,7 +22,7 @@ from random_checkpoint import (
     make,
     tensor_shapes,
 )
-from support.asking import clip_of, noise
+from support.asking import clip_of, noise, query
 
 IMAGE_TOKEN = 21  # of the bundled tokenizer
 LARGE_FILES = 4_493_651_795  # bytes of the published weights of the 2.2B, in bfloat16
@@ -54,8 +54,9 @@ def test_one_of_few_layers_loads_and_speaks(
     folder = make(tmp_path / "made", text, one_layer, scale_factor)
     assert json.loads((folder / "config.json").read_text())["vocab_size"] == 600
     clip = clip_of(noise())
-    ids, pixels = SmolVlmInputs(folder).prepare(clip, "What is that?")
+    inputs = SmolVlmInputs(folder)
+    ids, pixels = inputs.numbers(clip, "What is that?"), inputs.pixels(clip)
     assert ids.count(IMAGE_TOKEN) == image_tokens
     assert np.array(pixels).shape == (1, 3, vision.image_size, vision.image_size)
-    said = TorchEngine(folder, "cpu", torch.float32).describe(clip, "What is that?", 24)
+    said = TorchEngine(folder, "cpu", torch.float32).describe(query(clip, "What is that?", 24))
     assert 0 < len(list(said)) <= 24  # of no sense

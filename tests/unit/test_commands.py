@@ -9,7 +9,7 @@ import pytest
 from narrator.commands import MORE_PROMPT, TYPED, Request
 from narrator.errors import StopRequested
 from narrator.frames.frame import Frame
-from support.stand_ins import FrameSource, Loop, SpeakerLog, Typed, a_frame
+from support.stand_ins import FrameSource, Loop, SpeakerLog, a_frame
 
 
 def echo(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
@@ -18,13 +18,12 @@ def echo(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
 
 def asked_by(*lines: str) -> list[Request]:
     """What the model is asked when these lines are typed."""
-    return list(Loop(echo, FrameSource(9), Typed(*lines)).commands.requests())
+    return list(Loop(echo, FrameSource(9), *lines).commands.requests())
 
 
 def said_after(*lines: str, loop: Loop | None = None) -> list[str]:
     """What is said when these lines are typed."""
-    loop = loop or Loop(echo, FrameSource(9), Typed())
-    assert loop.typed is not None
+    loop = loop or Loop(echo, FrameSource(9))
     loop.typed.lines += lines
     loop.commands.check()
     return loop.speaker.said
@@ -57,12 +56,10 @@ def test_a_question_is_not_taken_for_a_mistyped_command(line: str) -> None:
 
 
 def test_quiet_goes_on_in_text_and_speak_ends_it() -> None:
-    loop = Loop(echo, FrameSource(6), Typed("quiet")).run()
+    loop = Loop(echo, FrameSource(6), "quiet").run()
     assert loop.speaker.said == ["(hush)"]  # and not a word
     assert len(loop.output.texts) > 3
-    said = (
-        Loop(echo, FrameSource(6), Typed("quiet", "Speak!", "quiet.", "SPEAK")).run().speaker.said
-    )
+    said = Loop(echo, FrameSource(6), "quiet", "Speak!", "quiet.", "SPEAK").run().speaker.said
     assert said[:4] == ["(hush)", "The voice is on.", "(hush)", "The voice is on."]
 
 
@@ -75,38 +72,38 @@ def test_where_there_is_no_voice_that_is_told(caplog: pytest.LogCaptureFixture) 
     speaker = SpeakerLog()
     speaker.audible = False
     with caplog.at_level("INFO", "narrator"):
-        Loop(echo, FrameSource(2), Typed("hush", "quiet"), speaker).run()
+        Loop(echo, FrameSource(2), "hush", "quiet", speaker=speaker).run()
     told = [record.getMessage() for record in caplog.records]
-    assert sum("there is no voice to switch" in line for line in told) == 2
+    assert sum("no voice: --mute was given" in line for line in told) == 2
     assert "(hush)" not in speaker.said
 
 
 def test_a_pause_lets_questions_wait_and_go_on_answers_them() -> None:
-    loop = Loop(echo, FrameSource(9), Typed())
+    loop = Loop(echo, FrameSource(9))
     assert said_after("pause", "Who is it", loop=loop) == [
-        "Paused.", "It is paused. What was asked is answered when it goes on.",
+        "Paused.", "Paused. I'll answer after you type go on.",
     ]  # fmt: skip
-    assert loop.view.paused
-    assert loop.view.source.paused  # type: ignore[attr-defined]
+    assert loop.commands.paused
+    assert loop.source.paused
     assert not loop.commands.asked
-    left = loop.view.source.left  # type: ignore[attr-defined]
-    assert loop.view.newest() is None
-    assert loop.view.source.left == left  # type: ignore[attr-defined]
+    left = loop.source.left
+    assert loop.captioner.next_frame() is None
+    assert loop.source.left == left
     said_after("go on", loop=loop)
     assert loop.speaker.said[-1] == "Going on."
-    assert not loop.view.source.paused  # type: ignore[attr-defined]
+    assert not loop.source.paused
     assert list(loop.commands.requests()) == [Request("Who is it")]
 
 
-def test_when_with_words_behind_it_waits_for_them_and_forget_drops_them() -> None:
-    loop = Loop(echo, FrameSource(9), Typed())
+def test_when_with_words_behind_it_watches_for_them_and_forget_drops_them() -> None:
+    loop = Loop(echo, FrameSource(9))
     assert said_after("when A red <circle>.", "When somebody is there", "when", loop=loop) == [
-        "Waiting for: A red circle. Nothing else is told until you type forget.",
-        "Waiting for: somebody is there. Nothing else is told until you type forget.",
-        "Waiting for: A red circle, not seen yet; somebody is there, not seen yet.",
+        "Watching for: A red circle. I'll say nothing else until you type forget.",
+        "Watching for: somebody is there. I'll say nothing else until you type forget.",
+        "Watching for: A red circle, not seen yet; somebody is there, not seen yet.",
     ]
     assert said_after("forget", "when?", loop=loop)[3:] == [
-        "Nothing is waited for; what changes is described.", "Nothing is waited for.",
+        "Alerts cleared. Describing changes again.", "Not watching for anything.",
     ]  # fmt: skip
 
 
@@ -115,13 +112,14 @@ def test_a_question_may_begin_with_when() -> None:
 
 
 def test_of_nothing_nobody_can_be_sure() -> None:
-    assert said_after("sure") == ["Nothing was said yet."]
+    assert said_after("sure") == ["Nothing has been said yet."]
 
 
 def test_read_asks_for_the_text_and_sure_of_a_text_for_it_once_more() -> None:
     assert asked_by("Read.") == [Request("read", read=True)]
-    loop = Loop(echo, FrameSource(9), Typed("sure"))
-    loop.narrator.read(a_frame(), ["Exit."], [], question="read", asked=True)
+    loop = Loop(echo, FrameSource(9), "sure")
+    with loop.narrator.caption(a_frame(), "read", asked=True) as caption:
+        caption.read("Exit.")
     assert list(loop.commands.requests()) == [Request("read", read=True)]
 
 

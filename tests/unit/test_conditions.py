@@ -1,44 +1,43 @@
-"""What is waited for: when it is told, when it is looked for, and what is told of it."""
+"""What it watches for: when there is an alert, when it looks, and what it says about that."""
 
 from __future__ import annotations
 
 import pytest
 
-from narrator.conditions import LOOK_EVERY_S, Condition, Conditions
-from narrator.models.presets import IN_VIEW, OUT_OF_VIEW
+from narrator.conditions import IN_VIEW, LOOK_EVERY_S, OUT_OF_VIEW, Condition, Conditions
 from narrator.settings import MAX_CONDITION_LENGTH, MAX_CONDITIONS
 
 BETWEEN = (IN_VIEW + OUT_OF_VIEW) / 2
 
 
-def told(*looks: float | None) -> list[int]:
+def alerts(*looks: float | None) -> list[int]:
     """The numbers of the looks, from 1 on, that an alert comes of."""
     condition = Condition("a cat")
     return [at for at, look in enumerate(looks, 1) if condition.look(look, float(at))]
 
 
 def test_it_is_told_after_two_looks_that_agree() -> None:
-    assert told(1.0, 1.0) == [2]
-    assert told(IN_VIEW, IN_VIEW) == [2]
-    assert told(1.0, 0.0, 1.0, 1.0) == [4]
-    assert told(1.0, BETWEEN, 1.0) == told(1.0, None, 1.0) == []
+    assert alerts(1.0, 1.0) == [2]
+    assert alerts(IN_VIEW, IN_VIEW) == [2]
+    assert alerts(1.0, 0.0, 1.0, 1.0) == [4]
+    assert alerts(1.0, BETWEEN, 1.0) == alerts(1.0, None, 1.0) == []
 
 
 def test_it_is_told_once_while_it_stays() -> None:
-    assert told(*[1.0] * 20) == [2]
-    assert told(*[1.0, BETWEEN] * 10) == []
+    assert alerts(*[1.0] * 20) == [2]
+    assert alerts(*[1.0, BETWEEN] * 10) == []
 
 
 def test_it_is_told_again_after_two_looks_that_deny_it() -> None:
-    assert told(1.0, 1.0, 0.0, 0.0, 1.0, 1.0) == [2, 6]
-    assert told(1.0, 1.0, OUT_OF_VIEW, OUT_OF_VIEW, 1.0, 1.0) == [2, 6]
+    assert alerts(1.0, 1.0, 0.0, 0.0, 1.0, 1.0) == [2, 6]
+    assert alerts(1.0, 1.0, OUT_OF_VIEW, OUT_OF_VIEW, 1.0, 1.0) == [2, 6]
 
 
 @pytest.mark.parametrize("doubt", [BETWEEN, None])
 def test_one_that_denies_it_or_doubt_does_not_arm_it_again(doubt: float | None) -> None:
-    assert told(1.0, 1.0, 0.0, 1.0, 1.0, 1.0) == [2]
-    assert told(1.0, 1.0, doubt, doubt, doubt, 1.0, 1.0) == [2]
-    assert told(1.0, 1.0, 0.0, doubt, 0.0, 1.0, 1.0) == [2]
+    assert alerts(1.0, 1.0, 0.0, 1.0, 1.0, 1.0) == [2]
+    assert alerts(1.0, 1.0, doubt, doubt, doubt, 1.0, 1.0) == [2]
+    assert alerts(1.0, 1.0, 0.0, doubt, 0.0, 1.0, 1.0) == [2]
 
 
 def test_a_thing_and_a_sentence_are_asked_for_each_in_its_way() -> None:
@@ -72,18 +71,18 @@ def test_a_look_that_found_something_is_followed_by_another_at_once() -> None:
 
 def test_all_are_listed_with_when_they_were_last_seen() -> None:
     waiting = Conditions()
-    assert waiting.summary(0.0) == "Nothing is waited for."
+    assert waiting.summary(0.0) == "Not watching for anything."
     waiting = Conditions(["a cat", "a dog"])
     waiting.look([0.0, 1.0], 10.0)
-    assert waiting.summary(130.0) == "Waiting for: a cat, not seen yet; a dog, seen 2 minutes ago."
+    assert waiting.summary(130.0) == "Watching for: a cat, not seen yet; a dog, seen 2 minutes ago."
 
 
-def test_what_is_waited_for_is_bounded_and_each_once() -> None:
+def test_what_it_watches_for_is_bounded_and_each_once() -> None:
     waiting = Conditions(["a cat", "A cat!"])
     assert len(waiting.all) == 1
-    assert "already" in waiting.add("a  cat")
+    assert "Already" in waiting.add("a  cat")
     assert "too long" in waiting.add("a" * (MAX_CONDITION_LENGTH + 1))
     told = [waiting.add(f"number {number}") for number in range(50)]
     assert len(waiting.all) == MAX_CONDITIONS
-    assert told[0].startswith("Waiting for: number 0.")
-    assert told[-1].startswith(f"Not more than {MAX_CONDITIONS} things")
+    assert told[0].startswith("Watching for: number 0.")
+    assert told[-1].startswith(f"I can watch for {MAX_CONDITIONS} things at most")

@@ -13,7 +13,7 @@ from narrator.errors import (
     SourceError,
     UsageError,
     reason_of,
-    told_of,
+    user_message,
 )
 
 
@@ -70,8 +70,8 @@ def test_each_kind_of_error_has_an_exit_code_of_its_own() -> None:
         (KeyError("x"), "an internal error: 'x'; --debug shows where", ExitCode.INTERNAL),
     ],
 )
-def test_what_is_told_of_an_error_has_its_exit_code(
+def test_what_is_user_message_an_error_has_its_exit_code(
     error: Exception, told: str, code: ExitCode
 ) -> None:
-    assert told in told_of(error)[0]
-    assert told_of(error)[1] == code
+    assert told in user_message(error)[0]
+    assert user_message(error)[1] == code

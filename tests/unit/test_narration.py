@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from narrator.narration import Narrator
+from narrator.engines.engine import Piece
+from narrator.narration import Narrator, confidence_of
+from narrator.speech.speaker import Speaker
 from narrator.text import TextLine
-from support.stand_ins import FrameSource, OutputLog, SpeakerLog, a_frame, as_pieces
+from support.stand_ins import FrameSource, OutputLog, SpeakerLog, a_frame
 
 
 def a_narrator(
-    speaker: SpeakerLog | None = None, output: OutputLog | None = None, **settings: Any
+    speaker: Speaker | None = None, output: OutputLog | None = None, **settings: Any
 ) -> Narrator:
-    return Narrator(FrameSource(1), speaker, [output or OutputLog()], **settings)
+    return Narrator(FrameSource(1), speaker or Speaker(), [output or OutputLog()], **settings)
+
+
+def narrate(narrator: Narrator, pieces: Iterable[str | Piece], **about: Any) -> None:
+    """Have a caption made of a frame, as an engine says it."""
+    with narrator.caption(about.pop("frame", None) or a_frame(), **about) as caption:
+        for piece in pieces:
+            caption.add(piece if isinstance(piece, Piece) else Piece(piece, None))
+            if caption.complete:
+                break
+
+
+def read(narrator: Narrator, sentences: Iterable[str], **about: Any) -> None:
+    """Have a text read."""
+    with narrator.caption(a_frame(), **about) as caption:
+        for sentence in sentences:
+            caption.read(sentence)
+        caption.lines = LINES
+
+
+LINES = [TextLine("Gate 14 closes at noon.", (0, 0, 100, 20), 0.99)]
 
 
 def test_the_first_sentence_is_spoken_while_the_rest_is_still_generated() -> None:
@@ -30,7 +53,7 @@ def test_the_first_sentence_is_spoken_while_the_rest_is_still_generated() -> Non
             log.append(f"generated {piece}")
             yield piece
 
-    a_narrator(SpeakerLog(log), output).narrate(a_frame(), as_pieces(pieces()))
+    narrate(a_narrator(SpeakerLog(log), output), pieces())
     assert log.index("A cat sits.") < log.index("generated  runs.")
     assert log[-1] == "A dog runs."
     assert output.texts == ["A cat sits. A dog runs."]
@@ -52,9 +75,9 @@ def test_a_caption_tells_its_times_truly() -> None:
 
     output = OutputLog()
     source, frame = Source(1), a_frame()
-    told = Narrator(source, SpeakerLog(), [output], clock=lambda: now[0])
+    narrator = Narrator(source, SpeakerLog(), [output], clock=lambda: now[0])
     taken = now[0] - 3
-    told.narrate(type(frame)(frame.image, taken, 7.5), as_pieces(pieces()))
+    narrate(narrator, pieces(), frame=replace(frame, taken=taken))
     caption = output.captions[0]
     assert caption.text == "One. Two more."
     assert caption.first_token_s == pytest.approx(0.2)
@@ -67,19 +90,43 @@ def test_a_caption_tells_its_times_truly() -> None:
 
 def test_without_a_voice_nothing_counts_as_spoken() -> None:
     output = OutputLog()
-    a_narrator(None, output).narrate(a_frame(), as_pieces(iter(["A cat."])))
+    narrate(a_narrator(None, output), ["A cat."])
     assert output.captions[0].spoken is False
 
 
 def test_a_caption_cannot_steer_the_terminal() -> None:
     output = OutputLog()
-    a_narrator(None, output).narrate(a_frame(), as_pieces(iter(["A \x1b[2Jred\n\x07 cat\u202e."])))
+    narrate(a_narrator(None, output), ["A \x1b[2Jred\n\x07 cat\u202e."])
     assert output.texts == ["A [2Jred cat."]
 
 
 def test_a_model_that_says_nothing_is_a_fault() -> None:
     with pytest.raises(RuntimeError, match="nothing to say"):
-        a_narrator().narrate(a_frame(), as_pieces(iter(["", " "])))
+        narrate(a_narrator(), ["", " "])
+
+
+def test_a_caption_that_is_broken_off_is_not_printed() -> None:
+    output, speaker = OutputLog(), SpeakerLog()
+
+    def pieces() -> Iterator[str]:
+        yield "A cat. A dog"
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        narrate(a_narrator(speaker, output), pieces())
+    assert (speaker.said, output.texts) == (["A cat."], [])
+
+
+def test_the_confidence_of_a_caption_is_the_geometric_mean_of_its_tokens() -> None:
+    output = OutputLog()
+    narrator = a_narrator(None, output)
+    narrate(narrator, [Piece("A", 0.9), Piece(" cat", 0.4), Piece("", 1.0), Piece(".", 0.9)])
+    narrate(narrator, [Piece("A", 0.9), Piece(" dog.", None)])
+    first, second = output.captions
+    assert first.confidence == pytest.approx((0.9 * 0.4 * 1.0 * 0.9) ** 0.25)
+    assert second.confidence == pytest.approx(0.9)
+    assert confidence_of([]) is None
+    assert confidence_of([0.0, 1.0]) == pytest.approx(0, abs=1e-4)
 
 
 # -- repeats
@@ -88,9 +135,9 @@ def test_a_model_that_says_nothing_is_a_fault() -> None:
 def spoken_of(texts: list[str], **settings: Any) -> list[str]:
     """What is spoken of captions that say these texts, one after the other."""
     speaker = SpeakerLog()
-    told = a_narrator(speaker, **settings)
+    narrator = a_narrator(speaker, **settings)
     for text in texts:
-        told.narrate(a_frame(), as_pieces(iter([text])))
+        narrate(narrator, [text])
     return speaker.said
 
 
@@ -106,6 +153,14 @@ def test_of_a_caption_that_repeats_a_part_the_new_part_is_spoken() -> None:
     ]  # fmt: skip
 
 
+def test_while_the_scene_moves_nothing_of_the_last_minute_is_said_again() -> None:
+    speaker = SpeakerLog()
+    narrator = a_narrator(speaker)
+    for text in ("A man walks.", "A red car.", "The man is walking.", "A red car."):
+        narrate(narrator, [text], moving=True)
+    assert speaker.said == ["A man walks.", "A red car."]
+
+
 def test_after_a_long_silence_it_is_spoken_again() -> None:
     assert spoken_of(["A cat.", "A cat."], repeat_after_s=0.0) == ["A cat.", "A cat."]
 
@@ -113,10 +168,10 @@ def test_after_a_long_silence_it_is_spoken_again() -> None:
 def printed_of(texts: list[str], **settings: Any) -> list[tuple[str, bool]]:
     """What is printed of captions that say these texts, and whether it was spoken."""
     output = OutputLog()
-    told = a_narrator(SpeakerLog(), output, **settings)
+    narrator = a_narrator(SpeakerLog(), output, **settings)
     for text in texts:
-        told.narrate(a_frame(), as_pieces(iter([text])))
-    assert told.count == len(output.captions)
+        narrate(narrator, [text])
+    assert narrator.history.count == len(output.captions)
     return [(caption.text, caption.spoken) for caption in output.captions]
 
 
@@ -133,18 +188,27 @@ def test_where_every_caption_is_wanted_a_repeat_is_printed_and_marked_as_not_spo
 
 def test_after_an_announcement_the_view_is_worth_a_word_again() -> None:
     speaker = SpeakerLog()
-    told = a_narrator(speaker)
-    told.narrate(a_frame(), as_pieces(iter(["A cat."])))
-    told.announce("The camera is back.")
-    told.narrate(a_frame(), as_pieces(iter(["A cat."])))
+    narrator = a_narrator(speaker)
+    narrate(narrator, ["A cat."])
+    narrator.announce("The camera is back.")
+    narrate(narrator, ["A cat."])
     assert speaker.said == ["A cat.", "The camera is back.", "A cat."]
 
 
 def test_a_model_that_goes_round_in_circles_is_stopped() -> None:
     output = OutputLog()
     pieces = (f"{word} " for word in itertools.cycle(["A cat.", "It sits."]))
-    a_narrator(None, output).narrate(a_frame(), as_pieces(pieces))
+    narrate(a_narrator(None, output), pieces)
     assert output.texts == ["A cat. It sits."]
+
+
+def test_what_came_before_a_loop_is_said_and_nothing_after_a_sentence_that_came_twice() -> None:
+    output = OutputLog()
+    narrator = a_narrator(None, output, every_caption=True)
+    narrate(narrator, ["A cat. A red circle, a red circle, a RED circle and so on."])
+    narrate(narrator, ["A cat. A dog. A cat. A cow. A hen."])
+    narrate(narrator, ["A cat. A dog. ", "A cat. A cow", " and a hen."])
+    assert output.texts == ["A cat.", "A cat. A dog.", "A cat. A dog."]
 
 
 # -- the next caption, while the voice speaks
@@ -161,12 +225,12 @@ def test_the_next_caption_starts_so_early_that_it_is_ready_when_the_voice_falls_
         time.sleep(0.2)
         yield "A cat."
 
-    told = a_narrator(Timed())
-    told.narrate(a_frame(), as_pieces(slowly()))
+    narrator = a_narrator(Timed())
+    narrate(narrator, slowly())
     left[0] = 30.0
-    assert told.busy
+    assert narrator.busy
     left[0] = 0.15
-    assert not told.busy
+    assert not narrator.busy
 
 
 # -- silence
@@ -175,17 +239,17 @@ def test_the_next_caption_starts_so_early_that_it_is_ready_when_the_voice_falls_
 def hushed_at(second: bool, hush: Callable[[Narrator], None]) -> list[str]:
     """What is spoken of four sentences, where a hush comes after the first or the second."""
     speaker = SpeakerLog()
-    told = a_narrator(speaker)
+    narrator = a_narrator(speaker)
 
     def pieces(hushed: bool) -> Iterator[str]:
         for number, sentence in enumerate(["One. ", "Two. ", "Three. ", "Four."]):
             yield sentence
             if hushed and number == second:
-                hush(told)
+                hush(narrator)
 
-    told.narrate(a_frame(), as_pieces(pieces(True)))
+    narrate(narrator, pieces(True))
     speaker.said.append("next:")
-    told.narrate(a_frame(), as_pieces(pieces(False)))
+    narrate(narrator, pieces(False))
     return speaker.said[: speaker.said.index("next:")]
 
 
@@ -205,51 +269,45 @@ def test_a_line_that_is_typed_cuts_short_what_was_begun_and_nothing_else() -> No
 
 def test_a_recap_folds_repeats_and_forgets() -> None:
     now = [0.0]
-    told = a_narrator(clock=lambda: now[0])
-    assert told.recap() == "Nothing was said in the last ten minutes."
+    narrator = a_narrator(clock=lambda: now[0])
+    assert narrator.history.recap() == "Nothing was said in the last ten minutes."
     for now[0], text in ((0.0, "Old."), (600.0, "A cat."), (610.0, "A cat."), (689.0, "A dog.")):
-        told.narrate(a_frame(), as_pieces(iter([text])))
+        narrate(narrator, [text])
     now[0] = 720.0
-    assert told.recap() == "2 minutes ago: A cat. 31 seconds ago: A dog."
+    assert narrator.history.recap() == "2 minutes ago: A cat. 31 seconds ago: A dog."
 
 
 def test_what_is_said_again_and_again_leaves_room_for_the_rest_in_a_recap() -> None:
-    told = a_narrator()
+    narrator = a_narrator()
     for text in ["A dog.", *["A cat.", "A hen."] * 30]:
-        told.narrate(a_frame(), as_pieces(iter([text])))
-    told.narrate(a_frame(), as_pieces(iter(["Nobody."])), question="Who")
-    parts = [part.strip() for part in told.recap().split("0 seconds ago:")]
+        narrate(narrator, [text])
+    narrate(narrator, ["Nobody."], question="Who")
+    parts = [part.strip() for part in narrator.history.recap().split("0 seconds ago:")]
     assert parts == ["", "A dog.", "A cat.", "A hen."]
 
 
 def test_an_answer_does_not_count_as_a_caption_but_what_enter_asks_for_does() -> None:
-    told = a_narrator()
-    told.narrate(a_frame(), as_pieces(iter(["Nobody."])), question="Who", asked=True)
-    assert told.count == 0
-    told.narrate(a_frame(), as_pieces(iter(["A cat."])), asked=True)
-    assert told.count == 1
+    narrator = a_narrator()
+    narrate(narrator, ["Nobody."], question="Who", asked=True)
+    assert narrator.history.count == 0
+    narrate(narrator, ["A cat."], asked=True)
+    assert narrator.history.count == 1
 
 
-def test_what_was_said_last_can_be_said_again() -> None:
-    speaker = SpeakerLog()
-    told = a_narrator(speaker)
-    assert not told.again()
-    told.narrate(a_frame(), as_pieces(iter(["A cat."])))
-    assert told.again()
-    assert speaker.said == ["A cat.", "A cat."]
-    assert told.latest == "A cat."
+def test_what_was_said_last_is_remembered() -> None:
+    narrator = a_narrator()
+    assert narrator.history.latest == ""
+    narrate(narrator, ["A cat."])
+    assert narrator.history.latest == "A cat."
 
 
 # -- text that is read
 
 
-LINES = [TextLine("Gate 14 closes at noon.", (0, 0, 100, 20), 0.99)]
-
-
 def test_a_text_is_read_word_for_word_whatever_it_repeats() -> None:
     output, speaker = OutputLog(), SpeakerLog()
     text = ["Sale sale sale sale.", "New!", "New!"]
-    a_narrator(speaker, output).read(a_frame(), text, LINES)
+    read(a_narrator(speaker, output), text)
     assert speaker.said == text
     assert output.texts == ["Sale sale sale sale. New! New!"]
     assert output.captions[0].lines == tuple(LINES)
@@ -260,17 +318,17 @@ def test_a_text_that_is_the_same_is_not_read_again_though_a_letter_was_read_othe
     output, speaker = OutputLog(), SpeakerLog()
     narrator = a_narrator(speaker, output, clock=lambda: now[0])
     for closes in ("Gate 14 closes at noon.", "Gate 14 closes at noom.", "Gate 14 closes at noon."):
-        narrator.read(a_frame(), ["Welcome aboard.", closes], LINES)
+        read(narrator, ["Welcome aboard.", closes])
         now[0] += 600
     assert speaker.said == ["Welcome aboard.", "Gate 14 closes at noon."]
-    assert narrator.count == len(output.captions) == 1
+    assert narrator.history.count == len(output.captions) == 1
 
 
 def test_a_figure_that_changed_is_read_and_what_stands_around_it_is_not() -> None:
     output, speaker = OutputLog(), SpeakerLog()
     narrator = a_narrator(speaker, output)
-    narrator.read(a_frame(), ["Welcome aboard.", "Gate 14 closes at noon."], LINES)
-    narrator.read(a_frame(), ["Welcome aboard.", "Gate 15 closes at noon."], LINES)
+    read(narrator, ["Welcome aboard.", "Gate 14 closes at noon."])
+    read(narrator, ["Welcome aboard.", "Gate 15 closes at noon."])
     assert speaker.said[2:] == ["Gate 15 closes at noon."]
     assert output.texts[1:] == ["Welcome aboard. Gate 15 closes at noon."]
 
@@ -278,11 +336,11 @@ def test_a_figure_that_changed_is_read_and_what_stands_around_it_is_not() -> Non
 def test_a_text_that_was_asked_for_is_read_again_and_is_no_caption() -> None:
     output, speaker = OutputLog(), SpeakerLog()
     narrator = a_narrator(speaker, output)
-    narrator.read(a_frame(), ["Exit."], LINES)
-    narrator.read(a_frame(), ["Exit."], LINES, question="read", asked=True)
+    read(narrator, ["Exit."])
+    read(narrator, ["Exit."], question="read", asked=True)
     assert speaker.said == ["Exit.", "Exit."]
     assert [caption.question for caption in output.captions] == [None, "read"]
-    assert narrator.count == 1
+    assert narrator.history.count == 1
 
 
 def test_a_hush_silences_the_rest_of_a_text() -> None:
@@ -294,5 +352,5 @@ def test_a_hush_silences_the_rest_of_a_text() -> None:
         narrator.hush()
         yield "Line 2."
 
-    narrator.read(a_frame(), text(), LINES)
+    read(narrator, text())
     assert speaker.said == ["Line 1.", "(hush)"]

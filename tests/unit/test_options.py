@@ -115,8 +115,6 @@ def test_a_kept_file_never_overwrites_the_source_or_another_one(
             assert "would overwrite --source" in line
     both = str(tmp_path / "new")
     assert "are one file" in refused(["--wav", both, "--vtt", both], capsys)
-    line = refused(["--voice", "screenreader", "--vtt", both], capsys)
-    assert "a screen reader gives no sound for --vtt" in line
     assert film.read_bytes() == b"a film"
     assert not Path(both).exists()
 

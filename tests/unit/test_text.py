@@ -1,15 +1,14 @@
-"""Text that a model generated is data: cleaned for terminals and voices, cut into sentences."""
+"""Text is data: cleaned for terminals and voices, and rid of passwords."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator.text import printable, secrets_in, sentences, speakable
+from narrator.text import printable, secrets_in, speakable
 
 
 @pytest.mark.parametrize(
@@ -61,70 +60,6 @@ def test_speakable_text_carries_no_command_for_a_speech_engine(text: str, expect
 @given(st.text(st.sampled_from("ab[]<> \x07\u200b\n|"), max_size=40))
 def test_speakable_text_never_holds_a_bracket(text: str) -> None:
     assert not set(speakable(text)) & set("[]<>{}|")
-
-
-@pytest.mark.parametrize(
-    ("pieces", "expected"),
-    [
-        (["A cat sits. A dog ", "runs."], ["A cat sits.", "A dog runs."]),
-        (["A c", "at", " sits."], ["A cat sits."]),
-        (["It is 3.5 m wide."], ["It is 3.5 m wide."]),
-        (['He says "stop." Then', " he goes."], ['He says "stop."', "Then he goes."]),
-        (["What? No! Yes."], ["What?", "No!", "Yes."]),
-        (["one line\nanother line"], ["one line", "another line"]),
-        (["Whole. And then it was cut o"], ["Whole."]),
-        (["cut off before it was who"], ["cut off before it was who"]),
-        ([], []),
-        (["", "  ", "\n"], []),
-    ],
-)
-def test_pieces_become_sentences(pieces: list[str], expected: list[str]) -> None:
-    assert list(sentences(pieces)) == expected
-
-
-def test_a_sentence_is_handed_out_before_the_rest_is_generated() -> None:
-    generated = []
-
-    def pieces() -> Iterator[str]:
-        for piece in ("A cat sits. ", "A ", "dog ", "runs."):
-            generated.append(piece)
-            yield piece
-
-    assert next(sentences(pieces())) == "A cat sits."
-    assert generated == ["A cat sits. ", "A "]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("A triangle triangle triangle triangle triangle.", ["A triangle"]),
-        ("A cat. A red circle, a red circle, a RED circle and so on.", ["A cat."]),
-        ("A red circle, a red circle, a RED circle and so on.", ["A red circle"]),
-        ("Left, right; left - right / left right left", ["Left, right"]),
-        ("A very very big dog.", ["A very very big dog."]),
-        ("A cat, a cat, a catalogue.", ["A cat, a cat, a catalogue."]),
-        ("no no no", ["no"]),
-    ],
-)
-def test_a_phrase_that_is_repeated_three_times_is_cut_whatever_its_punctuation(
-    text: str, expected: list[str]
-) -> None:
-    for size in (1, 3, 100):
-        pieces = [text[at : at + size] for at in range(0, len(text), size)]
-        assert list(sentences(pieces)) == expected
-
-
-def test_a_model_that_says_one_word_for_ever_is_stopped() -> None:
-    asked = 0
-
-    def pieces() -> Iterator[str]:
-        nonlocal asked
-        while True:
-            asked += 1
-            yield " triangle"
-
-    assert list(sentences(pieces())) == ["triangle"]
-    assert asked < 6
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 
 from narrator.engines.choice import choose_engine, open_engine
-from narrator.engines.engine import Engine
+from narrator.engines.engine import Engine, Query
 from narrator.frames.frame import Frame
 from support.drawn_questions import (
     KINDS,
@@ -117,7 +117,7 @@ def evaluate_follow_ups(folder: Path, count: int) -> None:
 
 def said(engine: Engine, clip: Sequence[Frame], question: Question, detail: bool = False) -> str:
     """What `engine` answers."""
-    pieces = engine.describe(clip, question.text, 60, detail)
+    pieces = engine.describe(Query(clip, question.text, 60, detail))
     return "".join(piece.text for piece in pieces).strip()
 
 

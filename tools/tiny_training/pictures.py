@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from support.doubtful_scenes import WORSE, at_the_edge
 from support.drawn_questions import pick
 from support.drawn_scenes import (
     COLOURS,
@@ -28,6 +27,7 @@ from support.drawn_scenes import (
     random_pair,
     spoil,
 )
+from tiny_training.badly_seen import WORSE, at_the_edge
 from tiny_training.mixing import mixed
 
 TILE = 128  # pixels, the side of the vision tower's square

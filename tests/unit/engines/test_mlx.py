@@ -4,7 +4,6 @@ one of other geometry. On Linux it runs on the CPU, slowly, in float32."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -15,9 +14,8 @@ from narrator.engines.mlx import MlxEngine
 from narrator.engines.torch import TorchEngine
 from narrator.models.presets import Weights
 from narrator.models.weights import find_weights
-from narrator.settings import DEFAULT_PROMPT
 from support import made_models
-from support.asking import caption, clip_of, exact_share, noise
+from support.asking import caption, chances, clip_of, exact_share, noise, query
 
 Images = list[np.ndarray]
 Truths = list[str]
@@ -32,19 +30,6 @@ def engine(tiny: Path) -> MlxEngine:
 def quantised(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> MlxEngine:
     """As on Apple Silicon: 4 bits."""
     return MlxEngine(find_weights(str(tiny), Weights.MLX_4BIT, tmp_path_factory.mktemp("cache")))
-
-
-def reference_of(folder: Path) -> Any:
-    """transformers' own model in float32."""
-    from transformers import AutoModelForImageTextToText
-
-    return AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
-
-
-def inputs_of(engine: MlxEngine, image: np.ndarray) -> dict[str, Any]:
-    """What both models take, from the engine's own preparation, as torch has it."""
-    _, inputs = engine.prepare(clip_of(image), DEFAULT_PROMPT)
-    return {name: torch.from_numpy(np.array(value)) for name, value in inputs.items()}
 
 
 def test_it_says_the_same_of_scenes_as_torch(
@@ -75,33 +60,28 @@ def test_at_four_bits_nine_of_ten_unseen_clips_are_captioned_exactly(
     assert exact_share([caption(quantised, *images) for images in some], truths) >= 0.9
 
 
-def test_it_has_the_logits_of_transformers(tiny: Path, engine: MlxEngine) -> None:
-    reference = reference_of(tiny)
+def test_it_has_the_probabilities_of_transformers(
+    engine: MlxEngine, in_float32: TorchEngine
+) -> None:
     for image in (noise(), noise(31, 57), noise(1080, 1920)):
-        inputs = inputs_of(engine, image)
-        with torch.inference_mode():
-            expected = reference(**inputs, logits_to_keep=1).logits[0, -1]
-        output = engine._model(*(mx.array(value.numpy()) for value in inputs.values()))
-        found = torch.from_numpy(np.array(output.logits[0, -1]))
-        assert (found - expected).abs().max() < 1e-3
+        asked = query(clip_of(image))
+        assert chances(engine, asked) == pytest.approx(chances(in_float32, asked), abs=1e-3)
 
 
-def test_at_384_pixels_it_has_the_tokens_of_transformers_own_generate(tmp_path: Path) -> None:
+def test_at_384_pixels_it_has_the_probabilities_of_transformers(tmp_path: Path) -> None:
     """The geometry of SmolVLM2 2.2B: patches of 14 leave 6 of 384 pixels over, and 27 of them a
     side are an odd number: what is cut off, and which place each patch has, must be as there."""
     folder = made_models.smolvlm_384(tmp_path / "384")
     engine = MlxEngine(folder)
-    inputs = inputs_of(engine, noise())
-    made = reference_of(folder).generate(**inputs, max_new_tokens=12, do_sample=False)
-    tokens = made[0, inputs["input_ids"].shape[1] :].tolist()
-    expected = [token for token in tokens if token != made_models.ENDS]
-    results = list(engine._results(clip_of(noise()), DEFAULT_PROMPT, 12))
-    assert [result.token for result in results][: len(expected)] == expected != []
+    asked = query(clip_of(noise()), max_tokens=12)
+    expected = chances(TorchEngine(folder, "cpu", torch.float32), asked)
+    assert chances(engine, asked) == pytest.approx(expected, abs=1e-3)
+    assert len(expected) > 1
     assert caption(engine, np.full((96, 128, 3), (210, 60, 20), np.uint8)) != caption(
         engine, noise()
     )
 
 
 def test_it_tells_where_it_runs(engine: MlxEngine, quantised: MlxEngine) -> None:
-    where = "on the Apple GPU" if mx.metal.is_available() else "on the CPU, float32"
+    where = "on the Apple GPU, bfloat16" if mx.metal.is_available() else "on the CPU, float32"
     assert engine.label == quantised.label == f"mlx {where}"

@@ -5,6 +5,9 @@ The server is scripted: no real one can be told to fail in all these ways.
 
 from __future__ import annotations
 
+import email.utils
+import json
+import math
 import shutil
 import socket
 import ssl
@@ -18,17 +21,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from narrator.engines.server import Limits, ServerEngine
+from narrator.engines.server import SLOW as NOTICE
+from narrator.engines.server import ServerEngine
+from narrator.engines.server_reply import Limits
 from narrator.errors import EngineError, EngineUnavailable, ModelError, UsageError
 from narrator.frames.frame import Frame
 from narrator.settings import DEFAULT_PROMPT, SERVER_KEY
-from support.asking import text_of
+from narrator.wording import Cleaner
+from support.asking import query, text_of
 from support.server import (
     SAID,
     Answer,
     Handler,
     ScriptedServer,
+    after,
     broken_off,
+    cut_off,
     endless,
     event,
     json_answer,
@@ -37,10 +45,11 @@ from support.server import (
     silent,
     status,
     tokens,
+    whole,
 )
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
-SHORT = Limits(silent_s=0.5, reply_s=1.0)
+SHORT = Limits(first_s=0.5, silent_s=0.5, reply_s=1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +63,7 @@ def clip_of(*images: np.ndarray) -> list[Frame]:
 
 
 def caption(engine: ServerEngine, image: np.ndarray = GREY, max_tokens: int = 32) -> str:
-    return text_of(engine.describe(clip_of(image), DEFAULT_PROMPT, max_tokens)).strip()
+    return text_of(engine.describe(query(clip_of(image), max_tokens=max_tokens))).strip()
 
 
 # ---------------------------------------------------------------------------------- what is sent
@@ -79,16 +88,15 @@ def test_the_frame_goes_as_a_small_jpeg_with_the_prompt(server: ScriptedServer) 
 def test_with_detail_all_its_pixels_go(server: ScriptedServer) -> None:
     image = np.zeros((720, 1280, 3), np.uint8)
     engine = ServerEngine(server.url, None)
-    assert list(engine.describe(clip_of(image), DEFAULT_PROMPT, 32, detail=True))
+    assert list(engine.describe(query(clip_of(image), detail=True)))
     [seen] = server.asked()[-1].pictures()
     assert seen.shape == (720, 1280, 3)
 
 
 def test_a_clip_goes_as_several_pictures_the_oldest_first(server: ScriptedServer) -> None:
     clip = clip_of(*(np.full((40, 60, 3), level, np.uint8) for level in (10, 100, 200)))
-    pieces = list(ServerEngine(server.url, None).describe(clip, "What moves?", 32))
+    pieces = list(ServerEngine(server.url, None).describe(query(clip, "What moves?")))
     assert text_of(pieces).strip() == SAID
-    assert all(piece.text for piece in pieces)
     sent = server.asked()[-1]
     assert [round(float(picture.mean()), -1) for picture in sent.pictures()] == [10, 100, 200]
     assert sent.prompt() == "What moves?"
@@ -214,9 +222,17 @@ def test_certificates_may_be_named_by_the_environment(
     [
         (json_answer({"data": [{"id": "one"}]}), "one"),
         (json_answer({"data": [{"id": "a"}, {"id": "b", "loaded": True}]}), "b"),
+        (
+            json_answer(
+                {"data": [{"id": "a", "status": "unloaded"}, {"id": "b", "status": "loaded"}]}
+            ),
+            "b",
+        ),
+        (json_answer({"data": [{"id": "b", "status": {"value": "loaded"}}, {"id": "a"}]}), "b"),
+        (json_answer({"data": [{"id": "a"}, {"id": "b", "state": "loaded"}]}), "b"),
         (status(404, b"no such page"), "default"),
     ],
-    ids=["one", "one in memory", "no list"],
+    ids=["one", "one in memory", "by its status", "as llama.cpp", "as LM Studio", "no list"],
 )
 def test_the_model_is_the_one_that_is_served(
     server: ScriptedServer, models: Answer, expected: str
@@ -270,16 +286,185 @@ def test_the_model_that_was_named_is_asked_for(
     assert server.asked()[-1].facts()["model"] == expected
 
 
+# ----------------------------------------------------------------------------- as servers answer
+
+CAT = event("A red ") + event("cat.")
+LIKE_SERVERS: dict[str, Answer] = {
+    "an empty finish_reason in each": raw(
+        event("A red ", "") + event("cat.", "") + event("", "stop") + b"data: [DONE]\n\n"
+    ),
+    "no finish_reason": raw(CAT + b"data: [DONE]\n\n"),
+    "a list of parts": raw(
+        event([{"type": "text", "text": "A red "}, {"type": "text", "text": "cat."}], "stop")
+    ),
+    "whole": json_answer(whole("A red cat.")),
+    "whole, in parts": json_answer(whole([{"type": "text", "text": "A red cat."}])),
+    "whole, over several lines": raw(json.dumps(whole("A red cat."), indent=1).encode(), "text/x"),
+    "another type of content": raw(CAT + event(None, "stop"), "application/octet-stream"),
+    "no type of content": raw(CAT + event(None, "stop"), ""),
+    "comments and other fields": raw(
+        b": loading\n\nevent: message\nid: 7\nretry: 10\n" + CAT + event(None, "stop")
+    ),
+    "lines that end as on Windows": raw((CAT + event(None, "stop")).replace(b"\n", b"\r\n")),
+    "an event about how much was used": raw(
+        CAT + b'data: {"choices": [], "usage": {"total_tokens": 9}}\n\n' + event(None, "stop")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", LIKE_SERVERS.values(), ids=LIKE_SERVERS)
+def test_a_caption_is_understood_however_it_is_sent(server: ScriptedServer, answer: Answer) -> None:
+    server.answer = answer
+    assert caption(ServerEngine(server.url, None)) == "A red cat."
+
+
+OUT_OF_MEMORY = {
+    "a line": raw(b'error: {"code": 500, "message": "out of memory"}\n\n'),
+    "JSON": json_answer({"error": {"message": "out of memory"}}),
+    "JSON, in one word": json_answer({"error": "out of memory"}),
+    "in plain text": status(500, b"out of memory"),
+    "as vLLM": json_answer({"object": "error", "message": "out of memory", "code": 500}),
+    "an event": raw(CAT + b'data: {"error": {"message": "out of memory"}}\n\n'),
+}
+
+
+@pytest.mark.parametrize("answer", OUT_OF_MEMORY.values(), ids=OUT_OF_MEMORY)
+def test_an_error_is_told_in_the_servers_words(server: ScriptedServer, answer: Answer) -> None:
+    server.answer = answer
+    with pytest.raises(EngineUnavailable, match=r"reported an error \(.*out of memory\)"):
+        caption(ServerEngine(server.url, None))
+
+
+@pytest.mark.parametrize(
+    ("header", "least_s", "most_s"),
+    [("7", 7, 7), ("0.5", 0.5, 0.5), ("soon", 0, 0), ("", 0, 0), ("nan", 0, 0), ("1e99", 600, 600),
+     (email.utils.formatdate(time.time() + 3600, usegmt=True), 600, 600),
+     (email.utils.formatdate(time.time() - 60, usegmt=True), 0, 0)],
+)  # fmt: skip
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(
+    server: ScriptedServer, header: str, least_s: float, most_s: float
+) -> None:
+    server.answer = status(429, b'{"error": {"message": "slow down"}}', **{"Retry-After": header})
+    with pytest.raises(EngineUnavailable, match="slow down") as away:
+        caption(ServerEngine(server.url, None))
+    assert least_s <= away.value.retry_after_s <= most_s
+
+
+@pytest.mark.parametrize(
+    ("answer", "cut"),
+    [
+        (raw(event("A red cat.", "stop")), False),
+        (raw(event("A red ca", "length")), True),
+        (raw(event("A red ca") + event("", "length")), True),
+    ],
+)
+def test_a_caption_that_the_limit_cut_says_so(
+    server: ScriptedServer, answer: Answer, cut: bool
+) -> None:
+    server.answer = answer
+    *_, last = ServerEngine(server.url, None).describe(query(clip_of(GREY)))
+    assert last.cut is cut
+
+
+THOUGHTS = {
+    "as vLLM and llama.cpp": raw(
+        event(None, reasoning_content="A no")
+        + event("", reasoning_content="se.")
+        + event("A cat.", "stop")
+    ),
+    "as OpenRouter and Ollama": raw(event("", reasoning="A nose.") + event("A cat.", "stop")),
+    "in the text": raw(event("<thi") + event("nk>A nose.</think>A cat.", "stop")),
+    "whole": json_answer(whole("A cat.", reasoning_content="A nose.")),
+    "as Mistral": raw(
+        event([{"type": "thinking", "thinking": [{"type": "text", "text": "A nose."}]}])
+        + event([{"type": "text", "text": "A cat."}], "stop")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", THOUGHTS.values(), ids=THOUGHTS)
+def test_thoughts_stand_between_marks(server: ScriptedServer, answer: Answer) -> None:
+    server.answer = answer
+    said = caption(ServerEngine(server.url, None))
+    assert "nose" in said or "no</think><think>se" in said
+    assert Cleaner().add(said, ended=True) == "A cat."
+
+
+def test_a_server_that_thinks_gets_the_tokens_to_answer_yes_or_no(server: ScriptedServer) -> None:
+    def answer(handler: Handler) -> None:
+        if handler.request_sent.facts()["max_tokens"] < 100:
+            raw(event("", "length", reasoning_content="No, it"))(handler)
+        else:
+            raw(event("", reasoning_content="No, it is.") + event("Yes", "stop"))(handler)
+
+    server.answer = answer
+    engine = ServerEngine(server.url, None)
+    [frame] = clip_of(GREY)
+    assert engine.likelihoods(query([frame]), ["Is it?", "Is it?"]) == [None, 1.0]
+
+
+def test_a_first_token_that_takes_long_is_waited_for_and_told_of(server: ScriptedServer) -> None:
+    """A server may have to load its model; what is typed is looked at four times a second."""
+    server.answer = after(1.5, raw(event("A cat.", "stop")))
+    limits = Limits(notice_s=0.4, first_s=30.0, silent_s=0.6, reply_s=1.0)
+    pieces = list(ServerEngine(server.url, None, limits).describe(query(clip_of(GREY), "What?")))
+    assert text_of(pieces) == "A cat."
+    assert [piece.notice for piece in pieces if piece.notice] == [NOTICE]
+    assert len(pieces) >= 4
+
+
+def test_a_server_that_falls_silent_in_its_answer_is_given_up_soon(server: ScriptedServer) -> None:
+    server.answer = silent(event("A red "))
+    engine = ServerEngine(server.url, None, Limits(first_s=60.0, silent_s=0.5))
+    with pytest.raises(EngineUnavailable, match="took too long"):
+        caption(engine)
+
+
+@pytest.mark.parametrize("kind", ["stream", "whole", "parts", "error", "refusal", "models"])
+def test_an_answer_that_is_cut_at_any_byte_is_a_caption_or_one_line(
+    server: ScriptedServer, kind: str
+) -> None:
+    content = "A red cat."
+    answers = {
+        "stream": event("A red ") + event("cat.", "stop") + b"data: [DONE]\n\n",
+        "whole": json.dumps(whole(content)).encode(),
+        "parts": event([{"type": "text", "text": content}], "stop"),
+        "error": b'error: {"message": "out of memory"}\n\n',
+        "refusal": b'{"error": {"message": "out of memory"}}',
+        "models": b'{"data": [{"id": "small", "loaded": true}]}',
+    }  # fmt: skip
+    body = answers[kind]
+    code = "500 Internal Server Error" if kind == "refusal" else "200 OK"
+    head = f"HTTP/1.1 {code}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    answer = head.encode() + body
+    engine = None if kind == "models" else ServerEngine(server.url, None)
+    said, lines = set(), []
+    for length in range(len(answer)):
+        served = cut_off(answer[:length])
+        try:
+            if engine is None:
+                server.models = served
+                said.add(ServerEngine(server.url, None).label.partition(" ")[0])
+            else:
+                server.answer = served
+                said.add(caption(engine))
+        except (EngineError, EngineUnavailable) as error:
+            lines.append(str(error))
+    assert said <= {content, "small"}
+    assert len(lines) > len(head)
+    assert all(line.isprintable() and len(line) < 400 for line in lines)
+
+
 # -------------------------------------------------------------------------------------- its faults
 
 AT_THE_START = {
     "wants a key": (status(401, b'{"error": {"message": "no\\u001b[31m"}}'), "401 .*no.*API_KEY"),
     "forbids": (status(403), "403 Forbidden"),
     "breaks": (status(500, b"<html>"), "500 Internal"),
-    "a web page": (raw(b"<html>Welcome", "text/html"), "nonsense.*OpenAI-compatible"),
-    "a list": (json_answer([1, 2]), "nonsense"),
-    "other JSON": (json_answer({"data": [7]}), "nonsense"),
-    "without end": (endless(b"x" * 65536), "nonsense .*does not end"),
+    "a web page": (raw(b"<html>Welcome", "text/html"), "invalid reply.*OpenAI-compatible"),
+    "a list": (json_answer([1, 2]), "invalid reply"),
+    "other JSON": (json_answer({"data": [7]}), "invalid reply"),
+    "without end": (endless(b"x" * 65536), "invalid reply .*does not end"),
     "sends elsewhere": (status(302, Location="https://me:s3cret@other/"), r"302 .*\*\*\*@other/"),
 }
 
@@ -307,28 +492,29 @@ def squeezed(handler: Handler) -> None:
     handler.wfile.write(zlib.compress(event(SAID, "stop")))
 
 
-NONSENSE = "answers with nonsense"
+INVALID, REFUSED = "sent an invalid reply", "refused the request"
+FAILED, BROKEN_OFF = "reported an error", "broke off its answer"
 # What the server does; what is told of it; whether it may pass before the first caption, too.
 FAULTS: dict[str, tuple[Answer, str, bool]] = {
-    "busy": (status(429), "has too much to do", True),
-    "loading": (status(503, b'{"error": "Loading model"}'), "has too much to do", True),
-    "breaks": (status(500, b"[7]"), "has a fault", True),
-    "behind a gateway": (status(502, b"<html>" * 100), "has a fault", True),
-    "refuses the key": (status(401), "refuses", False),
-    "forbids": (status(403), "refuses", False),
-    "knows no such model": (status(404, b'{"detail": "no such model"}'), "refuses", False),
-    "takes no pictures": (status(400, b'{"error": {"message": "text only"}}'), "refuses", False),
-    "broken off": (broken_off, "breaks off", True),
-    "ends early": (raw(event("A red circle")), "breaks off", True),
-    "an error on the way": (raw(b'data: {"error": {"message": "no"}}\n\n'), "has a fault", True),
-    "a web page": (raw(b"<html>Welcome</html>", "text/html"), NONSENSE, False),
-    "nothing": (raw(b""), NONSENSE, False),
-    "no JSON": (raw(b"data: A red circle\n\n"), NONSENSE, False),
-    "a list": (raw(b"data: [1, 2]\n\n"), NONSENSE, False),
-    "no choices": (raw(b'data: {"choices": 7}\n\n'), NONSENSE, False),
-    "noise": (raw(bytes(range(256)) * 9), NONSENSE, False),
-    "no end": (endless(b"x" * 65536), NONSENSE, False),
-    "compressed": (squeezed, NONSENSE, False),
+    "busy": (status(429), "is too busy", True),
+    "loading": (status(503, b'{"error": "Loading model"}'), "is too busy", True),
+    "breaks": (status(500, b"[7]"), FAILED, True),
+    "behind a gateway": (status(502, b"<html>" * 100), FAILED, True),
+    "refuses the key": (status(401), REFUSED, False),
+    "forbids": (status(403), REFUSED, False),
+    "knows no such model": (status(404, b'{"detail": "no such model"}'), REFUSED, False),
+    "takes no pictures": (status(400, b'{"error": {"message": "text only"}}'), REFUSED, False),
+    "broken off": (broken_off, BROKEN_OFF, True),
+    "ends early": (raw(event("A red circle")), BROKEN_OFF, True),
+    "an error on the way": (raw(b'data: {"error": {"message": "no"}}\n\n'), FAILED, True),
+    "a web page": (raw(b"<html>Welcome</html>", "text/html"), INVALID, False),
+    "nothing": (raw(b""), INVALID, False),
+    "no JSON": (raw(b"data: A red circle\n\n"), INVALID, False),
+    "a list": (raw(b"data: [1, 2]\n\n"), INVALID, False),
+    "no choices": (raw(b'data: {"choices": 7}\n\n'), INVALID, False),
+    "noise": (raw(bytes(range(256)) * 9), INVALID, False),
+    "no end": (endless(b"x" * 65536), INVALID, False),
+    "compressed": (squeezed, INVALID, False),
 }  # fmt: skip
 
 
@@ -360,7 +546,7 @@ def test_a_caption_without_words_is_a_fault_of_a_server_that_can_do_better(
     server.answer = say()
     assert caption(engine) == SAID
     server.answer = raw(event(" ", "stop"))
-    with pytest.raises(EngineUnavailable, match="says nothing"):
+    with pytest.raises(EngineUnavailable, match="sent an empty caption"):
         caption(engine)
 
 
@@ -380,7 +566,7 @@ SLOW = {
     "falls silent": silent(event("A red ")),
     "drips": endless(b" ", 0.02),
     "only comments": endless(b": wait\n\n", 0.02),
-    "floods with empty pieces": endless(event("")),
+    "drips empty pieces": endless(event(""), 0.02),
     "drips a head": dripping(b"HTTP/1.1 200 OK\r\nx: ", b"x", 0.02),
     "floods with promises": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.0),
 }
@@ -422,9 +608,10 @@ def test_a_handshake_that_drips_comes_to_an_end() -> None:
         assert not thread.is_alive()  # the connection is closed, too
 
 
-def test_text_without_end_is_cut_where_max_tokens_would(server: ScriptedServer) -> None:
-    server.answer = endless(event("la la. "))
-    assert len(caption(ServerEngine(server.url, None), max_tokens=10)) <= 10 * 8
+def test_text_without_end_comes_to_one(server: ScriptedServer) -> None:
+    server.answer = endless(event("la " * 1000))
+    with pytest.raises(EngineError, match="its answer does not end"):
+        caption(ServerEngine(server.url, None), max_tokens=10)
 
 
 def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
@@ -439,7 +626,7 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
     server.answer = answer
     engine = ServerEngine(server.url, None)
     threads = threading.active_count()
-    pieces = engine.describe(clip_of(GREY), DEFAULT_PROMPT, 4096)
+    pieces = engine.describe(query(clip_of(GREY), max_tokens=4096))
     assert next(iter(pieces)).text == "la "
     closing: Callable[[], None] = pieces.close  # type: ignore[attr-defined]
     closing()
@@ -449,7 +636,9 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
 
 def test_a_question_that_follows_goes_as_a_turn_of_the_chat(server: ScriptedServer) -> None:
     engine = ServerEngine(server.url, None)
-    assert list(engine.describe(clip_of(GREY), "And where?", 32, before=("What is it?", "A cat.")))
+    assert list(
+        engine.describe(query(clip_of(GREY), "And where?", before=("What is it?", "A cat.")))
+    )
     first, *later = server.asked()[-1].facts()["messages"]
     assert [part["type"] for part in first["content"]] == ["image_url", "text"]
     assert first["content"][1]["text"] == "What is it?"
@@ -461,9 +650,9 @@ def test_a_question_that_follows_goes_as_a_turn_of_the_chat(server: ScriptedServ
 # ------------------------------------------------------------------------------- how sure it is
 
 
-def chances_of(server: ScriptedServer) -> list[tuple[str, float | None]]:
-    pieces = ServerEngine(server.url, None).describe(clip_of(GREY), DEFAULT_PROMPT, 32)
-    return [(text, chance and round(chance, 6)) for text, chance in pieces]
+def chances_of(server: ScriptedServer) -> list[tuple[str, float]]:
+    pieces = ServerEngine(server.url, None).describe(query(clip_of(GREY)))
+    return [(text, round(chance, 6)) for text, chance, *_ in pieces if chance is not None]
 
 
 def test_the_probability_of_each_token_is_asked_for(server: ScriptedServer) -> None:
@@ -472,35 +661,49 @@ def test_the_probability_of_each_token_is_asked_for(server: ScriptedServer) -> N
     assert server.asked()[-1].facts()["logprobs"] is True
 
 
-def test_a_server_may_tell_of_a_token_before_its_text(server: ScriptedServer) -> None:
-    """As mlx_vlm.server does, which holds a word back until the next one begins."""
-    said: list[tuple[str, float, dict[str, float]]] = [
-        ("A", 0.9, {}),
-        (" cat", 0.5, {}),
-        (".", 0.8, {}),
-    ]
-    server.answer = tokens(*said, pieces=["", "A", " cat."])
-    assert chances_of(server) == [("A", 0.9), (" cat.", 0.4)]
+def test_each_token_of_an_event_keeps_its_probability(server: ScriptedServer) -> None:
+    listed = [{"token": text, "logprob": math.log(0.5)} for text in ("A", " cat.")]
+    answer = whole("A cat.")
+    answer["choices"][0]["logprobs"] = {"content": listed}
+    server.answer = json_answer(answer)
+    assert chances_of(server) == [("A cat.", 0.5), ("", 0.5)]
 
 
 def test_a_server_that_tells_no_probabilities_leaves_them_open(server: ScriptedServer) -> None:
-    assert {chance for _, chance in chances_of(server)} == {None}
+    assert chances_of(server) == []
 
 
-def test_a_server_that_refuses_to_tell_them_is_not_asked_again(server: ScriptedServer) -> None:
+@pytest.mark.parametrize(
+    ("refused", "words", "instead"),
+    [
+        ("logprobs", "unknown field", {}),
+        ("logprobs", "logprobs is not supported", {}),
+        ("temperature", "'temperature' is not supported with this model", {}),
+        ("max_tokens", "use 'max_completion_tokens' instead", {"max_completion_tokens": 32}),
+    ],
+)
+def test_a_setting_that_a_server_refuses_is_not_sent_again(
+    server: ScriptedServer, refused: str, words: str, instead: dict[str, int]
+) -> None:
     def answer(handler: Handler) -> None:
-        known = "logprobs" not in handler.request_sent.facts()
-        (say() if known else status(400, b'{"error": "unknown field"}'))(handler)
+        body = json.dumps({"error": {"message": words}}).encode()
+        knows = refused not in handler.request_sent.facts()
+        (say() if knows else status(400, body))(handler)
 
     server.answer = answer
     engine = ServerEngine(server.url, None)
     assert [caption(engine), caption(engine)] == [SAID, SAID]
-    assert len(server.asked()) == 3
+    first, *later = (request.facts() for request in server.asked())
+    assert len(later) == 2
+    for facts in later:
+        lost = {name for name in first if name not in facts and name != "top_logprobs"}
+        assert lost == {refused}
+        assert instead.items() <= facts.items()
 
 
 def test_a_server_that_refuses_all_is_told_as_one(server: ScriptedServer) -> None:
     server.answer = status(400, b'{"error": "no pictures"}')
-    with pytest.raises(EngineError, match=r"refuses .*no pictures"):
+    with pytest.raises(EngineError, match=r"refused the request .*no pictures"):
         caption(ServerEngine(server.url, None))
     assert len(server.asked()) == 2
 
@@ -523,6 +726,6 @@ def test_yes_against_no_by_what_the_server_tells(
 ) -> None:
     server.answer = answer
     [frame] = clip_of(GREY)
-    found = ServerEngine(server.url, None).likelihoods(frame, ["Is it?", "Is it not?"])
+    found = ServerEngine(server.url, None).likelihoods(query([frame]), ["Is it?", "Is it not?"])
     assert found == [likely if likely is None else pytest.approx(likely)] * 2
     assert [request.prompt() for request in server.asked()] == ["Is it?", "Is it not?"]

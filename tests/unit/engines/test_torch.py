@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from narrator.engines.torch import TorchEngine, torch_device, torch_dtype
+from narrator.models.smolvlm import SmolVlmInputs
 from narrator.settings import CLIP_PROMPT, DEFAULT_PROMPT
-from support.asking import ASKED, TOKENS, clip_of
+from support.asking import ASKED, TOKENS, chances, clip_of, query
 
 
 def test_its_tokens_are_those_of_transformers_own_generate(
@@ -21,15 +22,28 @@ def test_its_tokens_are_those_of_transformers_own_generate(
     from transformers import AutoModelForImageTextToText
 
     reference: Any = AutoModelForImageTextToText.from_pretrained(tiny, dtype=torch.float32).eval()
+    inputs = SmolVlmInputs(tiny)
     for images, detail in ASKED.values():
         clip = clip_of(*images)
         prompt = DEFAULT_PROMPT if len(clip) == 1 else CLIP_PROMPT
-        inputs = in_float32.prepare(clip, prompt, detail)
-        made = reference.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)
-        tokens = made[0, inputs["input_ids"].shape[1] :].tolist()
-        ends = reference.generation_config.eos_token_id
-        expected = [token for token in tokens if token != ends]
-        assert [one for one, _ in in_float32._tokens(clip, prompt, TOKENS, detail)] == expected
+        asked = query(clip, prompt, detail=detail)
+        ids = inputs.numbers(clip, prompt, asked.tiled)
+        pixels = torch.from_numpy(inputs.pixels(clip, asked.tiled))[None]
+        made = reference.generate(
+            input_ids=torch.tensor([ids]),
+            pixel_values=pixels,
+            max_new_tokens=TOKENS,
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        expected = made.sequences[0, len(ids) :].tolist()
+        likely = [
+            float(logits[0].softmax(-1)[token])
+            for logits, token in zip(made.logits, expected)
+            if token not in inputs.ends
+        ]
+        assert chances(in_float32, asked) == pytest.approx(likely, abs=1e-4)
 
 
 @pytest.fixture

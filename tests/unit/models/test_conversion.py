@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 import torch  # noqa: F401  before mlx-vlm, from which the program would hide it
 
-from narrator.errors import ModelError
 from narrator.models.conversion import convert_if_needed, is_whole
 from narrator.models.folder import tensors_in
 from narrator.models.presets import Weights
-from narrator.models.weights import find_weights
 from support.program import ROOT, wait_until
 
 
@@ -79,15 +77,6 @@ def test_what_is_quantised_already_is_used_as_it_is(model: Path, cache: Path) ->
     made = convert(model, Weights.MLX_4BIT, cache)
     for weights in (Weights.MLX_4BIT, Weights.MLX_8BIT, Weights.MLX_16BIT):
         assert convert(made, weights, cache) == made
-
-
-def test_weights_that_are_cut_short_are_refused(model: Path, cache: Path) -> None:
-    whole = (model / "model.safetensors").read_bytes()
-    (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    for weights in (Weights.MLX_4BIT, Weights.OPENVINO_16_16):
-        with pytest.raises(ModelError, match="the weights of model can't be used: "):
-            find_weights(str(model), weights, cache)
-    assert not cache.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_no_fault_of_the_model(model: Path, cache: Path) -> None:

@@ -78,21 +78,18 @@ def test_as_json_it_is_an_object_a_line_with_the_names_of_the_contract(
         "frame_age_s": 3.25,
         "spoken": True,
         "confidence": None,
-        "hedged": False,
     }
     assert json.loads(second)["question"] == "Who?"
     assert json_of(caption("A dog.", question="Who?")) == second
 
 
 def test_an_alert_has_what_was_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
-    alert = replace(
-        caption("A red circle."), alert=Alert("a circle", 0.98765), confidence=0.91234, hedged=True
-    )
+    alert = replace(caption("A red circle."), alert=Alert("a circle", 0.98765), confidence=0.91234)
     facts = json.loads(json_of(alert))
     assert {name: facts[name] for name in ("when", "probability", "caption")} == {
         "when": "a circle", "probability": 0.988, "caption": "A red circle.",
     }  # fmt: skip
-    assert (facts["confidence"], facts["hedged"]) == (0.912, True)
+    assert facts["confidence"] == 0.912
     Lines(False, nothing).write(alert)
     assert capsys.readouterr().out == "A circle: A red circle.\n"
 

@@ -50,8 +50,8 @@ def test_nothing_is_drawn_before_the_first_frame() -> None:
     preview = Shown()
     preview.announce("The camera is gone.")
     preview.show()
-    with preview.looking():
-        assert preview.pictures == []
+    preview.looking(True)
+    assert preview.pictures == []
     assert preview.pressed() == []
 
 
@@ -70,22 +70,14 @@ def test_the_mark_for_looking_stands_while_the_engine_works() -> None:
     preview, one = Shown(keys_at={1: "s"}), frame()
     preview.show(one)
     preview.write(caption(one, "A red circle."))
-    with preview.looking():
-        assert preview.marks == ["", "looking"]
-        assert preview.caption == ""  # it is an older frame's
-        assert preview.pressed() == ["s"]  # pressed as it was drawn; not lost
+    preview.looking(True)
+    assert preview.marks == ["", "looking"]
+    assert preview.caption == ""  # it is an older frame's
+    assert preview.pressed() == ["s"]  # pressed as it was drawn; not lost
+    preview.looking(False)
     preview.show()
     assert preview.marks == ["", "looking", ""]
     assert preview.caption == "A red circle."
-
-
-def test_the_mark_goes_when_the_engine_fails() -> None:
-    preview = Shown()
-    preview.show(frame())
-    with pytest.raises(ValueError, match="broken"), preview.looking():
-        raise ValueError("broken")
-    preview.show()
-    assert preview.marks == ["", "looking", ""]
 
 
 def test_a_note_stands_for_a_moment_in_the_place_of_the_label() -> None:

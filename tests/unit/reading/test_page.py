@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from narrator.reading.opening import open_reader
 from narrator.reading.page import BATCH, Page
-from narrator.reading.reader import Found, Reader, open_reader
+from narrator.reading.reader import Found, Reader
 from support.pages import ALICE, SAID_OF_ALICE, below, beside, page
 
 real = pytest.mark.skipif(sys.platform != "linux", reason="drawn for rapidocr, which Linux has")
@@ -167,6 +168,53 @@ def test_what_the_library_is_not_sure_of_is_not_read() -> None:
     unclear = ("Qlosed nn Snnday", 0.4, (10, 40, 300, 60))
     assert recite(Recited(known, unclear)) == ["Open from 9 to 5.", "I can't make out the rest."]
     assert recite(Recited(unclear)) == ["There is text, but I can't make it out."]
+
+
+def test_lines_in_a_script_that_is_not_known_are_told_of() -> None:
+    known = ("Open from 9 to 5.", 0.9, (10, 10, 300, 30))
+    strange = ("      ,   .", 0.97, (10, 40, 300, 60))
+    told = "There is text in a script that I can't read."
+    assert recite(Recited(strange)) == [told]
+    assert recite(Recited(known, strange)) == ["Open from 9 to 5.", told]
+    dashes = ("- - - -", 0.97, (10, 40, 300, 60))
+    assert recite(Recited(dashes)) == ["I see no text."]
+
+
+@real
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Дорогие друзья, приглашаем вас",
+        "Шановні друзі, запрошуємо вас",
+        "친애하는 친구 여러분, 토요일",
+    ],
+)  # fmt: skip
+def test_a_line_in_another_script_on_a_page_is_told_of(text: str) -> None:
+    lines = ["Dear friends, come to the hall", text]
+    image = np.full((200, 900, 3), 255, np.uint8)
+    for number, line in enumerate(lines):
+        where = (40, 70 + 60 * number)
+        cv2.putText(image, line, where, (0, 0, 0), cv2.FontFace("sans"), 34, 400)
+    told = "There is text in a script that I can't read."
+    assert read(image) == [lines[0], told]
+    image[:85] = 255
+    assert read(image) == [told]
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        ("Kính gi các bn, xin mi đn d", True),  # as rapidocr has it
+        ("bui hòa nhc lúc by gi ti.", True),
+        ("Příliš žluťoučký kůň, strč prst skrz krk", False),
+        ("Une table de 12 cm à Noël", False),
+        ("Où est-ce qu'on mange?", False),
+        ("The 4th of July, nth time, hmm", False),
+    ],
+)
+def test_vietnamese_without_its_vowels_is_told_of(text: str, lacks: bool) -> None:
+    told = ["There is text in a script that I can't read."]
+    assert recite(Recited((text, 0.99, (10, 40, 500, 60))))[1:] == told * lacks
 
 
 def test_what_is_most_likely_no_text_is_passed_over() -> None:

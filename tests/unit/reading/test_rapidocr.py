@@ -23,7 +23,7 @@ socket.socket = Watched
 socket.getaddrinfo = lambda *names, **_: print("looked up", names)
 sys.path.insert(0, "tests")
 from narrator.reading.page import Page
-from narrator.reading.reader import open_reader
+from narrator.reading.opening import open_reader
 from support.pages import page
 print(*Page(open_reader(), page(["Gate 14B"])).sentences())
 print([name for name in ("onnxruntime", "torch", "openvino_telemetry") if name in sys.modules])

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from narrator.reading import reader
+from narrator.reading import opening
 from narrator.reading.page import Page
 
 
@@ -40,6 +40,7 @@ class Handler:
         assert self.image.shape == (200, 400, 3)
         for request in requests:
             assert (request.level, request.corrects, request.detects) == ("accurate", False, True)
+            assert request.languages == ["en-US", "ru-RU", "ko-KR"]
         return True, None
 
 
@@ -63,6 +64,12 @@ class Request:
 
     def setAutomaticallyDetectsLanguage_(self, detects: bool) -> None:
         self.detects = detects
+
+    def supportedRecognitionLanguagesAndReturnError_(self, error: None) -> tuple[list[str], None]:
+        return ["en-US", "ru-RU", "ko-KR"], None
+
+    def setRecognitionLanguages_(self, languages: list[str]) -> None:
+        self.languages = languages
 
     def results(self) -> Any:
         return self.found
@@ -102,9 +109,9 @@ def mac(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "narrator.reading.vision", raising=False)
     monkeypatch.setattr(sys, "platform", "darwin")
-    reader.open_reader.cache_clear()
+    opening.open_reader.cache_clear()
     yield
-    reader.open_reader.cache_clear()
+    opening.open_reader.cache_clear()
     sys.modules.pop("narrator.reading.vision", None)
 
 
@@ -118,7 +125,7 @@ def test_what_vision_finds_is_read_from_the_top(mac: None, monkeypatch: pytest.M
         observation("Plcafe 0nly", 0.3, 0.25, 0.5, 0.75, 0.6),
     ]
     monkeypatch.setattr(Request, "found", lines)
-    opened = reader.open_reader()
+    opened = opening.open_reader()
     assert opened.label == "Apple's Vision"
     page = Page(opened, IMAGE)
     assert list(page.sentences()) == ["EXIT", "Gate 14B", "I can't make out the rest."]
@@ -126,10 +133,10 @@ def test_what_vision_finds_is_read_from_the_top(mac: None, monkeypatch: pytest.M
 
 
 def test_nothing_found_is_no_text(mac: None) -> None:
-    assert list(Page(reader.open_reader(), IMAGE).sentences()) == ["I see no text."]
+    assert list(Page(opening.open_reader(), IMAGE).sentences()) == ["I see no text."]
 
 
 def test_a_failure_is_told_in_visions_words(mac: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "error", "the request was cancelled")
     with pytest.raises(RuntimeError, match="the request was cancelled"):
-        reader.open_reader().find(IMAGE)
+        opening.open_reader().find(IMAGE)

@@ -153,6 +153,27 @@ def test_a_picture_that_is_blown_out_is_told() -> None:
     ]
 
 
+@pytest.mark.parametrize("paint", [(0, 0, 255), (0, 255, 255), (160, 160, 160)])
+@pytest.mark.parametrize("radius", [12, 60])
+def test_what_has_contrast_can_be_described_on_pure_white(
+    paint: tuple[int, int, int], radius: int
+) -> None:
+    white = np.full((480, 640, 3), 255, np.uint8)
+    drawn = cv2.circle(white.copy(), (200, 240), radius, paint, -1)
+    for image, problem in ((white, PictureProblem.BRIGHT), (drawn, None)):
+        check = PictureCheck()
+        check.look(Thumbnail.of(Frame(image, 0.0, 0.0)), last=True)
+        assert check.problem is problem
+
+
+def test_a_line_of_text_on_pure_white_can_be_described() -> None:
+    page = np.full((480, 640, 3), 255, np.uint8)
+    cv2.putText(page, "Room 3B, Tuesday", (60, 100), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 1)
+    check = PictureCheck()
+    assert check.look(Thumbnail.of(Frame(page, 0.0, 0.0)), last=True) is None
+    assert check.readable
+
+
 def test_what_is_to_be_read_may_be_white_but_not_dark() -> None:
     blown, dark = furnished() * 3 + 150, furnished() * 0.01
     told = said(film(between(1, 3, blown, dark), 5), PictureCheck(light_only=True))

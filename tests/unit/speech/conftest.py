@@ -1,39 +1,30 @@
-"""Voices that render and play nothing, who takes their sound, and a player that never ends."""
+"""Voices with the real child and espeak-ng, and who takes their sound."""
 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from narrator.speech.voice import LIMITS, Voice, VoiceLimits, VoiceSettings
+from narrator.speech.synthesizer import LIMITS, Limits
+from narrator.speech.voice import Voice
+from narrator.speech.voices import VoiceSettings
+from support.sound import SoundCard
 
 OpenVoice = Callable[..., Voice]
 
 
 @dataclass
 class Sink:
-    """An AudioSink that remembers all that it is told."""
+    """An AudioSink that remembers all that it is given."""
 
-    expected: list[tuple[str, str, float]] = field(default_factory=list)
     kept: list[tuple[str, bytes]] = field(default_factory=list)
-    lost: list[tuple[str, int, float]] = field(default_factory=list)
-
-    def expect(self, sentence: str, text: str, at: float) -> None:
-        self.expected.append((sentence, text, at))
 
     def keep(self, text: str, samples: bytes) -> None:
         self.kept.append((text, samples))
-
-    def unspoken(self, sentence: str, caption: int, at: float) -> None:
-        self.lost.append((sentence, caption, at))
 
     @property
     def texts(self) -> list[str]:
@@ -47,10 +38,10 @@ def sink() -> Sink:
 
 @pytest.fixture
 def open_voice(speech: None, sink: Sink) -> Iterator[OpenVoice]:
-    """Opens voices that hand what they render to `sink`, and closes them."""
+    """Opens voices that hand what they render to `sink` and play nothing, and closes them."""
     opened: list[Voice] = []
 
-    def open_voice(limits: VoiceLimits = LIMITS, **settings: Any) -> Voice:
+    def open_voice(limits: Limits = LIMITS, **settings: Any) -> Voice:
         opened.append(Voice(VoiceSettings(**{"aloud": False, **settings}), sink, limits))
         return opened[-1]
 
@@ -59,23 +50,18 @@ def open_voice(speech: None, sink: Sink) -> Iterator[OpenVoice]:
         voice.close()
 
 
+@pytest.fixture
+def plugged_in(sound_card: SoundCard, monkeypatch: pytest.MonkeyPatch) -> SoundCard:
+    """A sound card that this process plays on."""
+    return plug_in(sound_card, monkeypatch)
+
+
+def plug_in(card: SoundCard, monkeypatch: pytest.MonkeyPatch) -> SoundCard:
+    for name, value in card.environment.items():
+        monkeypatch.setenv(name, value)
+    return card
+
+
 @pytest.fixture(autouse=True)
 def _log_what_the_user_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "narrator")
-
-
-@pytest.fixture
-def make_player(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Takes lines of shell that stand for aplay from then on; "$real" "$@" plays."""
-    if sys.platform != "linux" or (real := shutil.which("aplay")) is None:
-        pytest.skip("needs Linux and ALSA's aplay")
-    folder = tmp_path / "player"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def make_player(lines: str) -> None:
-        player = folder / "aplay"
-        player.write_text(f"#!/bin/sh\nreal={real}\n{lines}\n")
-        player.chmod(0o755)
-
-    return make_player

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from narrator.settings import PROJECT
-from narrator.speech.audio import play
 
 SCRIPT = """
 import os, pathlib, sys
 from narrator.speech.espeak import EspeakSpeech
-from narrator.speech.voice import VoiceSettings
-speech = EspeakSpeech(VoiceSettings(aloud=False), keep=True)
+from narrator.speech.voices import VoiceSettings
+speech = EspeakSpeech(VoiceSettings())
 real, calls = speech._wait_for_espeak, []
 def wait():
     real()
@@ -25,8 +24,8 @@ def wait():
         open(f"{sys.argv[1]}/1.wav", "w").close()
 speech._wait_for_espeak = wait
 for number in range(3):
-    trouble = speech.speak("A red star.", pathlib.Path(f"{sys.argv[1]}/{number}.wav"), False)
-    print(trouble, len(calls), file=sys.stderr)
+    path = speech.render("A red star.", pathlib.Path(f"{sys.argv[1]}/{number}.wav"))
+    print(path.name, len(calls), file=sys.stderr)
 os._exit(0)
 """
 
@@ -41,15 +40,7 @@ def test_a_sentence_that_comes_out_empty_is_rendered_once_more(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert result.stderr == "None 1\nNone 3\nNone 4\n"
+    assert result.stderr == "0.wav 1\n1.wav 3\n2.wav 4\n"
     for path in tmp_path.glob("*.wav"):
         with wave.open(str(path)) as file:
             assert file.getnframes() > 0.5 * 22050
-
-
-def test_a_player_complains_in_one_line_or_is_told_to_be_missing() -> None:
-    assert play(["true"]) is None
-    assert play(["false"]) == "it failed"
-    complaint = "echo first >&2; echo 'sh: main:831: no such card' >&2; exit 1"
-    assert play(["sh", "-c", complaint]) == "sh: no such card"
-    assert play(["/no/such/player"]) == "/no/such/player is not installed (./install.sh says how)"

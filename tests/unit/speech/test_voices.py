@@ -14,8 +14,13 @@ import pytest
 
 from narrator.errors import EngineError, UsageError
 from narrator.speech.renderer import Renderer
-from narrator.speech.voice import VoiceLimits, VoiceSettings
-from narrator.speech.voices import find_voice, language_tag, list_voices, voice_name
+from narrator.speech.voices import (
+    VoiceSettings,
+    choose_voice,
+    find_voice,
+    language_tag,
+    list_voices,
+)
 from support.program import process_table, wait_until
 
 
@@ -126,15 +131,16 @@ def test_voices_are_listed_with_the_tags_of_their_languages(
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ("exit 1", r"speech failed \(ended by itself\)"),
-        ("read x; echo nonsense", r"speech failed \(no proper answer\)"),
-        ('read x; echo \'{"trouble": "no eSpeak", "usage": false}\'', "no eSpeak"),
-        ('read x; echo \'{"trouble": null, "voices": []}\'', "none is installed"),
+        ("exit 1", r"speech failed \(it ended unexpectedly\)"),
+        ("read x; echo nonsense", r"speech failed \(it sent an invalid reply\)"),
+        ('read x; echo \'{"missing": "no eSpeak"}\'', "no eSpeak"),
+        ('read x; echo \'{"trouble": "no reason"}\'', "no reason"),
+        ("read x; echo '{\"voices\": []}'", "none is installed"),
     ],
 )
 def test_where_there_is_no_voice_the_reason_is_told(lines: str, reason: str) -> None:
     with pytest.raises(EngineError, match=f"no voice found: {reason}"):
-        list_voices(Opening(), VoiceLimits(command=("sh", "-c", lines)))
+        list_voices(Opening(), ("sh", "-c", lines))
 
 
 def test_on_a_mac_without_a_voice_it_is_told_where_to_get_one(
@@ -142,27 +148,37 @@ def test_on_a_mac_without_a_voice_it_is_told_where_to_get_one(
 ) -> None:
     """FAKE: the platform, and a child that finds none."""
     monkeypatch.setattr(sys, "platform", "darwin")
-    answer = 'read x; echo \'{"trouble": null, "voices": [], "usual": null}\''
+    answer = 'read x; echo \'{"voices": [], "usual": null}\''
     with pytest.raises(EngineError, match="get one in System Settings > Accessibility > Spoken"):
-        voice_name(None, Opening(), VoiceLimits(command=("sh", "-c", answer)))
+        list_voices(Opening(), ("sh", "-c", answer))
 
 
-def test_the_name_of_the_voice_that_will_speak_is_found(speech: None) -> None:
-    assert voice_name(None, Opening()) == "English (Great Britain)"
-    assert voice_name("de", Opening()) == "German"
-    with pytest.raises(UsageError, match="there is no voice 'nobody'"):
-        voice_name("nobody", Opening())
+@pytest.mark.parametrize(
+    ("wanted", "english", "usual", "voice"),
+    [
+        (None, True, "com.apple.Anna", "com.apple.Albert"),
+        (None, True, "com.apple.Daniel", "com.apple.Daniel"),
+        (None, True, "", "com.apple.Albert"),
+        (None, False, "com.apple.Anna", "com.apple.Anna"),
+        ("fr", True, "com.apple.Anna", "com.apple.Thomas"),
+    ],
+)
+def test_english_is_spoken_by_an_english_voice_unless_another_is_wanted(
+    wanted: str | None, english: bool, usual: str, voice: str
+) -> None:
+    assert choose_voice(wanted, english, VOICES, usual) == voice
+    assert choose_voice(None, True, VOICES[1:3], usual) == usual  # where there is none
 
 
 def test_a_child_that_hangs_ends_with_the_program() -> None:
-    opening, limits = Opening(), VoiceLimits(command=("sleep", "60.01"))
+    opening, command = Opening(), ("sleep", "60.01")
 
     def sleeps() -> bool:
         return ("sleep 60.01", os.getpid()) in [(row[3], row[1]) for row in process_table()]
 
     def list_them() -> None:
         with contextlib.suppress(EngineError):
-            list_voices(opening, limits)
+            list_voices(opening, command)
 
     thread = threading.Thread(target=list_them)
     thread.start()

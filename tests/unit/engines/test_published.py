@@ -1,0 +1,184 @@
+"""Checkpoints laid out as the pinned repositories are: each engine says of a scene what it says
+with the bundled checkpoint, and stops where that does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import torch  # noqa: F401 - before mlx-vlm, from which the program would hide it
+from mlx.utils import tree_flatten
+from safetensors.torch import load_file, save_file
+
+from narrator.engines import mlx as mlx_engine
+from narrator.engines.choice import choose_engine, open_engine
+from narrator.engines.mlx import MlxEngine
+from narrator.engines.torch import TorchEngine
+from narrator.models.smolvlm import SmolVlmInputs
+from support.asking import caption
+from support.made_models import change_json
+from support.published import REPOSITORIES, needs_published, small_model
+
+pytestmark = needs_published
+
+ORIGINALS, MLX = REPOSITORIES[:3], REPOSITORIES[3:]
+# Each conversion takes seconds: of one of each layout, unless all are asked for.
+CONVERTED = REPOSITORIES if "FULL_SIZE_MODELS" in os.environ else [ORIGINALS[2], MLX[0]]
+LOADED = [(name, *how) for name in REPOSITORIES for how in [("mlx", 4), ("mlx", 16), ("torch", 16)]]
+SELDOM = [("mlx", 8), ("openvino", 8), ("openvino", 16)]
+LOADED += [(name, *how) for name in CONVERTED for how in SELDOM]
+END = 22  # <end_of_utterance>, of the bundled tokenizer
+
+
+def said_by(engine: str, bits: int, folder: Path, cache: Path, images: list[np.ndarray]) -> Any:
+    opened = open_engine(choose_engine(engine, bits), str(folder), cache)
+    return [caption(opened, image) for image in images]
+
+
+@pytest.fixture(scope="module")
+def images(scenes: tuple[list[np.ndarray], list[str]]) -> list[np.ndarray]:
+    """Pictures of which each precision says the same as any other."""
+    return scenes[0][:3]
+
+
+@pytest.fixture(scope="module")
+def expected(in_float32: TorchEngine, images: list[np.ndarray]) -> list[str]:
+    """What the bundled checkpoint says of them."""
+    return [caption(in_float32, image) for image in images]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The small model of a repository, made once."""
+    parent = tmp_path_factory.mktemp("published")
+
+    def of(repository: str) -> Path:
+        folder = parent / repository.replace("/", "--")
+        return folder if folder.exists() else small_model(repository, folder)
+
+    return of
+
+
+@pytest.mark.parametrize(("repository", "engine", "bits"), LOADED)
+def test_each_repository_is_captioned_with_as_the_bundled_checkpoint_is(
+    folders: Callable[[str], Path],
+    tmp_path: Path,
+    images: list[np.ndarray],
+    expected: list[str],
+    repository: str,
+    engine: str,
+    bits: int,
+) -> None:
+    assert said_by(engine, bits, folders(repository), tmp_path, images) == expected
+
+
+# ----------------------------------------------------------------------------- where a file may be
+
+
+def with_a_jinja_template(folder: Path) -> None:
+    template = json.loads((folder / "chat_template.json").read_text())["chat_template"]
+    (folder / "chat_template.json").unlink()
+    change_json(folder / "tokenizer_config.json", chat_template=None)
+    (folder / "chat_template.jinja").write_text(template)
+
+
+def with_the_tokenizers_template(folder: Path) -> None:
+    (folder / "chat_template.json").unlink()
+
+
+def with_one_processor_file(folder: Path) -> None:
+    pictures = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    change_json(folder / "processor_config.json", image_processor=pictures)
+
+
+def with_nothing_that_can_be_had_elsewhere(folder: Path) -> None:
+    needed = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
+    for file in folder.iterdir():
+        if file.name not in needed and file.suffix != ".safetensors":
+            file.unlink()
+
+
+LAYOUTS = [
+    with_a_jinja_template,
+    with_the_tokenizers_template,
+    with_one_processor_file,
+    with_nothing_that_can_be_had_elsewhere,
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("engine", "bits"), [("mlx", 4), ("mlx", 16), ("torch", 16)])
+def test_what_a_file_says_may_be_in_another(
+    folders: Callable[[str], Path],
+    tmp_path: Path,
+    images: list[np.ndarray],
+    expected: list[str],
+    layout: Callable[[Path], None],
+    engine: str,
+    bits: int,
+) -> None:
+    folder = shutil.copytree(folders(ORIGINALS[2]), tmp_path / "model")  # two shards
+    layout(folder)
+    cache = tmp_path / "cache"
+    assert said_by(engine, bits, folder, cache, images[:2]) == expected[:2]
+
+
+@pytest.mark.parametrize("repository", [ORIGINALS[0], MLX[0]])
+def test_the_end_of_a_turn_is_the_tokenizers(
+    folders: Callable[[str], Path], repository: str
+) -> None:
+    assert SmolVlmInputs(folders(repository)).ends == {END}
+
+
+# --------------------------------------------------------------------------- what mlx calculates in
+
+
+@pytest.fixture
+def apple_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in: mlx still runs on the CPU, but is loaded as it is for an Apple GPU."""
+    monkeypatch.setattr(mlx_engine, "has_apple_gpu", lambda: True)
+
+
+def float_dtypes(engine: Any) -> set[Any]:
+    weights = (array.dtype for _, array in tree_flatten(engine._model.parameters()))
+    return {dtype for dtype in weights if mx.issubdtype(dtype, mx.floating)}
+
+
+@pytest.mark.parametrize("bits", [4, 16])
+@pytest.mark.parametrize("repository", [ORIGINALS[0], MLX[0]])  # float32, and called float32
+def test_an_apple_gpu_calculates_in_bfloat16_whatever_config_json_says(
+    apple_gpu: None,
+    folders: Callable[[str], Path],
+    tmp_path: Path,
+    images: list[np.ndarray],
+    expected: list[str],
+    repository: str,
+    bits: int,
+) -> None:
+    engine = open_engine(choose_engine("mlx", bits), str(folders(repository)), tmp_path)
+    assert isinstance(engine, MlxEngine)
+    assert float_dtypes(engine) == {mx.bfloat16}
+    pixels = mx.zeros((1, 3, 128, 128))
+    assert engine._features(pixels).dtype == mx.bfloat16
+    assert engine.label == "mlx on the Apple GPU, bfloat16"
+    assert caption(engine, images[0]) == expected[0]
+
+
+def test_float16_stays_float16(
+    apple_gpu: None, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders(MLX[0]), tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    halves = {name: tensor.half() for name, tensor in tensors.items()}
+    save_file(halves, folder / "model.safetensors", {"format": "mlx"})
+    for bits in (4, 16):
+        engine = open_engine(choose_engine("mlx", bits), str(folder), tmp_path / "cache")
+        assert float_dtypes(engine) == {mx.float16}
