@@ -95,7 +95,7 @@ def do(options, shutdown, terminal):
 
         return print_list(list_models, ModelError)
     if options.list_cameras:
-        from narrator.frames.cameras import list_cameras
+        from narrator.frames.opening import list_cameras
 
         return print_list(list_cameras, SourceError)
     if options.list_voices:

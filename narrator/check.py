@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong  # TimeoutError itself from 3.11 on
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +23,11 @@ import numpy as np
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Query
 from narrator.errors import EngineError, ExitCode, SourceError, UsageError, user_message
-from narrator.frames.cameras import camera_name
 from narrator.frames.frame import Frame
 from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
 from narrator.frames.source import Source
 from narrator.options import Options
-from narrator.process import Shutdown, leave
+from narrator.process import Shutdown
 from narrator.scene.picture_check import ADVICE
 from narrator.scene.scene import Scene
 from narrator.settings import CACHE
@@ -42,9 +41,8 @@ log = logging.getLogger(__name__)
 
 Found = tuple[str, dict[str, Any]]  # what is told of a part, and its facts for --json
 
-# What to do about a part that takes too long.
+# What to do about a part that takes too long; a camera or stream tells by itself.
 STUCK = {
-    "source": "unplug it, plug it in again, and start again",
     "model": "a smaller --model may do",
     "voice": "start again; --mute goes without it",
 }
@@ -54,7 +52,7 @@ STUCK = {
 class CheckLimits:
     """How long each part may take, in seconds."""
 
-    source_s: float = 45.0  # a Mac's user may be asked for permission meanwhile
+    asked_s: float = 45.0  # while a Mac asks its user whether the camera may be used
     picture_s: float = 1.0  # of pictures that are fine, which tell how many come in a second
     watch_s: float = 4.0  # for those; a camera needs some of it to adapt to the light
     model_s: float = 180.0  # to load, perhaps to be converted, and for one caption
@@ -62,7 +60,7 @@ class CheckLimits:
 
 
 class Check:
-    """Tries one part after the other. leave: ends the process where the main thread hangs."""
+    """Tries one part after the other."""
 
     def __init__(
         self,
@@ -70,38 +68,30 @@ class Check:
         shutdown: Shutdown,
         limits: CheckLimits = CheckLimits(),
         cache: Path = CACHE,
-        leave: Callable[[int], Any] = leave,
     ) -> None:
         self._options = replace(options, wav=None, vtt=None)  # which would be written
-        self._shutdown, self._limits, self._cache, self._leave = shutdown, limits, cache, leave
-        # None is waited for at the end, see leave(): one that hangs is left behind.
+        self._shutdown, self._limits, self._cache = shutdown, limits, cache
+        # None is waited for at the end, see process.leave(): one that hangs is left behind.
         self._start = ThreadPoolExecutor(8).submit
         self._name = options.source
-        self._opened: Future[Source] = Future()
         self._clip: list[Frame] = []
         self._speaker: Voice | None = None
         self._code, self._facts = ExitCode.OK, dict[str, Any]()
 
     def run(self) -> ExitCode:
-        """Return the exit code of the first part in trouble. The source is opened on this thread,
-        as macOS asks for a camera on the main one alone."""
+        """Return the exit code of the first part in trouble."""
         log.info("trying camera, model and voice one after the other; Ctrl-C ends it")
         of_voice = logging.getLogger("narrator.speech")  # What it would log is told in its line.
         of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
-        checking = self._start(self._check)
         try:
-            self._opened.set_result(self._open_source())
-        except Exception as error:
-            self._opened.set_exception(error)
-        try:
-            return checking.result()
+            return self._check()
         finally:
             of_voice.setLevel(logging.NOTSET)
 
     def _check(self) -> ExitCode:
         limits = self._limits
         self._open_speaker()
-        self._find("source", ExitCode.SOURCE, limits.source_s, self._look)
+        self._find("source", ExitCode.SOURCE, None, self._look)
         self._find("model", ExitCode.ENGINE, limits.model_s, self._caption)
         self._find("voice", ExitCode.ENGINE, limits.voice_s, self._hear)
         self._tell("network", *self._network())
@@ -111,12 +101,11 @@ class Check:
         if self._speaker is not None:
             with contextlib.suppress(TookTooLong):
                 self._start(self._speaker.wait_until_quiet).result(limits.voice_s)
-        if not self._opened.done():
-            self._shutdown.close()
-            self._leave(self._code)
         return self._code
 
-    def _find(self, name: str, code: ExitCode, limit_s: float, look: Callable[[], Found]) -> None:
+    def _find(
+        self, name: str, code: ExitCode, limit_s: float | None, look: Callable[[], Found]
+    ) -> None:
         """Try a part, and tell. code: of trouble that has none of its own."""
         try:
             told, facts = self._start(look).result(limit_s)
@@ -155,7 +144,10 @@ class Check:
 
     def _look(self) -> Found:
         """Whether pictures come, and whether anything can be seen on them."""
-        source, limits, scene = self._opened.result(), self._limits, Scene(always=True)
+        source, limits, scene = self._open_source(), self._limits, Scene(always=True)
+        began = time.monotonic()
+        while source.lost and time.monotonic() - began < limits.asked_s:
+            source.newest(0.1)
         frame, count, took, began = None, 0, 0.0, time.monotonic()
         while not source.ended and took < limits.watch_s:
             if count > 1 and scene.problem is None and took >= limits.picture_s:
@@ -167,7 +159,7 @@ class Check:
         if frame is None or source.lost or (count < 2 and not source.ended):
             raise SourceError(
                 "it was opened, but sent no more pictures; close other programs that may use it, "
-                "look at its cable, and start again"
+                "and look at its cable"
             )
         if scene.problem is not None:
             raise SourceError(f"{scene.problem.value} {ADVICE[scene.problem]}")
@@ -178,9 +170,8 @@ class Check:
         if count > 1:
             facts["pictures_per_s"] = round(count / took, 1)
             told += f", {count / took:.0f} pictures a second"
-        if source_kind(self._name) is SourceKind.CAMERA:
-            facts["name"] = camera_name(self._name)
-            told = f"{facts['name']}, {told}"
+        if name := getattr(source, "name", ""):
+            facts["name"], told = name, f"{name}, {told}"
         return told, facts
 
     def _caption(self) -> Found:

@@ -29,8 +29,13 @@ from narrator.settings import PROJECT
 from narrator.text import printable
 
 MAX_MESSAGE = 1 << 20  # bytes
+POLL_S = 0.2  # how often a child that is silent is looked after
 END_S = 0.5  # for a killed child to be gone; one that its driver holds in the kernel is left behind
 log = logging.getLogger(__name__)
+
+
+class ChildHangs(ChildProcessError):
+    """It did not answer in time."""
 
 
 class Child(subprocess.Popen[bytes]):
@@ -64,8 +69,12 @@ class Child(subprocess.Popen[bytes]):
         deadline = time.monotonic() + timeout
         while b"\n" not in self._received:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self.stdout], [], [], left)[0]:
-                raise ChildProcessError("no answer in time")
+            if not select.select([self.stdout], [], [], min(left, POLL_S))[0]:
+                if self._is_stopped():
+                    raise ChildProcessError("it was stopped")
+                if not left:
+                    raise ChildHangs("no answer in time")
+                continue
             if not (data := os.read(self.stdout.fileno(), 65536)):
                 raise ChildProcessError("it ended unexpectedly")
             self._received += data
@@ -76,6 +85,15 @@ class Child(subprocess.Popen[bytes]):
             if isinstance(message := json.loads(line), dict):
                 return message
         raise ChildProcessError("it sent an invalid reply")
+
+    def _is_stopped(self) -> bool:
+        """Whether it got SIGSTOP: it will not answer. Unknown on a Mac before Python 3.13."""
+        if not hasattr(os, "waitid"):
+            return False
+        with contextlib.suppress(ChildProcessError):  # It has ended.
+            about = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self.pid, about) is not None
+        return False
 
     def kill(self) -> None:
         """End it and all that it started, at once and without waiting; from any thread."""

@@ -10,7 +10,6 @@ import ctypes
 import os
 import sys
 import warnings
-from pathlib import Path
 
 from narrator.redrawing import may_redraw
 from narrator.settings import CACHE
@@ -29,9 +28,6 @@ def set_environment() -> None:
     quiet = {
         "OPENCV_LOG_LEVEL": "SILENT",
         "OPENCV_FFMPEG_LOGLEVEL": "-8",
-        # Whole seconds that a read may wait on Linux; OpenCV's own 10 would keep a device longer
-        # than a stalled camera is waited for.
-        "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "5",
         "QT_LOGGING_RULES": "*=false",  # its remarks on fonts and on Wayland
     }
     warnings.simplefilter("ignore")  # Pillow's, of damaged and of large pictures
@@ -44,6 +40,7 @@ def set_environment() -> None:
         TOKENIZERS_PARALLELISM="false",
         TRANSFORMERS_VERBOSITY="error",
         OPENCV_IO_MAX_IMAGE_PIXELS=str(MAX_PIXELS),
+        OPENCV_AVFOUNDATION_SKIP_AUTH="1",  # frames/mac_camera.py asks for the camera
         OPENCV_FFMPEG_CAPTURE_OPTIONS=ffmpeg_options(),
         QT_QPA_PLATFORM="xcb",  # the one platform of Qt that OpenCV's Linux wheel brings along
     )
@@ -73,12 +70,6 @@ def ca_file() -> str | None:
     return named or next(filter(os.path.exists, CA_FILES), None)
 
 
-def ask_for_no_camera() -> None:
-    """From now on OpenCV does not ask a Mac's user for the camera, which it can on the main thread
-    alone; it reads this whenever it opens one."""
-    os.environ["OPENCV_AVFOUNDATION_SKIP_AUTH"] = "1"
-
-
 def hide_torch() -> None:
     """Make Python answer that there is no torch: transformers would import it where it finds it,
     which takes seconds, and mlx-vlm has no use for it."""
@@ -95,15 +86,6 @@ def forbid_network() -> None:
         from huggingface_hub import constants
 
         constants.HF_HUB_OFFLINE = True
-
-
-def limit_ffmpeg(folder: Path) -> None:
-    """Let the FFmpeg that OpenCV's wheel brings along take no more memory at a time than a picture
-    of MAX_PIXELS has, four bytes each: of what a stream sends, it would take up to 2 GB. folder: of
-    the package cv2."""
-    for found in (*folder.glob(".dylibs/libavutil*"), *folder.parent.glob("*.libs/libavutil*")):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(str(found)).av_max_alloc(ctypes.c_size_t(4 * MAX_PIXELS))
 
 
 def keep_freed_memory() -> None:

@@ -12,7 +12,7 @@ CACHE = PROJECT / ".hf_cache"
 CONVERTED = CACHE / "pete_sounds"  # weights that were made here
 DEMO = PROJECT / "tests" / "tiny_smolvlm2"
 
-DEFAULT_SOURCE = "0"
+DEFAULT_SOURCE = "camera:"  # number 0; on a Mac the one that the system takes
 DEFAULT_MODEL = "smolvlm2-256m"
 DEFAULT_PROMPT = "Describe what you see in one short sentence."
 CLIP_PROMPT = "Describe what happens in one short sentence."

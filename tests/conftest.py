@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from support.program import TINY, Program
 from support.server import ScriptedServer
 from support.sound import SoundCard
 from support.video import DemoClip
+from support.webcam import Webcam, build_webcam
 
 
 @pytest.fixture
@@ -53,6 +55,23 @@ def mjpeg() -> Iterator[MjpegCamera]:
     camera = MjpegCamera()
     yield camera
     camera.close()
+
+
+@pytest.fixture(scope="session")
+def built_webcam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Skips where it can't be built."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("cc") is None:
+        pytest.skip("the webcam is a library for Linux on x86-64, and needs a C compiler")
+    return build_webcam(tmp_path_factory.mktemp("webcam"))
+
+
+@pytest.fixture
+def webcam(built_webcam: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Webcam:
+    """Cameras for the processes that the test starts; none is plugged in yet."""
+    made = Webcam(built_webcam, tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
 
 
 @pytest.fixture

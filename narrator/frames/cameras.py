@@ -1,158 +1,201 @@
-"""Cameras: which the system tells of, how one is opened, and why it shows nothing."""
+"""Cameras: which the system tells of, how one is opened, and why it shows nothing.
+
+All but is_camera() is for the capture child alone: a driver may hang, and macOS asks the user.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import json
-import logging
 import os
+import re
 import struct
-import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
-import numpy as np
 
-from narrator import libraries
 from narrator.errors import SourceError
-from narrator.frames.opencv import first_picture
 from narrator.text import printable
 
-log = logging.getLogger(__name__)
-
-NAMED = "camera:"  # before the whole name of a camera that is looked up whenever it is opened
+NAMED = "camera:"  # before the name of a camera, or a part of it; alone: the system's own
+ON_A_MAC = sys.platform == "darwin"
 DEVICES = Path("/dev")
 VIDEO4LINUX = Path("/sys/class/video4linux")  # a folder for each video device of Linux
-ANSWER_S = 5.0  # for the question whether the camera may be used
+DEVICE = re.compile(r"/dev/video([0-9]{1,4})")
+BY_ID = "/dev/v4l/"  # links to the devices, by names that stay; they are gone with the camera
+HINT = "--list-cameras shows what there is, --source takes a video too"
+BEST = (1920, 1080)  # width and height that are asked for, as text is read from them
+MJPG = cv2.VideoWriter.fourcc(*"MJPG")
+
+# _IOR and _IOWR of linux/videodev2.h
+QUERYCAP, REQBUFS = 0x80685600, 0xC0145608
+CAPTURE, CAPTURE_MPLANE = 0x1, 0x1000  # V4L2_CAP_VIDEO_CAPTURE...
 
 
-def known_cameras() -> dict[int, str]:
-    """OpenCV's number and the name of each camera that the system tells of."""
-    return mac_cameras() if sys.platform == "darwin" else linux_cameras()
+class Camera(NamedTuple):
+    """number: OpenCV's. identity: stays the same when it is plugged in again."""
+
+    number: int
+    name: str
+    identity: str
 
 
-def mac_cameras() -> dict[int, str]:
-    """OpenCV numbers a Mac's cameras in the order of their unique IDs (startCaptureDevice in its
-    cap_avfoundation_mac.mm, since 4.7), which system_profiler tells beside their names."""
-    command = ["system_profiler", "SPCameraDataType", "-json"]
-    try:
-        listed = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True
-        )
-        entries = json.loads(listed.stdout)["SPCameraDataType"]
-        pairs = [(str(entry["spcamera_unique-id"]), str(entry["_name"])) for entry in entries]
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
-        return {}
-    return {number: printable(name) for number, (_, name) in enumerate(sorted(pairs))}
+class NoPicture(SourceError):
+    """spoken: what is wrong, behind "The camera"; None where it is not there. final: it will not
+    change by itself."""
+
+    def __init__(self, message: str, spoken: str | None = None, final: bool = False) -> None:
+        super().__init__(message)
+        self.spoken, self.final = spoken, final
 
 
-def linux_cameras(listed: Path = VIDEO4LINUX, devices: Path = DEVICES) -> dict[int, str]:
-    """Video devices that can show pictures. Most cameras have a second one, for metadata alone."""
-    cameras = {}
-    for folder in listed.glob("video*"):
-        with contextlib.suppress(OSError, ValueError):  # ValueError: no number
-            number = int(folder.name.removeprefix("video"))
-            if can_capture(devices / folder.name):
-                cameras[number] = printable((folder / "name").read_text("utf-8", "replace"))
-    return dict(sorted(cameras.items()))
+def is_camera(source: str) -> bool:
+    """Whether this names a camera: a number, NAMED, a device of Linux, or a link to one."""
+    if re.fullmatch(r"[0-9]{1,4}", source) or source.startswith((NAMED, BY_ID)):
+        return True
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a zero byte
+        return DEVICE.fullmatch(os.path.realpath(source)) is not None
+    return False
 
 
-def can_capture(device: Path) -> bool:
-    """Ask a device of Video4Linux (VIDIOC_QUERYCAP) whether it captures video. One that may not be
-    opened is taken for a camera, so that its problem can be told. Raises OSError."""
+def known_cameras() -> list[Camera]:
+    """The cameras that the system tells of, by their numbers."""
+    if not ON_A_MAC:
+        return linux_cameras()
+    from narrator.frames.mac_camera import mac_cameras
+
+    return [Camera(number, *pair) for number, pair in enumerate(mac_cameras())]
+
+
+def linux_cameras(listed: Path = VIDEO4LINUX, devices: Path = DEVICES) -> list[Camera]:
+    """Video devices that can show pictures, one for each camera: most have others beside it, for
+    metadata, or for the same pictures in another format."""
+    cameras: dict[str, Camera] = {}
+    folders = [one for one in listed.glob("video*") if one.name[5:].isdecimal()]
+    for folder in sorted(folders, key=lambda one: int(one.name[5:])):
+        with contextlib.suppress(OSError):
+            captures = can_capture(devices / folder.name)
+            name = printable((folder / "name").read_text("utf-8", "replace"))
+            # Of one that may not be opened nothing tells whether it captures.
+            apart = folder.name if captures else name
+            same = folder / "device"
+            camera = os.path.realpath(same) if same.exists() else apart
+            if captures is not False and camera not in cameras:
+                cameras[camera] = Camera(int(folder.name[5:]), name, name)
+    return list(cameras.values())
+
+
+def can_capture(device: Path) -> bool | None:
+    """Ask a device of Video4Linux whether it captures video; None where it may not be opened.
+    Raises OSError."""
     try:
         opened = os.open(device, os.O_RDWR | os.O_NONBLOCK)
     except PermissionError:
-        return True
+        return None
     try:
-        answer = fcntl.ioctl(opened, 0x80685600, bytes(104))
+        answer = fcntl.ioctl(opened, QUERYCAP, bytes(104))
     finally:
         os.close(opened)
     # struct v4l2_capability: 80 bytes of names, version, capabilities, and those of this node.
-    capabilities = struct.unpack_from("=I", answer, 88)[0]
-    return bool(capabilities & (0x1 | 0x1000))  # V4L2_CAP_VIDEO_CAPTURE, ..._MPLANE
+    return bool(struct.unpack_from("=I", answer, 88)[0] & (CAPTURE | CAPTURE_MPLANE))
 
 
-def camera_number(source: str) -> int:
-    """OpenCV's number of a camera, now: a name may have got another one. Raises SourceError."""
+def find_camera(source: str, identity: str | None = None) -> Camera:
+    """The camera that is named, now: it may have got another number. identity: of the one that it
+    was before, and no other will do. Raises NoPicture."""
+    known = known_cameras()
     if not source.startswith(NAMED):
-        return int(source)
+        device = DEVICE.fullmatch(os.path.realpath(source))
+        if device is None and not source.isdecimal():
+            raise NoPicture(f"{source} is not there; {HINT}")
+        number = int(device[1] if device else source)
+        named = [one for one in known if one.number == number]
+        return named[0] if named else Camera(number, "", "")
     name = source.removeprefix(NAMED)
-    for number, known in known_cameras().items():
-        if known == name:
-            return number
-    raise SourceError(f"camera {name} is not there; --list-cameras shows what there is")
+    if identity is not None:
+        found = [one for one in known if one.identity == identity]
+    elif not name:
+        found = default_camera(known)
+    else:
+        found = [one for one in known if name.casefold() in one.name.casefold()]
+        found = [one for one in found if name.casefold() == one.name.casefold()] or found
+    if not found:
+        missing = f"no file and no camera is called {name}" if name else "no camera is there"
+        raise NoPicture(f"{missing}; {HINT}")
+    if len(found) > 1 and identity is None:
+        several = ", ".join(f"{one.number} ({one.name})" for one in found)
+        raise NoPicture(
+            f"--source {name} may be any of the cameras {several}; give its number", final=True
+        )
+    return found[0]
 
 
-def camera_name(source: str) -> str:
-    """What a camera is called: its name where the system tells one, else its number."""
-    number = camera_number(source)
-    return known_cameras().get(number, f"camera {number}")
+def default_camera(known: list[Camera]) -> list[Camera]:
+    """The one that is taken where none is named: number 0, on a Mac the system's own."""
+    if not ON_A_MAC:
+        return [next((one for one in known if one.number == 0), Camera(0, "", ""))]
+    from narrator.frames.mac_camera import default_identity
+
+    wanted = default_identity()
+    return [one for one in known if one.identity == wanted]
 
 
-def open_camera(
-    source: str, open_s: float, read_s: float, answer_s: float = ANSWER_S
-) -> tuple[Any, np.ndarray]:
-    """Open a camera, by number or name, and wait up to open_s seconds for its first picture; how
-    long a read may wait is up to its driver (but see libraries.py). Raises SourceError.
+def open_camera(camera: Camera) -> Any:
+    """Open a camera as a cv2.VideoCapture, whose pictures are BGR, or the bytes of JPEGs, shape
+    (1, count). The backend is named: without, OpenCV would go on to FFmpeg's list of cameras, and
+    open another one. Raises NoPicture."""
+    if ON_A_MAC:
+        capture = cv2.VideoCapture(camera.number, cv2.CAP_AVFOUNDATION)
+    else:
+        width, height = BEST
+        wanted = {
+            cv2.CAP_PROP_FOURCC: MJPG,
+            cv2.CAP_PROP_FRAME_WIDTH: width,
+            cv2.CAP_PROP_FRAME_HEIGHT: height,
+            cv2.CAP_PROP_CONVERT_RGB: 0,
+        }
+        parameters = [int(one) for pair in wanted.items() for one in pair]
+        capture = cv2.VideoCapture(camera.number, cv2.CAP_V4L2, parameters)
+        if capture.isOpened() and int(capture.get(cv2.CAP_PROP_FOURCC)) != MJPG:
+            capture.release()  # What comes as it is has few pictures a second at that size.
+            capture = cv2.VideoCapture(camera.number, cv2.CAP_V4L2)
+    if not capture.isOpened():
+        raise camera_problem(camera)
+    return capture
 
-    On a Mac OpenCV asks on the main thread whether it may be used, and does not wait for the
-    answer; answer_s seconds later it is tried once more. On other threads it can't ask.
-    """
-    number = camera_number(source)
-    asks = sys.platform == "darwin" and threading.current_thread() is threading.main_thread()
-    if not asks:
-        libraries.ask_for_no_camera()
-    capture = cv2.VideoCapture(number)
-    if asks and not capture.isOpened() and number in known_cameras():
-        time.sleep(answer_s)
-        capture = cv2.VideoCapture(number)
-    opened = capture.isOpened()
-    return capture, first_picture(capture, open_s, lambda: camera_problem(number, opened))
 
-
-def camera_problem(number: int, opened: bool = False, devices: Path = DEVICES) -> str:
-    """Why a camera shows nothing, as far as the system tells."""
-    device = devices / f"video{number}"
-    hint = "--list-cameras shows what there is, --source takes a video too"
-    known = known_cameras() if sys.platform == "darwin" else {}
-    if sys.platform == "darwin" and (opened or number in known):
+def camera_problem(camera: Camera, opened: bool = False, devices: Path = DEVICES) -> NoPicture:
+    """Why a camera shows nothing, as far as the system tells. opened: it could be opened."""
+    name = f"camera {camera.number}" + (f" ({camera.name})" if camera.name else "")
+    if ON_A_MAC:
         from narrator.frames.mac_camera import mac_problem
 
-        problem = mac_problem(known.get(number, ""))
-    elif sys.platform == "darwin" or not device.exists():
-        problem = f"is not there; {hint}"
-    elif not os.access(device, os.R_OK | os.W_OK):
-        group = "on most systems those in the group video may"
-        problem = f"is not allowed: you may not use {device} ({group})"
-    else:
-        problem = f"shows no picture; another program may be using it; {hint}"
-    return f"camera {number} {problem}"
+        problem = mac_problem(camera.name) if camera.name else None
+        return NoPicture(f"{name} {problem or 'is not there; ' + HINT}", problem)
+    device = devices / f"video{camera.number}"
+    if not device.exists():
+        return NoPicture(f"{name} is not there; {HINT}")
+    spoken, hint = "sends no picture", "unplug it, and plug it in again, at another port"
+    with contextlib.suppress(OSError):
+        trouble = 0 if opened else why_refused(device)
+        if trouble == errno.EBUSY:
+            spoken, hint = "is used by another program", "close that one"
+        elif trouble == errno.EACCES:
+            spoken, hint = "is not allowed", f"you may not use {device}: join the group video"
+    return NoPicture(f"{name} {spoken}; {hint}", spoken)
 
 
-def list_cameras() -> None:
-    """Print number, picture size and name of each camera. Raises SourceError if there is none."""
-    known = known_cameras()
-    # Where the system tells of none, they may still be there: in some containers, for instance.
-    sizes = {number: picture_size(number) for number in known or range(10)}
-    if not known and not any(sizes.values()):
-        raise SourceError("no camera found; --source takes a video, a picture or a stream too")
-    for number, size in sizes.items():
-        if known and size is None:
-            log.info(camera_problem(number))
-        if known or size is not None:
-            print(f"{number}  {size or 'no picture'}  {known.get(number, '')}".rstrip())
-
-
-def picture_size(number: int) -> str | None:
-    """Width and height of a camera's pictures; None when it can't be opened."""
-    capture = cv2.VideoCapture(number)  # released when this returns
-    if not capture.isOpened():
-        return None
-    names = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-    return "x".join(str(int(capture.get(name))) for name in names)
+def why_refused(device: Path) -> int:
+    """The system's number of the error with which a device is refused; 0 for none."""
+    try:
+        opened = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+        try:  # struct v4l2_requestbuffers: one buffer of V4L2_BUF_TYPE_VIDEO_CAPTURE, mapped
+            fcntl.ioctl(opened, REQBUFS, struct.pack("=5I", 1, 1, 1, 0, 0))
+        finally:
+            os.close(opened)
+    except OSError as error:
+        return error.errno or 0
+    return 0

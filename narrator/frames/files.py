@@ -73,7 +73,7 @@ class Film(LatestFrame):
                 self._read(frame.at)
             at = frame.at + STANDS_S
             if at < self._until - STANDS_S / 2:
-                self.put(Frame(frame.image, at, at))
+                self.put(Frame(frame.picture, at, at))
             elif self._next is not None:
                 self.put(self._next)
             else:
@@ -91,7 +91,7 @@ class Film(LatestFrame):
         if capture is None:
             self._until = before
             return
-        _, image = read_picture(capture)
+        image = read_picture(capture)
         stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 - self._skipped_s
         if image is None:
             self._until = before + self._last_s(before, stamp)
@@ -135,7 +135,7 @@ class PlayedFile(LatestFrame):
     def newest(self, timeout: float) -> Frame | None:
         if self._thread.ident is None and (first := self._film.newest(0)) is not None:
             self._started = time.monotonic()
-            self.put(Frame(first.image, self._started, 0.0))
+            self.put(Frame(first.picture, self._started, 0.0))
             if self._film.ended:
                 self.complete()
             else:
@@ -161,7 +161,7 @@ class PlayedFile(LatestFrame):
     def _play(self) -> None:
         try:
             while (frame := self._film.newest(0)) is not None and self._wait_until(frame.at):
-                self.put(Frame(frame.image, time.monotonic(), frame.at))
+                self.put(Frame(frame.picture, time.monotonic(), frame.at))
             self._wait_until(self._film.length or 0.0)  # The last frame stays on show so long.
         finally:
             self.complete()

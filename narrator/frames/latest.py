@@ -17,13 +17,14 @@ class LatestFrame:
     """Room for one frame, which one thread puts and another takes: all of a Source but close().
 
     Frames that are put for a clip are kept even where nobody takes them: none is missed while the
-    engine works.
+    engine works. apart_s: newest() gives no more than one frame in so many seconds.
     """
 
     is_film = lost = False
 
-    def __init__(self, clip_length: int) -> None:
+    def __init__(self, clip_length: int, apart_s: float = 0.0) -> None:
         self.at = 0.0
+        self._apart_s, self._due = apart_s, -math.inf
         self._changed = threading.Condition()
         self._frame: Frame | None = None
         self._settled_at = 0.0
@@ -41,17 +42,19 @@ class LatestFrame:
     def newest(self, timeout: float) -> Frame | None:
         deadline = time.monotonic() + timeout
         with self._changed:
-            while (wait_s := min(self._wait_s(), deadline - time.monotonic())) > 0:
+            while (wait_s := min(self._wait_s(self._due), deadline - time.monotonic())) > 0:
                 self._changed.wait(wait_s)
-            frame = LatestFrame.peek(self)
+            frame = None if self._wait_s(self._due) > 0 else self._frame
             if frame is not None:
                 self._frame, self.at = None, frame.at
+                self._due = time.monotonic() + self._apart_s
                 self._keep(frame)
-            return frame
+            return frame if frame is not None and frame.decodes() else None
 
     def peek(self) -> Frame | None:
         with self._changed:
-            return None if self._wait_s() > 0 else self._frame
+            frame = None if self._wait_s() > 0 else self._frame
+            return frame if frame is not None and frame.decodes() else None
 
     def messages(self) -> list[str]:
         return []
@@ -89,15 +92,18 @@ class LatestFrame:
             self._complete = True
             self._changed.notify_all()
 
-    def _wait_s(self) -> float:
-        """Seconds until there may be something to take."""
+    def _wait_s(self, due: float = -math.inf) -> float:
+        """Seconds until there may be something to take, which is not before `due`."""
         if self._complete:
             return 0.0
-        return math.inf if self._frame is None else self._settled_at - time.monotonic()
+        if self._frame is None:
+            return math.inf
+        return max(self._settled_at, due) - time.monotonic()
 
     def _keep(self, frame: Frame) -> None:
         """Keep one frame a second for clips."""
         if frame.at >= self._clip_due and frame.taken > self._forgotten:
             late = frame.at - self._clip_due >= APART_S
             self._clip_due = (frame.at if late else self._clip_due) + APART_S
-            self._clip.append(frame)
+            if frame.decodes():
+                self._clip.append(frame)

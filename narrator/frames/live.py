@@ -1,243 +1,269 @@
-"""A camera or stream that is kept going: read all the time, and reopened when it is lost.
+"""A camera or stream that is kept going: read all the time, and opened again when it is lost.
 
-A thread reads pictures until something is wrong; newest() then starts another one, when it is time
-to. OpenCV may hang in a camera's driver: a thread that does not come back is left behind.
+The capture child reads it (capture.py) and is replaced when it hangs or dies. A thread here takes
+its pictures, and decides what they are worth: is the source stalled or frozen, does it send what it
+held up, what has the user to be told?
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import logging
 import math
+import mmap
+import os
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 
-from narrator.backoff import PAUSES_S, Backoff
-from narrator.errors import SourceError
+from narrator.backoff import PAUSES_S
+from narrator.child import Child, ChildHangs, Supervisor
+from narrator.errors import SourceError, reason_of
+from narrator.frames.faults import BurstDetector, FreezeDetector
 from narrator.frames.frame import Frame
 from narrator.frames.latest import LatestFrame
-from narrator.frames.opencv import read_picture
+from narrator.libraries import MAX_PIXELS
 
 log = logging.getLogger(__name__)
 
-CONTRAST = 32  # grey levels of 255; a covered lens has less
+CAPTURE = (sys.executable, "-m", "narrator.frames.capture")
+LOOK_APART_S = 1 / 15  # what is taken more often shows no more, and has to be decoded
+MEMORY = 3 * MAX_PIXELS  # bytes, of which no more are taken than a picture has
+ASKING = "macOS is asking whether this terminal may use the camera: choose Allow."
+SILENT, FROZEN = "sends no picture", "sends the same picture over and over"
 
 
 @dataclass(frozen=True)
 class LiveLimits:
     """How long a camera or stream is waited for, in seconds, and how often."""
 
+    start_s: float = 60.0  # for the child to import what it needs, on a busy machine
     open_s: float = 10.0  # one that shows nothing for so long is not there
     stall_s: float = 5.0  # one that stops showing anything is reopened after so long
-    late_s: float = 1.0  # by which OpenCV may exceed the time limits that it was given
+    late_s: float = 2.0  # by which the child may exceed the time limits that it was given
     pauses_s: tuple[float, ...] = PAUSES_S  # from a try to reopen it to the next one
     steady_s: float = 0.5  # of pictures make a source that was lost one that is back
-    failed_reads: int = 10  # in a row: some drivers fail a read now and then
-    failed_read_pause_s: float = 0.05
     burst_after_s: float = 0.5  # without a picture; what comes next may have been held up
     max_burst_s: float = 2.0
     settle_s: float = 0.015  # a picture of a burst is followed sooner, one of 60 a second later
     noisy_pictures: int = 100  # that differed in a row: such a source can freeze
-    hung_readers: int = 3  # threads that may hang at a time; each may hold the camera
+
+
+CAMERA_LIMITS = LiveLimits(pauses_s=(0.5,))  # Nobody is troubled by it.
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the capture child is asked to watch. kind: "camera" or "stream". memory: the descriptor
+    of where pictures are put. open_s, read_s: how long a stream may take. pauses_s: between the
+    tries to open it; they begin anew once pictures came for steady_s. identity: of the camera that
+    it was before, see cameras.Camera."""
+
+    kind: str
+    source: str
+    memory: int
+    open_s: float
+    read_s: float
+    steady_s: float
+    pauses_s: Sequence[float]
+    identity: str | None = None
 
 
 class LiveSource(LatestFrame):
     """A camera or stream.
 
     An outage begins with a loss and lasts until pictures have come steadily again, so that a source
-    that flaps is told once. kind: what messages call it. open_capture: takes open_s and stall_s,
-    and returns a capture and its first picture, or raises SourceError; it is called here, on the
-    caller's thread, and whenever the source was lost. waits: one that is not there is lost, too,
-    from the start; else SourceError is raised.
+    that flaps is told once. kind: "camera" or "stream". waits: one that is not there is lost, too,
+    from the start; else SourceError is raised. newest() raises it as well, but only where the user
+    was asked for permission and refused it. name: of a camera, where the system tells one.
     """
 
     def __init__(
         self,
         kind: str,
-        open_capture: Callable[[float, float], tuple[Any, np.ndarray]],
+        source: str,
         clip_length: int = 1,
         limits: LiveLimits = LiveLimits(),
         waits: bool = False,
     ) -> None:
-        super().__init__(clip_length)
-        self._kind, self.limits = kind, limits
-        self.open_capture = functools.partial(open_capture, limits.open_s, limits.stall_s)
-        self._backoff = Backoff(limits.pauses_s)
+        super().__init__(clip_length, LOOK_APART_S)
+        self._kind, self._limits, self._waits = kind, limits, waits
         self._freeze = FreezeDetector(limits.noisy_pictures)
+        self._burst = BurstDetector(limits.burst_after_s, limits.max_burst_s, limits.settle_s)
         self._messages: deque[str] = deque()
-        self.lost = self._told_hung = False
-        self._steady_since: float | None = None
-        self._hung: list[LiveReader] = []
+        self.lost, self.name = False, ""
+        self._error: SourceError | None = None  # for which it is given up
         self._first_at: float | None = None
-        self._last_at, self._burst_until = math.inf, -math.inf  # The first picture ends no gap.
-        capture = None
+        self._steady_since: float | None = None
+        self._reader = Reader(self, kind, source, limits)
         try:
-            capture, image = self.open_capture()
-            self.show(image)
-        except SourceError as error:
-            if not waits:
-                raise
-            log.info(f"{error}; trying again")
-            self.lost = True
-            self._backoff.failed()
-            self._tell("is not there yet; trying again.")
-        self._reader = LiveReader(self, capture)
+            self._reader.wait_until_known()
+            self._raise_error()
+        except SourceError:
+            self.close()
+            raise
 
     def newest(self, timeout: float) -> Frame | None:
-        if not self._reader.is_fine():
-            self._reader.join(0.05)  # Perhaps it only had no turn while this thread was busy.
-        if not self._reader.is_fine():
-            self._lose(self._reader.problem)
-            if self._backoff.wait_s() == 0:
-                self._reopen()
+        self._raise_error()
         return super().newest(timeout)
 
     def messages(self) -> list[str]:
         return [self._messages.popleft() for _ in range(len(self._messages))]
 
     def close(self) -> None:
-        self._reader.stop.set()
-        self._reader.join(0.8)
+        self._reader.close()
 
-    def _tell(self, what: str) -> None:
-        self._messages.append(f"The {self._kind} {what}")
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
 
-    def _lose(self, problem: str) -> None:
+    # -- on the reader's thread
+
+    def show(self, picture: np.ndarray, taken: float) -> bool:
+        """Take a new picture; False when the source is frozen."""
+        frame = Frame(picture, taken, taken - (self._first_at or taken))
+        still_s = self._freeze.still_for(frame)
+        if still_s >= self._limits.stall_s:
+            return False
+        settle_s = self._burst.settle_s(taken)
+        if self.lost:
+            self._steady_since = None if still_s else self._steady_since or taken
+            if self._steady_since and taken - self._steady_since >= self._limits.steady_s:
+                self._find()
         if not self.lost:
-            self.lost = True
-            self._backoff.failed()
-            self._tell(f"{problem}; trying to get it back.")
+            self._first_at = self._first_at or taken
+            self.put(frame, settle_s)
+        return True
+
+    def _find(self) -> None:
+        """It is back."""
+        self.lost = False
+        if self._messages:
+            self._messages.clear()  # An outage that nobody was told of is over.
+        else:
+            self._tell("is there." if self._first_at is None else "is back.")
+
+    def lose(self, problem: str, spoken: str | None, final: bool = False) -> None:
+        """Begin an outage, or go on with it. problem: for who reads. spoken: what is said behind
+        "The camera". final: it can't end."""
+        is_new = self._first_at is None
+        if final or (is_new and not self._waits):
+            self._error = SourceError(problem)
+        elif not self.lost and is_new:
+            log.info(f"{problem}; trying again")
+            self._tell(f"{spoken or 'is not there yet'}; trying again.")
+        elif not self.lost:
+            self._tell(f"{spoken or f'is lost, as {problem}'}; trying to get it back.")
+        self.lost = True
         self._steady_since = None
         self._freeze.restart(time.monotonic())
         self.clear()
 
-    def _reopen(self) -> None:
-        """Try once. macOS asks for permission on the main thread alone, but gave it when the source
-        was first opened: from then on any thread will do."""
-        self._hung = [reader for reader in (*self._hung, self._reader) if reader.is_alive()]
-        if len(self._hung) < self.limits.hung_readers:
-            self._backoff.failed()  # from now on, until pictures come steadily
-            self._reader.stop.set()
-            self._reader = LiveReader(self)
-        elif not self._told_hung:
-            self._told_hung = True
-            self._tell("does not answer at all; it may help to start again.")
-
-    def show(self, image: np.ndarray) -> bool:
-        """Take a new picture; False when the source is frozen."""
-        now = time.monotonic()
-        still_s = self._freeze.still_for(image, now)
-        if still_s >= self.limits.stall_s:
-            return False
-        settle_s = self._settle_s(now)
-        if self.lost and still_s == 0.0:
-            self._steady_since = self._steady_since or now
-            if now - self._steady_since >= self.limits.steady_s:
-                self.lost = self._told_hung = False
-                self._backoff.reset()
-                if self._messages:
-                    self._messages.clear()  # An outage that nobody was told of is over.
-                else:
-                    self._tell("is there." if self._first_at is None else "is back.")
+    def wait_for_user(self) -> None:
+        """Tell that macOS is asking."""
         if not self.lost:
-            self._first_at = self._first_at or now
-            self.put(Frame(image, now, now - self._first_at), settle_s)
-        return True
+            self.lost = True
+            log.info(ASKING)
+            self._messages.append(ASKING)
 
-    def _settle_s(self, now: float) -> float:
-        """How long a picture has to stand. After a gap a stream may send all at once what it could
-        not send before; only what is not followed at once by the next one shows what is now."""
-        gap, self._last_at = now - self._last_at, now
-        if gap >= self.limits.burst_after_s:
-            self._burst_until = now + self.limits.max_burst_s
-        elif gap >= self.limits.settle_s:
-            self._burst_until = now
-        return self.limits.settle_s if now < self._burst_until else 0.0
+    def _tell(self, what: str) -> None:
+        self._messages.append(f"The {self._kind} {what}")
 
 
-class LiveReader(threading.Thread):
-    """Opens a capture and shows its pictures until something is wrong or it is told to stop.
+class Reader:
+    """Has a capture child read what a LiveSource shows, on a thread of its own."""
 
-    It alone touches the capture, and releases it when it ends, however late that is: releasing a
-    capture under a read that hangs would crash.
-    """
-
-    def __init__(self, live: LiveSource, capture: Any = None) -> None:
-        super().__init__(name="frames", daemon=True)
-        self._live, self._limits, self._capture = live, live.limits, capture
-        self._due = time.monotonic() + 2 * self._limits.open_s + self._limits.late_s  # or it hangs
-        self.problem = "sends no picture"
-        self.stop = threading.Event()
-        self.start()
-
-    def is_fine(self) -> bool:
-        """False when it hangs, or has ended without being told to stop."""
-        return self.stop.is_set() or (self.is_alive() and time.monotonic() < self._due)
-
-    def run(self) -> None:
+    def __init__(self, live: LiveSource, kind: str, source: str, limits: LiveLimits) -> None:
+        self._live, self._limits = live, limits
+        self._known = threading.Event()
         try:
-            capture = self._capture or self._live.open_capture()[0]
-            self._read(capture)
-            capture.release()
-        except SourceError as error:
-            self.problem = f"is lost, as {error}"
-        except cv2.error:
-            pass
+            memory = shared_memory(MEMORY)
+        except OSError as error:
+            raise SourceError(f"there is no memory for pictures: {reason_of(error)}") from error
+        self._memory = mmap.mmap(memory, MEMORY)
+        self._opened = contextlib.ExitStack()
+        self._opened.callback(os.close, memory)
+        self._request = Request(
+            kind, source, memory, limits.open_s, limits.stall_s, limits.steady_s, limits.pauses_s
+        )
+        pauses_s = (0.0, *limits.pauses_s)  # Of a child that dies once nothing is told.
+        self._supervisor = Supervisor(
+            CAPTURE, self._read, self._fail, lambda: None, pauses_s, [memory]
+        )
+        self._opened.callback(self._supervisor.close)
 
-    def _read(self, capture: Any) -> None:
-        stall_s = self._limits.stall_s
-        good_at, failed = time.monotonic(), 0
-        while failed < self._limits.failed_reads:
-            self._due = time.monotonic() + stall_s + self._limits.late_s
-            good, image = read_picture(capture)
-            # Even where a picture came: FFmpeg gives up waiting with one that it had kept back.
-            if self.stop.is_set() or time.monotonic() - good_at >= stall_s:
-                return
-            if image is not None:
-                good_at, failed = time.monotonic(), 0
-                if not self._live.show(image):
-                    self.problem = "sends the same picture over and over"
-                    return
-            elif not good:
-                failed += 1
-                self.stop.wait(self._limits.failed_read_pause_s)
-        self.problem = "is gone"
+    def wait_until_known(self) -> None:
+        """Wait until there is a picture, or something to tell in its place."""
+        self._known.wait()
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _read(self, child: Child) -> None:
+        """Ask for one picture after the other, until something is wrong."""
+        limits = self._limits
+        child.receive(limits.start_s)
+        child.send(asdict(self._request))
+        child.send({})
+        first_s = limits.late_s + 2 * limits.open_s + max(limits.pauses_s)
+        wait_s, steady_from = first_s, math.inf
+        while True:
+            message = self._receive(child, wait_s)
+            if "shape" in message:
+                wait_s = limits.stall_s
+                if not self._take(**message):
+                    self._live.lose(f"it {FROZEN}", FROZEN)
+                    raise ChildProcessError(FROZEN)
+                steady_from = min(steady_from, message["taken"] + limits.steady_s)
+                if message["taken"] >= steady_from:
+                    self._supervisor.steady()
+                child.send({})
+            elif "problem" in message:
+                wait_s, steady_from = first_s, math.inf
+                self._live.lose(**message)
+                if message["final"]:
+                    break
+            elif "opened" in message:
+                self._live.name = message["name"]
+                self._request = replace(self._request, identity=message["opened"])
+            else:
+                self._live.wait_for_user()
+            if "opened" not in message:
+                self._known.set()
+        self._known.set()
+
+    def _receive(self, child: Child, wait_s: float) -> dict[str, Any]:
+        try:
+            return child.receive(wait_s)
+        except ChildHangs as error:  # or what it reads does
+            self._fail(error)
+            raise
+
+    def _take(self, shape: Sequence[int], taken: float) -> bool:
+        picture = np.frombuffer(self._memory, np.uint8, math.prod(shape)).reshape(shape).copy()
+        return self._live.show(picture, taken)
+
+    def _fail(self, _: Exception) -> None:
+        self._live.lose(f"the {self._request.kind} {SILENT}", SILENT)
+        self._known.set()
 
 
-class FreezeDetector:
-    """Notices a source that froze: noise made each of its pictures differ, and now none does.
+def shared_memory(size: int) -> int:
+    """The descriptor of memory that a child can map, too. It has no name, is in no file, and takes
+    no room before it is written to. Raises OSError."""
+    if hasattr(os, "memfd_create"):
+        memory = os.memfd_create("pictures")
+    else:  # on a Mac
+        import _posixshmem  # type: ignore[import-not-found]
 
-    A drawn picture may stand still for ever, and so may one without contrast (a covered lens).
-    """
-
-    def __init__(self, noisy_pictures: int) -> None:
-        self._noisy_pictures = noisy_pictures
-        self._last: np.ndarray | None = None
-        self._differed = 0
-        self._still_since: float | None = None
-
-    def still_for(self, image: np.ndarray, now: float) -> float:
-        """Seconds for which a noisy source has sent nothing but this picture; 0 if it is new."""
-        sample = image[::8, ::8].copy()
-        is_new = self._last is None or not np.array_equal(sample, self._last)
-        self._last = sample
-        if is_new:
-            self._differed = self._differed + 1 if self._still_since is None else 1
-            self._still_since = None
-        elif self._differed < self._noisy_pictures or np.ptp(sample, (0, 1)).max() < CONTRAST:
-            self._differed = 0
-        elif self._still_since is None:
-            self._still_since = now
-        return 0.0 if self._still_since is None else now - self._still_since
-
-    def restart(self, now: float) -> None:
-        """Give a source that was reopened as much time as before."""
-        if self._still_since is not None:
-            self._still_since = now
+        name = f"/pete_sounds.{os.getpid()}"
+        memory = _posixshmem.shm_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        _posixshmem.shm_unlink(name)
+    os.ftruncate(memory, size)
+    return memory

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ import cv2
 import numpy as np
 
 from narrator.errors import SourceError, reason_of
+from narrator.frames.jpeg import TOO_LARGE
 from narrator.frames.pictures import Animation, open_picture
-from narrator.libraries import MAX_PIXELS, limit_ffmpeg
+from narrator.libraries import MAX_PIXELS
 from narrator.text import without_password
-
-TOO_LARGE = f"a picture of more than {MAX_PIXELS // 1_000_000} megapixels is not read"
-
-limit_ffmpeg(Path(cv2.__file__).parent)
 
 
 def open_file(source: str) -> tuple[Any, np.ndarray]:
@@ -66,30 +62,13 @@ def readable_file(source: str) -> str:
         raise SourceError(f"{shown} can't be opened: {reason_of(error)}") from error
 
 
-def first_picture(capture: Any, timeout: float, problem: Callable[[], str]) -> np.ndarray:
-    """Try for `timeout` seconds, and at least once. Raises SourceError with what problem() says."""
-    deadline = time.monotonic() + timeout
-    while capture.isOpened():
-        _, image = read_picture(capture)
-        if image is not None:
-            return image
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(0.005)
-    capture.release()
-    raise SourceError(problem())
-
-
-def read_picture(capture: Any) -> tuple[bool, np.ndarray | None]:
-    """Read once: whether anything came, and the picture, or None where that was none. Raises
-    SourceError when a stream sent a JPEG that is too large."""
+def read_picture(capture: Any) -> np.ndarray | None:
+    """Read once; None where nothing comes."""
     try:
         good, image = capture.read()
-        if good and image.ndim == 2:  # the bytes of a JPEG
-            image = decode(cv2.imdecode, image)
     except cv2.error:
-        return False, None
-    return good, image if good else None
+        return None
+    return image if good else None
 
 
 def decode(read: Callable[[Any, int], Any], coded: Any) -> np.ndarray | None:

@@ -10,7 +10,8 @@ from narrator.frames.frame import Frame
 class Source(Protocol):
     """Frames of a camera, a stream, a video or a picture, the newest one at a time.
 
-    Opening one raises SourceError when it can't be opened; after that none of this raises.
+    Opening one raises SourceError when it can't be opened. After that none of this raises, but for
+    newest() where a Mac's user is asked for the camera and refuses it: SourceError.
     """
 
     @property

@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 
 from narrator.errors import SourceError, reason_of
-from narrator.frames.opencv import first_picture, refuse_large
+from narrator.frames.opencv import decode, refuse_large
 from narrator.libraries import ca_file
 from narrator.text import without_password
 
@@ -46,9 +47,9 @@ def check_address(url: str) -> None:
     raise SourceError(f"{shown} is no address; it should be like http://camera.local/video")
 
 
-def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
-    """Open a stream and read its first picture. open_s, read_s: seconds that opening it, and each
-    read from then on, may take. Raises SourceError."""
+def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, Callable[[], SourceError]]:
+    """Open a stream. open_s, read_s: seconds that opening it, and each read from then on, may take.
+    Returns what reads it, and what tells why no picture comes. Raises SourceError."""
     properties = {
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: int(open_s * 1000),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC: int(read_s * 1000),
@@ -58,15 +59,16 @@ def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, np.ndarray
     }
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, list(itertools.chain(*properties.items())))
     refuse_large(capture)
-    # JPEGs are decoded here: OpenCV would squeeze each into the size of the first.
+    # JPEGs come as they are: OpenCV would squeeze each into the size of the first.
     if int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
         capture.set(cv2.CAP_PROP_FORMAT, -1)
-    stream = Stream(capture, url, read_s)
 
-    def problem() -> str:
-        return f"stream {without_password(url)} {stream_problem(url, open_s)}"
+    def problem() -> SourceError:
+        return SourceError(f"stream {without_password(url)} {stream_problem(url, open_s)}")
 
-    return stream, first_picture(stream, 1.0, problem)  # it may begin with broken ones
+    if not capture.isOpened():
+        raise problem()
+    return Stream(capture, url, read_s), problem
 
 
 class Stream:
@@ -95,14 +97,17 @@ class Stream:
 
 
 def single_picture(url: str, timeout: float) -> np.ndarray | None:
-    """The bytes of the picture at an address, shape (1, count); None where there is none."""
+    """The picture at an address: the bytes of a JPEG, shape (1, count), or of any other its pixels;
+    None where there is none. Raises SourceError and cv2.error."""
     try:
         with ask(urlsplit(url), timeout) as reply:
-            if reply.headers.get_content_maintype() == "image":
-                return np.frombuffer(reply.read(MAX_BYTES), np.uint8)[None]
+            if reply.headers.get_content_maintype() != "image":
+                return None
+            data = reply.read(MAX_BYTES)
     except (OSError, HTTPException, ValueError):
-        pass
-    return None
+        return None
+    coded = np.frombuffer(data, np.uint8)[None]
+    return coded if data.startswith(b"\xff\xd8") else decode(cv2.imdecode, coded)
 
 
 def stream_problem(url: str, timeout: float) -> str:

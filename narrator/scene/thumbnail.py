@@ -26,7 +26,7 @@ class Thumbnail:
     def of(cls, frame: Frame) -> Thumbnail:
         """Shrink a frame. Halving first is what makes it cheap: OpenCV has fast code for it, and
         none for INTER_AREA by an odd factor."""
-        picture = frame.image
+        picture = frame.small
         while picture.shape[1] >= 640 and picture.shape[0] >= 2:
             half = (picture.shape[1] // 2, picture.shape[0] // 2)
             picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)

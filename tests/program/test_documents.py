@@ -119,12 +119,6 @@ def test_each_package_that_is_imported_by_name_is_pinned() -> None:
     assert {"PIL", "cv2", "numpy"} < imported
     distributions = {**packages_distributions(), **ON_A_MAC}
     pinned = {name for name, _ in REQUIREMENTS}
-<<<<<<< HEAD
-    for name, package in OPTIONAL.items():
-        assert re.search(rf"{package}==[0-9.]+", FOR_USERS)
-        imported.remove(name)
-=======
->>>>>>> main
     for name in imported:
         spelt = {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
         assert pinned & spelt, name

@@ -52,7 +52,8 @@ def until_ended(source: Source) -> Iterator[Frame]:
 
 def reading_threads() -> list[threading.Thread]:
     """The threads of sources that run."""
-    return [thread for thread in threading.enumerate() if thread.name == "frames"]
+    names = ("frames", "narrator.frames.capture")
+    return [thread for thread in threading.enumerate() if thread.name in names]
 
 
 class Altered:

@@ -1,13 +1,9 @@
-"""--check over real parts: a camera on loopback, the small model, espeak-ng, ALSA's file device.
-
-FAKE: only a camera whose driver hangs, which no machine of the tests has.
-"""
+"""--check over real parts: a camera on loopback, the small model, espeak-ng, ALSA's file device."""
 
 from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,11 +23,11 @@ from support.asking import noise
 from support.camera import MjpegCamera, as_jpeg
 from support.captions import SCENES
 from support.drawn_scenes import caption_of, draw
-from support.program import wait_until
 from support.server import ScriptedServer, describe, json_answer, say, silent, status
 from support.sound import SoundCard
+from support.webcam import Webcam
 
-LIMITS = CheckLimits(source_s=20, picture_s=0.5, watch_s=2, model_s=60, voice_s=30)
+LIMITS = CheckLimits(picture_s=0.5, watch_s=2, model_s=60, voice_s=30)
 Tried = tuple[ExitCode, list[str]]
 Try = Callable[..., Tried]
 
@@ -135,44 +131,29 @@ def test_a_picture_is_bright_enough_after_its_only_frame(
     assert (code, lines[0]) == (ExitCode.OK, "file: ok: 64 by 48 pixels, bright enough")
 
 
-class HungCapture:
-    """FAKE: a camera whose driver never answers, until the test is over."""
-
-    over = threading.Event()
-
-    def __init__(self, *_: Any) -> None:
-        self.over.wait(60)
-
-    def isOpened(self) -> bool:
-        return False
-
-    def release(self) -> None:
-        pass
-
-
-def test_a_camera_that_hangs_does_not_keep_the_others_from_being_tried(
-    server: ScriptedServer,
-    shutdown: Shutdown,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("0 stall C920", "camera 0 (C920) sends no picture; unplug it"),
+        ("0 busy C920", "camera 0 (C920) is used by another program; close that one"),
+        ("2 plugged Laptop", "camera 0 is not there; --list-cameras shows"),
+    ],
+)
+def test_a_camera_in_trouble_does_not_keep_the_others_from_being_tried(
+    webcam: Webcam, server: ScriptedServer, try_out: Try, mode: str, told: str
 ) -> None:
-    HungCapture.over.clear()
-    monkeypatch.setattr(cv2, "VideoCapture", HungCapture)
-    left = list[int]()
-    options = parse_options(["--check", "--engine", server.url, "--mute"])
-    limits = CheckLimits(source_s=0.2)
-    check = Check(options, shutdown, limits, leave=left.append)
-    thread = threading.Thread(target=check.run)
-    thread.start()
-    try:
-        assert wait_until(lambda: left, 20) == [ExitCode.SOURCE]
-        assert thread.is_alive()
-    finally:
-        HungCapture.over.set()
-        thread.join()
-    camera, model, *_ = capsys.readouterr().out.splitlines()
-    assert camera.startswith("camera: trouble: no answer in 0.2 s; unplug it")
-    assert model.startswith("model: ok: ")
+    webcam.show(mode)
+    code, lines = try_out("--engine", server.url, "--mute")
+    assert code == ExitCode.SOURCE
+    assert lines[0].startswith(f"camera: trouble: {told}")
+    assert lines[1].startswith("model: ok: ")
+
+
+def test_a_camera_is_told_by_its_name(webcam: Webcam, server: ScriptedServer, try_out: Try) -> None:
+    webcam.show("0 plugged C920")
+    code, lines = try_out("--engine", server.url, "--mute")
+    assert code == ExitCode.OK
+    assert lines[0].startswith("camera: ok: C920, 1920 by 1080 pixels, bright enough, ")
 
 
 # ---------------------------------------------------------------------------------------- the model

@@ -1,4 +1,4 @@
-"""How much memory OpenCV and FFmpeg may take, each time in a process of its own."""
+"""How much memory OpenCV and FFmpeg may take, the program and its capture child together."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ try:
     while not source.ended and not (told := source.messages()):
         source.newest(0.1)
     print(told)
+    source.close()
 except SourceError as error:
     print(error)
+child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 if sys.platform == "linux":  # That counts what the process had that started this one.
     peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
-print(peak)
+print(peak + (child * 1024 if sys.platform == "linux" else child))
 """
 
 

@@ -160,7 +160,7 @@ def test_any_command_line_is_taken_or_refused_and_nothing_else(arguments: list[s
 
 def test_without_options_the_first_camera_and_the_default_model_are_used() -> None:
     options = parse_options([])
-    assert (options.source, options.model, options.engine) == ("0", "smolvlm2-256m", "auto")
+    assert (options.source, options.model, options.engine) == ("camera:", "smolvlm2-256m", "auto")
     assert (options.bits, options.limit, options.rate, options.volume) == (None, None, 200, 1.0)
     assert not any(value is True for value in asdict(options).values())
 

@@ -1,56 +1,48 @@
-"""Cameras as the system tells of them.
+"""Cameras: found, named, opened, lost and found again, on a webcam that fails in every way it can.
 
-FAKES: the machine that runs the tests may have no camera and is no Mac. Folders stand in for
-Linux's /sys/class/video4linux and /dev, a function for the driver's answer, a script for macOS's
-system_profiler, and a class for OpenCV's capture.
+FAKE: the webcam is a library that stands between the capture child and the kernel; OpenCV's own
+code for Video4Linux runs on it (tests/support/v4l2_camera.c). What a Mac does is in tests/mac.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import logging
 import os
 import struct
 import sys
-import threading
-from collections.abc import Callable, Iterator
+import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any, ClassVar
 
-import cv2
-import numpy as np
 import pytest
 
 from narrator.errors import SourceError
-from narrator.frames import cameras
-from narrator.frames.cameras import (
-    NAMED,
-    camera_number,
-    camera_problem,
-    known_cameras,
-    linux_cameras,
-    list_cameras,
-    open_camera,
-)
+from narrator.frames.cameras import NAMED, is_camera, linux_cameras
+from narrator.frames.live import CAMERA_LIMITS, LiveSource
+from narrator.frames.opening import list_cameras, open_source
+from narrator.frames.source import Source
+from support.frames import next_frame
+from support.program import wait_until
+from support.webcam import Webcam, scene_of
 
 CAPTURES, METADATA, OUTPUT, MULTIPLANAR = 0x1, 0x00800000, 0x2, 0x1000
 
-# number: (name, capabilities of the device)
+# number: (name, capabilities of the device, the device that it is one of)
 DESK = {
-    0: ("Integrated Camera: Integrated C", CAPTURES),
-    1: ("Integrated Camera: Integrated C", METADATA),
-    2: ("HD Pro Webcam C920", CAPTURES),
-    3: ("HD Pro Webcam C920", METADATA),
-    10: ("Dummy \x1b[31mvideo\n", MULTIPLANAR),
-    11: ("Loopback sink", OUTPUT),
+    0: ("Integrated Camera: Integrated C", CAPTURES, "usb1"),
+    1: ("Integrated Camera: Integrated C", METADATA, "usb1"),
+    2: ("HD Pro Webcam C920", CAPTURES, "usb2"),
+    3: ("HD Pro Webcam C920", CAPTURES, "usb2"),  # its H.264
+    4: ("HD Pro Webcam C920", CAPTURES, "usb3"),
+    10: ("Dummy \x1b[31mvideo\n", MULTIPLANAR, ""),
+    11: ("Loopback sink", OUTPUT, ""),
 }
-KNOWN = {0: "Integrated Camera", 2: "HD Pro Webcam C920", 10: "Dummy"}
 
 
-# --------------------------------------------------------------------------------------- on Linux
+# ------------------------------------------------------------------------ which cameras there are
 
 
 @pytest.fixture
@@ -58,10 +50,14 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """FAKE: a Linux machine with the devices of DESK, whose driver answers VIDIOC_QUERYCAP."""
     system, devices = tmp_path / "sys", tmp_path / "dev"
     devices.mkdir()
-    for number, (name, _) in DESK.items():
-        (system / f"video{number}").mkdir(parents=True)
-        (system / f"video{number}" / "name").write_text(f"{name}\n")
+    for number, (name, _, device) in DESK.items():
+        folder = system / f"video{number}"
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(f"{name}\n")
         (devices / f"video{number}").touch()
+        if device:
+            (tmp_path / device).mkdir(exist_ok=True)
+            (folder / "device").symlink_to(tmp_path / device)
     (system / "video-odd").mkdir()
 
     def ioctl(opened: int, request: int, data: bytes) -> bytes:
@@ -76,11 +72,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_devices_that_do_not_capture_are_no_cameras(desk: tuple[Path, Path]) -> None:
-    found = linux_cameras(*desk)
-    assert list(found.items()) == [
+def test_each_camera_is_listed_once_and_what_captures_nothing_is_none(
+    desk: tuple[Path, Path],
+) -> None:
+    assert [camera[:2] for camera in linux_cameras(*desk)] == [
         (0, "Integrated Camera: Integrated C"),
         (2, "HD Pro Webcam C920"),
+        (4, "HD Pro Webcam C920"),
         (10, "Dummy [31mvideo"),
     ]
 
@@ -93,276 +91,187 @@ def test_a_camera_that_may_not_be_opened_is_one_and_one_that_is_gone_is_none(
     def refuse(path: str | Path, *options: int) -> int:
         if "video" not in str(path) or str(path).endswith("name"):
             return real_open(path, *options)
-        number = errno.EACCES if str(path).endswith("video0") else errno.ENODEV
+        denied = str(path).endswith(("video0", "video1"))
+        number = errno.EACCES if denied else errno.ENODEV
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "open", refuse)
-    assert list(linux_cameras(*desk)) == [0]
-
-
-@pytest.mark.parametrize(
-    ("is_there", "allowed", "problem"),
-    [
-        (True, False, "camera 0 is not allowed: you may not use "),
-        (False, True, "camera 0 is not there; --list-cameras shows"),
-        (True, True, "camera 0 shows no picture; another program may be using it"),
-    ],
-)
-def test_why_a_camera_shows_nothing_is_told_as_far_as_linux_knows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool, allowed: bool, problem: str
-) -> None:
-    """The device is a stand-in, and who may use it too: root may use everything."""
-    if is_there:
-        (tmp_path / "video0").touch()
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(os, "access", lambda *_: allowed)
-    assert problem in camera_problem(0, devices=tmp_path)
-
-
-# --------------------------------------------------------------------------------------- on a Mac
-
-PROFILER = """#!/bin/sh
-[ "$*" = "SPCameraDataType -json" ] || exit 64
-cat <<'END'
-%s
-END
-"""
-ON_A_MAC = {
-    "SPCameraDataType": [
-        {
-            "_name": "FaceTime HD Camera",
-            "spcamera_model-id": "FaceTime HD Camera",
-            "spcamera_unique-id": "6C707041-05AC-0010-0008-000000000001",
-        },
-        {
-            "_name": "HD Pro Webcam C920",
-            "spcamera_model-id": "UVC Camera VendorID_1133 ProductID_2093",
-            "spcamera_unique-id": "0x14200000046d082d",
-        },
-    ]
-}
-
-
-@pytest.fixture
-def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """FAKE: a Mac whose system_profiler prints what it is given."""
-
-    def answer(text: str) -> None:
-        script = tmp_path / "system_profiler"
-        script.write_text(PROFILER % text)
-        script.chmod(0o755)
-
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(sys, "platform", "darwin")
-    return answer
-
-
-def test_a_macs_cameras_are_numbered_by_their_unique_ids_as_opencv_does(
-    mac: Callable[[str], None],
-) -> None:
-    mac(json.dumps(ON_A_MAC))
-    assert known_cameras() == {0: "HD Pro Webcam C920", 1: "FaceTime HD Camera"}
-
-
-@pytest.mark.parametrize("answer", ["", "{}", "[]", '{"SPCameraDataType": [{}]}', "null"])
-def test_a_mac_that_tells_nothing_has_no_known_cameras(
-    mac: Callable[[str], None], answer: str
-) -> None:
-    mac(answer)
-    assert known_cameras() == {}
-
-
-def test_without_system_profiler_there_are_no_known_cameras(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert known_cameras() == {}
-
-
-ALLOWED, DENIED, RESTRICTED, NOT_ASKED = 3, 2, 1, 0  # AVAuthorizationStatus
-CAN_ASK = "(Terminal, iTerm2, Warp and VS Code are terminals that can ask for it)"
-
-
-@pytest.fixture
-def permission(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """FAKE: the AVFoundation of a Mac which answers with this AVAuthorizationStatus."""
-    framework: Any = ModuleType("AVFoundation")
-    framework.AVMediaTypeVideo = "vide"
-    framework.AVAuthorizationStatusDenied = DENIED
-    framework.AVAuthorizationStatusRestricted = RESTRICTED
-    framework.AVAuthorizationStatusNotDetermined = NOT_ASKED
-    monkeypatch.setitem(sys.modules, "AVFoundation", framework)
-
-    def answer(status: int) -> None:
-        device = SimpleNamespace(authorizationStatusForMediaType_={"vide": status}.__getitem__)
-        framework.AVCaptureDevice = device
-
-    yield answer
-    sys.modules.pop("narrator.frames.mac_camera", None)
-
-
-@pytest.mark.parametrize(
-    ("status", "name", "problem"),
-    [
-        (
-            DENIED,
-            "FaceTime HD Camera",
-            "is not allowed; allow it for your terminal in System Settin",
-        ),
-        (
-            RESTRICTED,
-            "FaceTime HD Camera",
-            "is not allowed on this Mac: Screen Time, or who manages",
-        ),
-        (NOT_ASKED, "FaceTime HD Camera", f"question by Allow {CAN_ASK}"),
-        (ALLOWED, "FaceTime HD Camera", "shows no picture; close other programs that may be using"),
-        (ALLOWED, "Ada's iPhone Camera", "is Ada's iPhone Camera (Continuity Camera) and shows no"),
-        (ALLOWED, "Ada's iPad Camera", "keep it near and still, with Wi-Fi and Bluetooth on"),
-    ],
-)
-def test_on_a_mac_each_cause_has_a_sentence_of_its_own(
-    mac: Callable[[str], None],
-    permission: Callable[[int], None],
-    status: int,
-    name: str,
-    problem: str,
-) -> None:
-    entry = {"_name": name, "spcamera_unique-id": "0x1"}
-    mac(json.dumps({"SPCameraDataType": [entry]}))
-    permission(status)
-    assert "is not there; --list-cameras" in camera_problem(7)
-    for opened in (False, True):
-        assert problem in camera_problem(0, opened)
-
-
-# ------------------------------------------------------------------------------- names and listing
-
-
-class FakeCapture:
-    """FAKE: OpenCV's capture of a camera; those in `shows` show a picture of that width."""
-
-    shows: ClassVar[dict[int, int]] = {}
-    opened: ClassVar[list[int]] = []
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.opened.append(number)
-
-    def isOpened(self) -> bool:
-        return self.number in self.shows
-
-    def get(self, _: int) -> float:
-        return float(self.shows[self.number])
-
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        return True, np.zeros((4, 4, 3), np.uint8)
-
-    def release(self) -> None:
-        pass
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
-    """FAKE: the cameras of KNOWN, which all show pictures."""
-    FakeCapture.shows, FakeCapture.opened = {0: 640, 2: 1920, 10: 320}, []
-    found = dict(KNOWN)
-    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    monkeypatch.setattr(cameras, "known_cameras", lambda: found)
-    return found
+    assert [camera.number for camera in linux_cameras(*desk)] == [0]
 
 
 def test_cameras_are_listed_with_number_size_and_name(
-    known: dict[int, str], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    webcam: Webcam, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "narrator")
+    webcam.show(
+        "0 plugged Laptop", "1 metadata Laptop", "2 busy Door", "3 denied C920", "4 denied C920"
+    )
     list_cameras()
     assert capsys.readouterr().out.splitlines() == [
-        "0  640x640  Integrated Camera",
-        "2  1920x1920  HD Pro Webcam C920",
-        "10  320x320  Dummy",
+        "0  1920x1080  Laptop",
+        "2  no picture  Door",
+        "3  no picture  C920",
     ]
-    assert caplog.messages == []
-    assert FakeCapture.opened == [0, 2, 10]
-
-
-def test_a_camera_that_shows_nothing_is_listed_and_its_problem_told(
-    known: dict[int, str], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    del FakeCapture.shows[2]
-    list_cameras()
-    assert "2  no picture  HD Pro Webcam C920" in capsys.readouterr().out.splitlines()
-    assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("camera 2 ")
-
-
-def test_where_the_system_tells_of_no_camera_ten_numbers_are_tried(
-    known: dict[int, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    known.clear()
-    list_cameras()
-    assert capsys.readouterr().out.splitlines() == ["0  640x640", "2  1920x1920"]
-    assert FakeCapture.opened == list(range(10))
-
-
-def test_that_there_is_no_camera_is_an_error(known: dict[int, str]) -> None:
-    known.clear()
-    FakeCapture.shows.clear()
+    assert caplog.messages == [
+        "camera 2 (Door) is used by another program; close that one",
+        "camera 3 (C920) is not allowed; you may not use /dev/video3: join the group video",
+    ]
+    webcam.show()
     with pytest.raises(SourceError, match="no camera found"):
         list_cameras()
 
 
-def test_a_camera_that_comes_back_under_another_number_is_found_by_its_name(
-    known: dict[int, str],
+# ------------------------------------------------------------------------------- which one is meant
+
+
+def shown_by(source: str) -> int | None:
+    """The scene that a camera shows, which tells it from others."""
+    with closing(open_source(source)) as opened:
+        return scene_of(next_frame(opened).image)
+
+
+def test_a_camera_is_named_by_number_device_link_name_or_part_of_its_name(
+    webcam: Webcam, tmp_path: Path
 ) -> None:
-    source = f"{NAMED}HD Pro Webcam C920"
-    assert camera_number(source) == 2
-    assert camera_number("2") == 2
-    del known[2]
-    with pytest.raises(SourceError, match="camera HD Pro Webcam C920 is not there"):
-        camera_number(source)
-    known[10] = "HD Pro Webcam C920"
-    assert camera_number(source) == 10
+    webcam.show("0 plugged:0 HD Webcam C920", "3 plugged:1 HD Webcam", "4 plugged:1 Brio")
+    (tmp_path / "door").symlink_to("/dev/video3")
+    assert shown_by("0") == shown_by("/dev/video0") == shown_by(f"{NAMED}c920") == 0
+    assert shown_by(f"{NAMED}hd webcam") == shown_by(str(tmp_path / "door")) == 1
+    with pytest.raises(SourceError, match=r"may be any of the cameras 0 \(HD Webcam C920\), 3"):
+        open_source(f"{NAMED}webc", waits=True)
+    with pytest.raises(SourceError, match="no file and no camera is called Nikon; --list"):
+        open_source(f"{NAMED}Nikon")
 
 
-# ---------------------------------------------------------- a Mac's question whether it is allowed
+def test_what_a_camera_is_called_tells_it_from_a_file(tmp_path: Path) -> None:
+    for source in ("0", "12", f"{NAMED}C920", NAMED, "/dev/video7", "/dev/v4l/by-id/usb-C920"):
+        assert is_camera(source)
+    for source in ("20250115", "12.mp4", "/dev/null", "/dev/video", "C920", "a\0b"):
+        assert not is_camera(source)
 
 
-@pytest.fixture
-def mac_that_asks(known: dict[int, str], monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """FAKE: a Mac on which camera 0 is shown once its question was answered; those pauses."""
-    del FakeCapture.shows[0]
-    pauses: list[float] = []
-
-    def answer(seconds: float) -> None:
-        pauses.append(seconds)
-        FakeCapture.shows[0] = 640
-
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr("time.sleep", answer)
-    monkeypatch.delenv("OPENCV_AVFOUNDATION_SKIP_AUTH", raising=False)
-    return pauses
+def test_a_camera_that_comes_back_under_another_number_is_found_by_its_name(webcam: Webcam) -> None:
+    webcam.show("0 plugged:0 Cam One", "2 plugged:1 Cam Two")
+    with closing(open_source(f"{NAMED}one")) as source:
+        assert scene_of(next_frame(source).image) == 0
+        webcam.show("2 plugged:1 Someone's Cam")  # which has that in it, too
+        assert heard(source, "trying") == ["The camera is gone; trying to get it back."]
+        assert not any(source.newest(0.1) for _ in range(20))
+        webcam.show("0 plugged:1 Someone's Cam", "2 plugged:0 Cam One")
+        assert heard(source, "back.") == ["The camera is back."]
+        assert scene_of(next_frame(source).image) == 0
 
 
-def test_on_a_mac_a_camera_is_tried_once_more_while_the_question_is_up(
-    mac_that_asks: list[float],
+# ---------------------------------------------------------------------------------- what it shows
+
+
+def heard(source: Source, part: str, timeout: float = 30) -> list[str]:
+    """Look on until a message has `part` in it; all messages up to that one."""
+    messages: list[str] = []
+
+    def look() -> bool:
+        source.newest(0.05)
+        messages.extend(source.messages())
+        return any(part in message for message in messages)
+
+    assert wait_until(look, timeout), f"no {part!r} among {messages}"
+    return messages
+
+
+def test_a_camera_is_read_in_full_size_and_its_jpegs_are_decoded_when_they_are_used(
+    webcam: Webcam,
 ) -> None:
-    open_camera("0", 1, 1, answer_s=3.0)
-    assert mac_that_asks == [3.0]
-    assert FakeCapture.opened == [0, 0]
-    assert "OPENCV_AVFOUNDATION_SKIP_AUTH" not in os.environ
-    with pytest.raises(SourceError, match="camera 7 is not there"):
-        open_camera("7", 1, 1)
-    assert mac_that_asks == [3.0]
+    webcam.show("0 plugged:1 C920")
+    with closing(open_source("0", clip_length=2)) as source:
+        frame = next_frame(source)
+        assert frame.picture.ndim == 1
+        assert frame.small.shape == (270, 480, 3)
+        assert frame.image.shape == (1080, 1920, 3)
+        assert scene_of(frame.image) == scene_of(frame.small) == 1
+        assert getattr(source, "name", "") == "C920"
 
 
-def test_on_a_mac_another_thread_asks_for_no_camera(
-    mac_that_asks: list[float], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("formats", ["YUYV:640x480@30,YUYV:1920x1080@5", "MJPG:640x480@30"])
+def test_a_camera_without_that_size_gives_what_it_has(
+    webcam: Webcam, monkeypatch: pytest.MonkeyPatch, formats: str
 ) -> None:
-    monkeypatch.setenv("OPENCV_AVFOUNDATION_SKIP_AUTH", "0")  # put back after the test
-    FakeCapture.shows[0] = 640
-    thread = threading.Thread(target=open_camera, args=("0", 1, 1))
-    thread.start()
-    thread.join()
-    assert FakeCapture.opened == [0]
-    assert os.environ["OPENCV_AVFOUNDATION_SKIP_AUTH"] == "1"
+    monkeypatch.setenv("PETE_CAM_FORMATS", formats)
+    webcam.show("0 plugged:1 Old")
+    with closing(open_source("0")) as source:
+        image = next_frame(source).image
+        assert image.shape == (480, 640, 3)
+        assert scene_of(image) == 1
+
+
+NOT_YET = {
+    "": "The camera is not there yet; trying again.",
+    "0 busy C920": "The camera is used by another program; trying again.",
+    "0 denied C920": "The camera is not allowed; trying again.",
+    "0 nospace C920": "The camera sends no picture; trying again.",
+    "0 garbage C920": "The camera sends no picture; trying again.",
+}
+QUICK = replace(CAMERA_LIMITS, open_s=1.5, stall_s=1.0, pauses_s=(0.1,), noisy_pictures=20)
+
+
+@pytest.mark.parametrize("mode", NOT_YET)
+@pytest.mark.parametrize("source", ["0", f"{NAMED}C920"])
+def test_a_camera_that_shows_nothing_yet_is_told_of_and_no_other_one_is_taken(
+    webcam: Webcam, mode: str, source: str
+) -> None:
+    webcam.show(mode, "2 plugged:1 Laptop")
+    with closing(LiveSource("camera", source, 1, QUICK, waits=True)) as live:
+        assert live.messages() == [NOT_YET[mode]]
+        assert not any(live.newest(0.1) for _ in range(10))
+        assert live.messages() == []
+        webcam.show("0 plugged:0 C920", "2 plugged:1 Laptop")
+        assert heard(live, "is there") == ["The camera is there."]
+        assert scene_of(next_frame(live).image) == 0
+
+
+GONE, SILENT, SAME = (
+    f"The camera {what}; trying to get it back."
+    for what in ("is gone", "sends no picture", "sends the same picture over and over")
+)
+LOST = {
+    "": GONE, "0 stall C920": SILENT, "0 truncated C920": SILENT, "0 garbled C920": SILENT,
+    "0 garbage C920": SILENT, "0 corrupt C920": SILENT, "0 frozen C920": SAME,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", LOST)
+def test_a_camera_that_fails_is_told_once_and_nothing_but_its_own_pictures_are_shown(
+    webcam: Webcam, mode: str
+) -> None:
+    """Broken JPEGs are not shown: OpenCV decodes them, and shows what lay in its memory."""
+    webcam.show("0 plugged:0 C920", "2 plugged:1 Laptop")
+    with closing(LiveSource("camera", "0", 1, QUICK)) as live:
+        for _ in range(2):
+            for _ in range(40):
+                next_frame(live)
+            webcam.show(mode, "2 plugged:1 Laptop")
+            shown: list[int | None] = []
+
+            def look(shown: list[int | None] = shown) -> list[str]:
+                frame = live.newest(0.05)
+                shown += [] if frame is None else [scene_of(frame.image)]
+                return live.messages()
+
+            assert wait_until(look, 20) == [LOST[mode]]
+            assert set(shown) <= {0}
+            assert not any(look() for _ in range(20))
+            webcam.show("0 plugged:0 C920", "2 plugged:1 Laptop")
+            began = time.monotonic()
+            assert heard(live, "back.") == ["The camera is back."]
+            assert scene_of(next_frame(live).image) == 0
+            assert time.monotonic() - began < 8
+
+
+def test_a_lens_that_is_covered_is_no_fault(webcam: Webcam) -> None:
+    webcam.show("0 plugged:0 C920")
+    with closing(LiveSource("camera", "0", 1, QUICK)) as live:
+        next_frame(live)
+        webcam.show("0 black C920")
+        assert wait_until(lambda: next_frame(live).image.mean() < 10, 20)
+        for _ in range(40):
+            next_frame(live)
+        assert live.messages() == []

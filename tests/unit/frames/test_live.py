@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import functools
+import errno
 import itertools
+import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from narrator.errors import SourceError
+from narrator.frames.faults import FreezeDetector
 from narrator.frames.frame import Frame
-from narrator.frames.live import FreezeDetector, LiveLimits, LiveSource
-from narrator.frames.streams import open_stream
+from narrator.frames.live import LiveLimits, LiveSource
 from support.camera import MjpegCamera, as_jpeg, made_at, stamped_picture
 from support.frames import (
     BLUE,
     GREEN,
     ORANGE,
     RED,
-    Altered,
     is_colour,
     next_frame,
     plain,
     reading_threads,
 )
-from support.program import wait_until
+from support.program import process_table, wait_until
 
 GONE = "The stream is gone; trying to get it back."
 NO_PICTURE = "The stream sends no picture; trying to get it back."
@@ -40,18 +42,15 @@ BACK = "The stream is back."
 QUICK = LiveLimits(
     open_s=0.5,
     stall_s=0.5,
-    late_s=0.3,
+    late_s=0.5,
     pauses_s=(0.05, 0.1, 0.2),
     steady_s=0.1,
-    failed_read_pause_s=0.01,
     noisy_pictures=10,
 )
 
-Opener = Callable[[float, float], tuple[Any, np.ndarray]]
-
 
 def watched(url: str, limits: LiveLimits = QUICK, clip_length: int = 1) -> LiveSource:
-    return LiveSource("stream", functools.partial(open_stream, url), clip_length, limits)
+    return LiveSource("stream", url, clip_length, limits)
 
 
 def patient(url: str) -> LiveSource:
@@ -227,7 +226,7 @@ def test_of_a_stream_that_is_lost_while_nobody_looks_nothing_old_is_shown(
     with closing(watched(mjpeg.url, clip_length=4)) as source:
         first = next_frame(source)
         mjpeg.kill()
-        assert wait_until(lambda: not reading_threads(), 10)
+        assert wait_until(lambda: source.lost, 10)
         assert source.clip_to(first)[-1] is first  # The caption in the making has what it needs.
         assert source.newest(0.05) is None
         assert source.messages() == [GONE]
@@ -251,43 +250,37 @@ def test_a_stream_that_flaps_is_told_once(mjpeg: MjpegCamera) -> None:
         assert told(source, "is back") == [BACK]
 
 
-def test_a_stream_that_stays_away_is_tried_less_and_less_often(mjpeg: MjpegCamera) -> None:
+def test_a_stream_that_stays_away_is_tried_less_and_less_often() -> None:
     tries: list[float] = []
 
-    def open_capture(open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
-        tries.append(time.monotonic())
-        if 1 < len(tries) < 6:
-            raise SourceError("not yet")
-        return open_stream(mjpeg.url, open_s, read_s)
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                tries.append(time.monotonic())
+                connection.close()
 
-    limits = replace(QUICK, pauses_s=(0.05, 0.1, 0.3))
-    with closing(LiveSource("stream", open_capture, 1, limits)) as source:
-        next_frame(source)
-        mjpeg.drop()
-        told(source, "trying")
-        mjpeg.come_back()
-        told(source, "is back")
-    assert tries[5] - tries[1] > 0.6  # 0.1 + 3 x 0.3, but a try may begin late; 0.2 without growth
+    limits = replace(QUICK, pauses_s=(0.1, 0.1, 1.0))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/video"
+        with closing(LiveSource("stream", url, 1, limits, waits=True)):
+            assert wait_until(lambda: tries[-1:] > [tries[0] + 2.5] if tries else False, 30)
+        gaps = [after - before for before, after in itertools.pairwise(tries)]
+        assert min(gaps[-3:]) < 0.9 < max(gaps[-3:])
+        assert max(gaps[:2]) < 0.9
+        listening.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_stream_that_was_back_is_soon_tried_again(mjpeg: MjpegCamera) -> None:
-    tries: list[float] = []
-
-    def open_capture(open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
-        tries.append(time.monotonic())
-        return open_stream(mjpeg.url, open_s, read_s)
-
-    limits = replace(QUICK, pauses_s=(0.05, 0.05, 9.0))
-    with closing(LiveSource("stream", open_capture, 1, limits)) as source:
-        for count in (2, 3):
+    limits = replace(QUICK, pauses_s=(0.05, 0.05, 20.0))
+    with closing(watched(mjpeg.url, limits)) as source:
+        for _ in range(3):
             next_frame(source)
             mjpeg.drop()
             told(source, "trying")
-            lost_at = time.monotonic()
             mjpeg.come_back()
-            assert told(source, "is back") == [BACK]
-            assert len(tries) == count
-            assert tries[-1] - lost_at < 6
+            assert told(source, "is back", 10) == [BACK]
 
 
 def test_a_pause_shorter_than_a_stall_is_forgiven(mjpeg: MjpegCamera) -> None:
@@ -366,7 +359,8 @@ def test_a_noisy_camera_that_sends_the_same_bytes_over_and_over_is_reopened() ->
 def still_for(pictures: list[np.ndarray], noisy_pictures: int = 10) -> float:
     """How long the last of these pictures, ten a second, is held to be the same."""
     detector = FreezeDetector(noisy_pictures)
-    return [detector.still_for(picture, number / 10) for number, picture in enumerate(pictures)][-1]
+    frames = (Frame(one, number / 10, 0.0) for number, one in enumerate(pictures))
+    return [detector.still_for(frame) for frame in frames][-1]
 
 
 def test_a_noisy_camera_that_shows_one_picture_is_frozen() -> None:
@@ -389,77 +383,75 @@ def test_a_lens_that_is_covered_is_not_frozen() -> None:
 def test_a_source_that_was_reopened_has_its_time_anew() -> None:
     detector = FreezeDetector(10)
     for number, picture in enumerate([*NOISE[:12], NOISE[11], NOISE[11]]):
-        detector.still_for(picture, number)
+        detector.still_for(Frame(picture, number, 0.0))
     detector.restart(20.0)
-    assert detector.still_for(NOISE[11], 21.0) == 1.0
+    assert detector.still_for(Frame(NOISE[11], 21.0, 0.0)) == 1.0
 
 
-# ---------------------------------------------------------------------- readers that hang or die
+# ------------------------------------------------------------------ children that hang or die
 
 
-class Driver:
-    """A camera's driver whose reads hang from a moment on: no loopback stream does that, as
-    FFmpeg's reads come back by themselves."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.works = threading.Event()
-        self.works.set()
-        self.released = 0
-
-    def open(self, open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
-        capture, image = open_stream(self.url, open_s, read_s)
-
-        def read() -> Any:
-            self.works.wait()
-            return capture.read()
-
-        def release() -> None:
-            self.released += 1
-            capture.release()
-
-        return Altered(capture, read=read, release=release), image
+def readers() -> set[int]:
+    """The capture children of this process."""
+    rows = [row for row in process_table() if row[1] == os.getpid()]
+    return {pid for pid, *_, command in rows if "narrator.frames.capture" in command}
 
 
-def test_reads_that_hang_in_the_driver_are_given_up_but_not_without_end(
-    mjpeg: MjpegCamera,
+def test_a_child_that_hangs_is_replaced(mjpeg: MjpegCamera) -> None:
+    with closing(watched(mjpeg.url)) as source:
+        next_frame(source)
+        [stopped] = readers()
+        os.kill(stopped, signal.SIGSTOP)
+        assert told(source, "is back") == [NO_PICTURE, BACK]
+        assert len(readers() - {stopped}) == 1
+        assert wait_until(lambda: stopped not in readers(), 20)
+
+
+def test_of_a_child_that_dies_nothing_is_said_and_another_goes_on(mjpeg: MjpegCamera) -> None:
+    with closing(patient(mjpeg.url)) as source:
+        for colour in (RED, GREEN):
+            next_frame(source)
+            os.kill(min(readers()), signal.SIGKILL)
+            mjpeg.show(plain(colour))
+            assert is_shown(source, colour)
+            assert wait_until(lambda: source.newest(0.1), 10)
+            time.sleep(0.6)  # It is steady.
+        assert source.messages() == []
+        assert not source.lost
+
+
+def test_where_no_memory_is_named_it_is_shared_all_the_same(
+    mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver = Driver(mjpeg.url)
-    limits = replace(QUICK, stall_s=0.3, late_s=0.1)
-    with closing(LiveSource("camera", driver.open, 1, limits)) as source:
-        next_frame(source)
-        driver.works.clear()
-        assert told(source, "does not answer") == [
-            "The camera sends no picture; trying to get it back.",
-            "The camera does not answer at all; it may help to start again.",
-        ]
-        deadline = time.monotonic() + 0.5
-        while time.monotonic() < deadline:
-            source.newest(0.05)
-        assert len(reading_threads()) == QUICK.hung_readers
-        driver.works.set()
-        assert told(source, "is back") == ["The camera is back."]
-        assert wait_until(lambda: len(reading_threads()) == 1, 5)
-        assert driver.released >= QUICK.hung_readers - 1
-    assert wait_until(lambda: not reading_threads(), 5)
+    """As on a Mac, which has no memfd_create()."""
+    monkeypatch.delattr(os, "memfd_create")
+    mjpeg.show(plain(RED))
+    with closing(patient(mjpeg.url)) as source:
+        assert is_colour(next_frame(source), RED)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_reader_that_dies_is_replaced(mjpeg: MjpegCamera) -> None:
-    fails = threading.Event()
+def test_without_memory_to_share_that_is_told(
+    mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def open_capture(open_s: float, read_s: float) -> tuple[Any, np.ndarray]:
-        capture, image = open_stream(mjpeg.url, open_s, read_s)
-        return Altered(capture, read=lambda: 1 / 0 if fails.is_set() else capture.read()), image
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    with pytest.raises(SourceError, match="no memory for pictures: No space left on device"):
+        patient(mjpeg.url)
 
-    with closing(LiveSource("stream", open_capture, 1, QUICK)) as source:
-        next_frame(source)
-        fails.set()
-        assert told(source, "trying") == [NO_PICTURE]
-        fails.clear()
-        assert told(source, "is back") == [BACK]
-    assert source.newest(0.1) is None  # A reader that was closed is not replaced.
-    assert not reading_threads()
+
+def test_a_child_that_dies_again_and_again_is_an_outage(
+    mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cv2.py").write_text("raise SystemExit")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(SourceError, match="the stream sends no picture"):
+        patient(mjpeg.url)
+    with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
+        assert source.messages() == ["The stream sends no picture; trying again."]
+        (tmp_path / "cv2.py").unlink()
+        assert told(source, "is there") == ["The stream is there."]
 
 
 # ----------------------------------------------------------------------- what close() leaves behind

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from narrator.errors import SourceError
-from narrator.frames.live import LiveSource
+from narrator.frames.live import LiveLimits, LiveSource
 from narrator.frames.opencv import read_picture
 from narrator.frames.streams import (
     MAX_BYTES,
@@ -144,14 +144,14 @@ def test_a_server_that_drips_its_header_is_not_waited_for() -> None:
 def test_a_stream_without_a_picture_is_not_waited_for_long(mjpeg: MjpegCamera, fault: str) -> None:
     getattr(mjpeg, fault)()
     with pytest.raises(SourceError, match="shows no picture; is it on"):
-        open_stream(mjpeg.url, 0.5, 0.5)
+        LiveSource("stream", mjpeg.url, 1, LiveLimits(open_s=1.0))
 
 
 def test_a_read_of_a_stream_that_stalls_comes_back(mjpeg: MjpegCamera) -> None:
     capture, _ = open_stream(mjpeg.url, 5, 0.3)
     mjpeg.stall()
     started = time.monotonic()
-    while read_picture(capture)[0]:
+    while read_picture(capture) is not None:
         pass
     assert time.monotonic() - started < 10  # by itself after 30
 
@@ -213,13 +213,12 @@ def test_an_address_of_one_picture_is_asked_again_every_second() -> None:
         asked.append(time.monotonic())
         page(200, "image/jpeg", as_jpeg(next(pictures)))(request)
 
-    with served(answer) as address:
-        source = LiveSource(
-            "stream", lambda *limits: open_stream(f"http://{address}/snapshot.jpg", *limits)
-        )
-        with closing(source):
-            numbers = [number_of(next_frame(source)) for _ in range(3)]
-            assert source.messages() == []
+    with (
+        served(answer) as address,
+        closing(LiveSource("stream", f"http://{address}/snapshot.jpg")) as source,
+    ):
+        numbers = [number_of(next_frame(source)) for _ in range(3)]
+        assert source.messages() == []
     assert numbers == [0, 1, 2]
     assert all(after - before > 0.9 for before, after in itertools.pairwise(asked))
 
@@ -331,11 +330,7 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(
     caplog.set_level("INFO")
     mjpeg.kill()
     mjpeg.show(plain(GREEN))
-
-    def opened(open_s: float, read_s: float) -> Any:
-        return open_stream(mjpeg.url, open_s, read_s)
-
-    with closing(LiveSource("stream", opened, waits=True)) as source:
+    with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
         assert "refuses the connection; is it on, on that port?; trying again" in caplog.text
         assert source.newest(0.7) is None
         assert source.messages() == ["The stream is not there yet; trying again."]
@@ -348,13 +343,8 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(
 
 
 def test_of_a_stream_that_came_while_nobody_looked_nothing_more_is_told(mjpeg: MjpegCamera) -> None:
-    tries = itertools.count()
-
-    def opened(open_s: float, read_s: float) -> Any:
-        if next(tries) == 0:
-            raise SourceError("not yet")
-        return open_stream(mjpeg.url, open_s, read_s)
-
-    with closing(LiveSource("stream", opened, waits=True)) as source:
+    mjpeg.kill()
+    with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
+        mjpeg.restart()
         assert wait_until(lambda: source.peek(), 20)
         assert source.messages() == []

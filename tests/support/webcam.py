@@ -1,0 +1,68 @@
+"""A webcam on Linux where there is none: v4l2_camera.c, for the children of a test. It can be
+unplugged, busy, denied, stalled, frozen, black, or send broken pictures; its header says how."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from support.frames import BLUE, RED
+from support.program import ROOT
+
+SUPPORT = Path(__file__).parent
+GREY = (60, 60, 60)
+COLOURS = (RED, BLUE)  # of its scenes 0 and 1
+
+
+def build_webcam(folder: Path) -> Path:
+    """Compile the library, and draw what the camera shows. Raises CalledProcessError."""
+    compiler = os.environ.get("CC", "cc")
+    flags = ["-O2", "-w", "-shared", "-fPIC", "-o", str(folder / "v4l2_camera.so")]
+    subprocess.run(
+        [compiler, *flags, str(SUPPORT / "v4l2_camera.c")], check=True, capture_output=True
+    )
+    pictures = [folder / f"{number}.png" for number, _ in enumerate(COLOURS)]
+    for path, colour in zip(pictures, COLOURS):
+        image = np.full((480, 640, 3), colour, np.uint8)
+        image[:, 320:] = GREY
+        cv2.imwrite(str(path), image)
+    command = [sys.executable, str(SUPPORT / "v4l2_camera_frames.py"), str(ROOT)]
+    subprocess.run([*command, str(folder / "frames"), *map(str, pictures)], check=True)
+    return folder
+
+
+class Webcam:
+    """One of the cameras that there are, see show(). built: by build_webcam()."""
+
+    def __init__(self, built: Path, folder: Path) -> None:
+        self._control = folder / "cameras"
+        self.environment = {
+            "LD_PRELOAD": str(built / "v4l2_camera.so"),
+            "PETE_CAM_CONTROL": str(self._control),
+            "PETE_CAM_DIR": str(built / "frames"),
+        }
+        self.show()
+
+    def show(self, *lines: str) -> None:
+        """From now on these cameras are there, a line each: NUMBER MODE[:SCENE] NAME."""
+        new = self._control.with_suffix(".new")
+        new.write_text("".join(f"{line}\n" for line in lines))
+        new.rename(self._control)
+
+
+def scene_of(image: np.ndarray) -> int | None:
+    """Which of its scenes a picture shows, whole; None for none of them."""
+    height, width = image.shape[:2]
+    halves = [image[:, : width // 2], image[:, width // 2 :]]
+    corners = [half[rows].mean(axis=(0, 1)) for half in halves for rows in (
+        slice(0, height // 4), slice(-(height // 4), None))]  # fmt: skip
+    for number, colour in enumerate(COLOURS):
+        if all(np.abs(seen - want).max() < 25 for seen, want in zip(
+            corners, (colour, colour, GREY, GREY))):  # fmt: skip
+            return number
+    return None
