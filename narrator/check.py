@@ -147,6 +147,10 @@ class Check:
         source, limits, scene = self._open_source(), self._limits, Scene(always=True)
         began = time.monotonic()
         while source.lost and time.monotonic() - began < limits.asked_s:
+            for message in source.messages():
+                log.info(message)
+                if self._speaker is not None:
+                    self._speaker.say(message, 0, 0.0)
             source.newest(0.1)
         frame, count, took, began = None, 0, 0.0, time.monotonic()
         while not source.ended and took < limits.watch_s:

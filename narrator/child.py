@@ -60,8 +60,10 @@ class Child(subprocess.Popen[bytes]):
     def send(self, message: dict[str, Any]) -> None:
         """Send a message; whether the child is there to read it shows in its answer."""
         assert self.stdin is not None
+        data = json.dumps(message).encode() + b"\n"
         with contextlib.suppress(OSError, ValueError):  # ValueError: closed here
-            self.stdin.write(json.dumps(message).encode() + b"\n")
+            while data and select.select([], [self.stdin], [], POLL_S)[1]:
+                data = data[os.write(self.stdin.fileno(), data) :]
 
     def receive(self, timeout: float) -> dict[str, Any]:
         """Wait up to `timeout` seconds for a message. Raises ChildProcessError."""

@@ -66,7 +66,7 @@ class Commands:
     ) -> None:
         self.narrator, self.conditions = narrator, conditions
         self.saved, self.preview, self.has_model = saved, preview, has_model
-        self.paused = False
+        self.paused = self.muted = False
         self._typed = typed
         self._asked: deque[Request] = deque()
         self._asked_back = ""  # the line that looked like a mistyped command
@@ -100,11 +100,10 @@ class Commands:
         if name in BY_NAME:
             BY_NAME[name].run(self)
             return
-        first, _, rest = text.partition(" ")
-        command = BY_NAME.get(first.casefold())
-        if command is not None and command.run_with is not None and not text.endswith("?"):
-            command.run_with(self, rest)
-            return
+        for begin, run_with in TAKING_WORDS.items():
+            if text[: len(begin)].casefold() == begin and not text.endswith("?"):
+                run_with(self, text[len(begin) :])
+                return
         near = nearest(name, [known for known in BY_NAME if len(known) > 2])
         if near is not None and text != self._asked_back and not text.endswith("?"):
             self._asked_back = text
@@ -185,12 +184,14 @@ def quiet(commands: Commands) -> None:
     if commands.has_voice():
         commands.narrator.hush()
         commands.narrator.speaker.mute(True)
+        commands.muted = True
         commands.narrator.announce("The voice is off.")
 
 
 def speak(commands: Commands) -> None:
     if commands.has_voice():
         commands.narrator.speaker.mute(False)
+        commands.muted = False
         commands.narrator.announce("The voice is on.")
 
 
@@ -198,9 +199,28 @@ def recap(commands: Commands) -> None:
     commands.narrator.announce(commands.narrator.history.recap(), shown=False)
 
 
+def status(commands: Commands) -> None:
+    """Say whether it is watching, what for, and whether it speaks."""
+    narrator, conditions = commands.narrator, commands.conditions
+    watching = "Describing changes." if commands.has_model else "Reading the text in view."
+    if narrator.source.lost:
+        watching = "Waiting for the source to come back."
+    elif conditions.all:
+        watching = conditions.summary(narrator.source.now())
+    voice = "off" if commands.muted or not narrator.speaker.audible else "on"
+    count = narrator.history.count
+    captions = f"{count} caption{'' if count == 1 else 's'} so far"
+    paused = "Paused. " if commands.paused else ""
+    narrator.announce(f"{paused}{watching} The voice is {voice}. {captions}.", shown=False)
+
+
 def help_(commands: Commands) -> None:
-    listed = [f"{' or '.join(each.names)}: {each.help}." for each in TYPED]
-    commands.narrator.announce(" ".join(["Any other line: a question about the picture.", *listed]))
+    """List every command on the screen, and say the most used ones."""
+    log.info("any other line: answer it as a question about the picture")
+    for command in TYPED:
+        log.info(f"{', '.join(command.names)}: {command.help}")
+    said = " ".join(f"{name}: {BY_NAME[key].help}." for key, name in MOST_USED.items())
+    commands.narrator.say(f"Type a question, or one of these. {said} The screen lists the others.")
 
 
 def stop(commands: Commands) -> None:
@@ -234,28 +254,40 @@ class Command:
 
 TYPED = (
     Command(("Enter",), "describe now", lambda commands: commands.ask(Request())),
-    Command(("more",), "in detail", lambda commands: commands.ask(Request(MORE_PROMPT, True))),
-    Command((READ,), "the text in view", lambda commands: commands.ask(Request(READ, read=True))),
-    Command(("again",), "the last caption once more", again),
-    Command(("sure",), "look again, and compare", sure),
     Command(
-        ("when",),
-        "what it is watching for; when and a few words: speak only when that comes into view",
+        ("more",), "describe in detail", lambda commands: commands.ask(Request(MORE_PROMPT, True))
+    ),
+    Command(
+        (READ,), "read the text in view", lambda commands: commands.ask(Request(READ, read=True))
+    ),
+    Command(("again", "repeat"), "say the last caption once more", again),
+    Command(("sure",), "look again, and compare with what was said", sure),
+    Command(
+        ("when", "tell me when"),
+        "alert you to what follows; alone: list alerts",
         list_conditions,
         watch_for,
     ),
     Command(("forget",), "clear the alerts", forget),
-    Command(("hush", "stop"), "silence now", hush),
-    Command(("quiet",), "voice off", quiet),
-    Command((SPEAK,), "voice on", speak),
-    Command(("what did I miss", "missed"), "the last minutes", recap),
+    Command(("hush", "stop"), "be silent now", hush),
+    Command(("quiet", "mute"), "turn the voice off", quiet),
+    Command(SPEAK, "turn the voice on", speak),
+    Command(("what did I miss", "missed"), "say what happened in the last minutes", recap),
     Command(("pause",), "stop watching", lambda commands: commands.pause(True)),
-    Command(("go on",), "watch again", lambda commands: commands.pause(False)),
-    Command(("help", "?"), "this list", help_),
-    Command(END, "end", stop),
+    Command(("go on", "resume", "continue"), "watch again", lambda commands: commands.pause(False)),
+    Command(("status",), "say what it is doing", status),
+    Command(("help", "?"), "show this list", help_),
+    Command(END, "end the program", stop),
 )
 BY_NAME = {name.casefold(): command for command in TYPED for name in command.names}
 BY_NAME[""] = BY_NAME.pop("enter")
+TAKING_WORDS = {
+    f"{name} ": command.run_with
+    for command in TYPED
+    for name in command.names
+    if command.run_with is not None
+}
+MOST_USED = {"": "Enter", "more": "More", "again": "Again", "hush": "Hush", "q": "Q"}
 
 PREVIEW_KEYS: dict[str, Run] = {
     "q": stop,

@@ -105,6 +105,9 @@ class Session:
             opened.callback(self._source.close)
             self._speaker, files = open_speaker(options, self._source, opened)
         self._speaker.looking(True)  # The engine may take long, or have to be downloaded.
+        for message in self._source.messages():
+            log.info(message)
+            self._speaker.say(message, 0, 0.0)
         typed = read_terminal(terminal, is_film, self._speaker)
         packages.join()
         engine = None if choice is None else open_engine(choice, options.model)

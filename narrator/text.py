@@ -58,7 +58,8 @@ def without_marks(prompt: str) -> str:
 
 def as_condition(text: str) -> str:
     """What is to be waited for, as it may stand in a question."""
-    return printable(without_marks(text)).strip(" .!?")
+    thing = printable(without_marks(text)).strip(" .!?")
+    return re.sub(r"^there(?:'s| is) ", "", thing, flags=re.IGNORECASE)
 
 
 def capitalised(text: str) -> str:

@@ -13,7 +13,7 @@ from narrator.text import printable
 
 MAX_WAITING = 8  # lines
 END = ("q", "quit", "exit")
-SPEAK = "speak"
+SPEAK = ("speak", "unmute")
 
 
 def command_of(text: str) -> str:
@@ -57,5 +57,5 @@ class TypedLines(NothingTyped):
                 self._dropped = True
             elif text not in self._waiting:  # Enter held down, say
                 self._waiting.append(text)
-            if command != SPEAK:
+            if command not in SPEAK:
                 self._hush()

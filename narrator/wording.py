@@ -63,6 +63,7 @@ class Cleaner:
     def add(self, piece: str, ended: bool = False) -> str:
         """Take in a piece, the last one if the model has ended. Returns what is plain text by now,
         as far as it was not returned before."""
+        piece = piece.encode("utf-8", "ignore").decode()  # without halves of characters
         raw, thoughts = THOUGHTS.subn("", self._raw + piece)
         raw = re.sub(rf"(?s:.*){CLOSING_TAG}", "\n", raw)  # Where the prompt opened them.
         opened = re.search(OPENING, raw)

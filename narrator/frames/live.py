@@ -147,7 +147,7 @@ class LiveSource(LatestFrame):
         if self._messages:
             self._messages.clear()  # An outage that nobody was told of is over.
         else:
-            self._tell("is there." if self._first_at is None else "is back.")
+            self._tell("is connected." if self._first_at is None else "is back.")
 
     def lose(self, problem: str, spoken: str | None, final: bool = False) -> None:
         """Begin an outage, or go on with it. problem: for who reads. spoken: what is said behind
@@ -157,7 +157,7 @@ class LiveSource(LatestFrame):
             self._error = SourceError(problem)
         elif not self.lost and is_new:
             log.info(f"{problem}; trying again")
-            self._tell(f"{spoken or 'is not there yet'}; trying again.")
+            self._tell(f"{spoken or 'is not connected yet'}; trying again.")
         elif not self.lost:
             self._tell(f"{spoken or f'is lost, as {problem}'}; trying to get it back.")
         self.lost = True
@@ -169,7 +169,6 @@ class LiveSource(LatestFrame):
         """Tell that macOS is asking."""
         if not self.lost:
             self.lost = True
-            log.info(ASKING)
             self._messages.append(ASKING)
 
     def _tell(self, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import logging
 import os
 import re
@@ -68,7 +69,9 @@ def resolve_source(source: str) -> str:
         no_file = error
     if source_kind(source) is not SourceKind.FILE or "/" in source:
         return source
-    if re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", source) or not source.isprintable():
+    missing = getattr(no_file, "errno", None) == errno.ENOENT
+    ends = re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", source)
+    if ends or not missing or not source.isprintable():
         raise SourceError(
             f"{without_password(source)} can't be opened: {reason_of(no_file)}"
         ) from no_file

@@ -32,8 +32,8 @@ def fetch(checkpoint: Checkpoint, cache: Path, may_download: bool = True) -> Pat
     try:
         if (folder := find_snapshot(checkpoint, cache)) is None and not may_download:
             raise ModelError(
-                f"{name} is not on this machine; start once without --bench and --check, which "
-                f"downloads it{size}"
+                f"{name} is not on this machine; run pete_sounds.py with it once to download "
+                f"it{size}"
             )
         return folder or download(checkpoint, cache)
     except errors.GatedRepoError as error:

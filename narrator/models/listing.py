@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,14 +10,22 @@ from narrator.models.presets import PRESETS
 from narrator.settings import CACHE, CONVERTED
 from narrator.text import printable
 
+# Which engines run a library's checkpoint on this system, and which does without --engine.
+if sys.platform == "darwin":
+    ENGINES, USUAL = {"mlx": "mlx", "torch": "torch"}, "mlx runs the model"
+else:
+    ENGINES = {"mlx": "mlx", "torch": "openvino, torch"}
+    USUAL = "openvino runs the model, or torch on an NVIDIA or AMD GPU"
+
 
 def list_models(cache: Path = CACHE) -> None:
     """Print what each preset is to each engine, then what is on disk. Needs no network."""
-    print(f"{'--model':15}{'engine':8}{'download':10}{'licence':28}repository")
+    print(f"{'--model':15}{'engine':17}{'download':10}{'licence':28}repository")
     for preset, checkpoints in PRESETS.items():
         for library, model in checkpoints.items():
-            facts = f"{preset:15}{library:8}{model.gigabytes} GB    {model.licence:28}"
+            facts = f"{preset:15}{ENGINES[library]:17}{model.gigabytes} GB    {model.licence:28}"
             print(facts + model.repository)
+    print(f"Without --engine, {USUAL}.")
     try:
         on_disk = sorted(found_in(cache))
     except ImportError:

@@ -72,7 +72,7 @@ class RecentLooks:
         not count."""
         green, was = look[::2, ::2, 1], before[::2, ::2, 1]
         brighter = (green.mean(axis=1) + 1) / (was.mean(axis=1) + 1)
-        difference = np.abs(green - was * brighter[:, None])[green != was]
+        difference = np.abs(green - was * brighter[:, None])[(was > 0) & (was < 255)]
         noise = 1.4826 / 2**0.5 * float(upper_median(difference)) if difference.size else 0.0
         rate = self.NOISE_RATE if self._measured else 1.0
         self._measured = True

@@ -106,12 +106,12 @@ def test_a_stream_that_is_not_there_yet_is_waited_for_while_the_model_is_loaded(
     running = program.start("--source", mjpeg.url, "--engine", server.url, "--mute")
     running.stderr.wait_for("is not there: its machine refuses the connection")
     running.stderr.wait_for("ready in ")
-    running.stderr.wait_for("pete_sounds: The stream is not there yet; trying again.")
+    running.stderr.wait_for("pete_sounds: The stream is not connected yet; trying again.")
     mjpeg.restart()
     assert running.stdout.wait_for("") == caption_of(SCENES[0])
     result = running.end()
     ended_well(result)
-    assert result.stderr.splitlines()[-1] == "pete_sounds: The stream is there."
+    assert result.stderr.splitlines()[-1] == "pete_sounds: The stream is connected."
     assert result.stderr.count("trying again") == 2
 
 

@@ -81,7 +81,7 @@ def test_no_camera_is_told(program: Program) -> None:
         ("nosuch", "is none of --list-models, no folder, and no Hub repository"),
         ("folder", "is no model folder: it needs a config.json"),
         ("weightless", "a smolvlm model without weights; it needs *.safetensors files"),
-        ("broken", "weights of broken can't be"),
+        ("broken", "broken/model.safetensors can't be used"),
     ],
 )
 def test_a_model_that_can_not_be_had_is_told(
@@ -107,7 +107,7 @@ def test_measuring_a_model_that_is_not_on_disk_says_how_to_get_it(program: Progr
     program.script = copy_program(program.folder / "a copy")
     (program.script.parent / ".venv").symlink_to(ROOT / ".venv")
     told = one_line(program("--bench"), ExitCode.MODEL)
-    assert "start once without --bench and --check, which downloads it (1.0" in told
+    assert "run pete_sounds.py with it once to download it (1.0" in told
 
 
 def test_a_server_that_is_not_there_is_told(here: Program) -> None:

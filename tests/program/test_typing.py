@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from narrator.commands import TYPED
 from narrator.settings import DEFAULT_PROMPT
 from support.camera import MjpegCamera
 from support.drawn_scenes import Scene, Shape, draw
@@ -85,7 +86,7 @@ def test_a_session_at_the_terminal(terminal: Terminal, mjpeg: MjpegCamera) -> No
     terminal.type("hush\rQUIET\r")
     terminal.wait_for(lambda rows: count("no voice: --mute was given")(rows) == 2)
     terminal.type("?\r")
-    terminal.wait_for("a question about the picture.")
+    terminal.wait_for("pete_sounds: help, ?: show this list")
     terminal.type("What did I miss?\r")
     terminal.wait_for(f" ago: {SEEN_LEFT}")
     terminal.type("more\r")
@@ -105,25 +106,42 @@ def test_a_session_at_the_terminal(terminal: Terminal, mjpeg: MjpegCamera) -> No
     assert "Traceback" not in terminal.text()
 
 
-def test_an_answer_is_marked_as_one(terminal: Terminal) -> None:
+def test_a_question_stands_above_its_answer_once(
+    terminal: Terminal, server: ScriptedServer
+) -> None:
     terminal.type("What is there?\r")
-    terminal.wait_for("pete_sounds: > What is there?")
-    terminal.wait_for(ends_with("pete_sounds: > What is there?", f"What is there? {SEEN_LEFT}"))
+    terminal.wait_for(ends_with("> What is there?", f"What is there? {SEEN_LEFT}"))
+    all_typed = threading.Event()
+
+    def look(request: Request) -> str:
+        all_typed.wait(20)
+        return caption_or_answer(request)
+
+    server.answer = describe(look)
+    terminal.type("Who is it?\rWhere is it?\r")
+    terminal.wait_for("> Where is it?")
+    all_typed.set()
+    terminal.wait_for(  # Here it would not be plain which question was answered.
+        ends_with(
+            "> Where is it?", "pete_sounds: > Who is it?", f"Who is it? {SEEN_LEFT}",
+            "pete_sounds: > Where is it?", f"Where is it? {SEEN_LEFT}",
+        )
+    )  # fmt: skip
 
 
 def test_a_key_whose_bytes_come_one_by_one_types_nothing(terminal: Terminal) -> None:
     terminal.type("what is")
     terminal.wait_for(ends_with("> what is"))
-    for byte in "\x1b[1;5D\x1bOP":  # Ctrl and an arrow, F1
+    for byte in "\x1b[1;5D\x1bOP":  # Ctrl and an arrow, F1: neither does anything
         terminal.type(byte)
         time.sleep(0.02)
     terminal.type(" that")
     terminal.wait_for(ends_with("> what is that"))
 
 
-@pytest.mark.parametrize("word", ["q", "quit", "Exit."])
-def test_it_ends_when_it_is_told_to(terminal: Terminal, word: str) -> None:
-    terminal.type(f"{word}\r")
+@pytest.mark.parametrize("keys", ["q\r", "quit\r", "Exit.\r", "\x04"])
+def test_it_ends_when_it_is_told_to(terminal: Terminal, keys: str) -> None:
+    terminal.type(keys)
     assert terminal.process.wait(10) == 0
     assert terminal.mode() == terminal.settings
 
@@ -170,18 +188,19 @@ def test_a_line_that_may_be_a_mistyped_command_is_asked_back(
     terminal.wait_for(f"Moer? {SEEN_LEFT}")
 
 
-def test_help_lists_what_can_be_typed(terminal: Terminal) -> None:
+def test_help_lists_what_can_be_typed_a_line_each(terminal: Terminal) -> None:
     terminal.type("help\r")
-    terminal.wait_for("a question about the picture.")
-    for word in ("more", "again", "hush", "quiet", "speak", "what did I miss", "pause", "go on"):
-        terminal.wait_for(word)
+    for command in TYPED:
+        terminal.wait_for(exactly(f"pete_sounds: {', '.join(command.names)}: {command.help}", 1))
 
 
 def test_a_line_can_be_corrected_and_never_takes_two_rows(terminal: Terminal) -> None:
     for keys, shown in (
         ("what iz\x7fs", "> what is"),
         (" this\x17that", "> what is that"),
-        ("\x1b[D\x1b[3~\x1bOP\x07", "> what is that"),  # arrow, delete, F1, bell: nothing
+        ("\x1b[5~\x1bOP\x07", "> what is that"),  # page up, F1, bell: nothing
+        ("\x1b[D\x7fu\x1b[3~\x1b[H\x1b[C\x1b[3~o", "> woat is thu"),
+        ("\x1b[F\x15what is that", "> what is that"),
         ("\x15Wo ist die T\u00fcr", "> Wo ist die T\u00fcr"),
     ):
         terminal.type(keys)
@@ -195,6 +214,53 @@ def test_a_line_can_be_corrected_and_never_takes_two_rows(terminal: Terminal) ->
     terminal.wait_for(lambda rows: rows[-1].startswith("> \u732b"))
     terminal.type("\x7f\x7f")
     terminal.wait_for(lambda rows: "\u54ea" not in rows[-1])
+
+
+def test_a_caption_leaves_the_cursor_where_it_was_in_the_line(
+    terminal: Terminal, mjpeg: MjpegCamera
+) -> None:
+    terminal.type("what is it\x1b[D\x1b[D\x1b[D")
+    terminal.wait_for(lambda rows: terminal.cursor() == len("> what is"))
+    mjpeg.show(RIGHT)
+    terminal.wait_for(ends_with(SEEN_RIGHT, "> what is it"))
+    terminal.wait_for(lambda rows: terminal.cursor() == len("> what is"))
+    terminal.type("\x04\x04\x04\r\x1b[A")
+    terminal.wait_for(ends_with("> what is", f"What is? {SEEN_RIGHT}", "> what is"))
+
+
+def test_a_line_fits_a_window_that_is_made_narrower_while_a_caption_is_made(
+    terminal: Terminal, mjpeg: MjpegCamera, server: ScriptedServer
+) -> None:
+    resized = threading.Event()
+
+    def look(request: Request) -> str:
+        resized.wait(20)
+        return caption_or_answer(request)
+
+    server.answer = describe(look)
+    terminal.type("is there anybody at the door of the house")
+    terminal.wait_for("> is there anybody at the door of the house")
+    mjpeg.show(RIGHT)
+    terminal.resize(20)
+    resized.set()
+    terminal.wait_for(ends_with("A blue circle on the", " right.", "> oor of the house"))
+    terminal.type("\r")  # It did not fit, so it stands above its answer as a whole.
+    whole = "pete_sounds: > is there anybody at the door of the house"
+    terminal.wait_for(whole)
+    terminal.wait_for(lambda rows: rows[-1].endswith("the right."))
+
+
+def test_lines_that_are_pasted_wait_for_enter(terminal: Terminal, server: ScriptedServer) -> None:
+    assert b"\x1b[?2004h" in terminal.drawn  # what asks a terminal to mark what is pasted
+    asked = len(server.asked())
+    terminal.type("\x1b[200~Is there\n a door\r\nq\n\x1b[201~")
+    terminal.wait_for(lambda rows: rows[-1].startswith("> Is there"))
+    assert len(server.asked()) == asked
+    terminal.type("\r")
+    terminal.wait_for(f"Is there a door q? {SEEN_LEFT}")
+    terminal.type("\x04")
+    assert terminal.process.wait(10) == 0
+    assert wait_until(lambda: terminal.drawn.rstrip().endswith(b"\x1b[?2004l"), 10)
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGTERM while all else hangs"])
@@ -288,7 +354,7 @@ def test_where_nothing_may_be_drawn_again_the_terminal_hands_over_whole_lines(
     assert terminal.mode() == terminal.settings
     terminal.type("what?\r")
     terminal.wait_for(f"What? {SEEN_LEFT}")
-    terminal.type("q\r")
+    terminal.type("\x04")
     assert terminal.process.wait(10) == 0
     assert "\x1b" not in terminal.drawn.decode()
 

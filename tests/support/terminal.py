@@ -26,10 +26,10 @@ class Terminal:
         self._ours, theirs = os.openpty()
         self.settings = termios.tcgetattr(theirs)
         self._theirs = theirs
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", ROWS, COLUMNS, 0, 0))
         self._screen = pyte.HistoryScreen(COLUMNS, ROWS, history=1000)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
+        self.resize(COLUMNS)
         self._closed = threading.Event()
         self.drawn = b""  # the very bytes
         program.environment["TERM"] = term
@@ -60,7 +60,8 @@ class Terminal:
     def rows(self) -> list[str]:
         """Every row that is not empty, those that were scrolled away too."""
         with self._lock:
-            old = ["".join(row[x].data for x in range(COLUMNS)) for row in self._screen.history.top]
+            columns = range(self._screen.columns)
+            old = ["".join(row[x].data for x in columns) for row in self._screen.history.top]
             rows = [row.rstrip() for row in (*old, *self._screen.display)]
         return [row for row in rows if row]
 
@@ -79,6 +80,17 @@ class Terminal:
             return what in self.text() if isinstance(what, str) else what(self.rows())
 
         assert wait_until(found, timeout), "\n".join(self.rows())
+
+    def resize(self, columns: int) -> None:
+        """Make the window narrower or wider."""
+        with self._lock:
+            self._screen.resize(ROWS, columns)
+            fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("4H", ROWS, columns, 0, 0))
+
+    def cursor(self) -> int:
+        """The column that the cursor is in."""
+        with self._lock:
+            return int(self._screen.cursor.x)
 
     def mode(self) -> list[Any]:
         """How the terminal is set."""

@@ -49,10 +49,10 @@ def test_they_have_as_many_values_as_the_true_models() -> None:
 def test_one_of_few_layers_loads_and_speaks(
     tmp_path: Path, vision: VisionShape, scale_factor: int, image_tokens: int
 ) -> None:
-    text = TextShape(128, 1, 2, 1, 256, vocab_size=600)
+    text = TextShape(128, 1, 2, 1, 256, vocab_size=700)
     one_layer = vision._replace(num_hidden_layers=1)
     folder = make(tmp_path / "made", text, one_layer, scale_factor)
-    assert json.loads((folder / "config.json").read_text())["vocab_size"] == 600
+    assert json.loads((folder / "config.json").read_text())["vocab_size"] == 700
     clip = clip_of(noise())
     inputs = SmolVlmInputs(folder)
     ids, pixels = inputs.numbers(clip, "What is that?"), inputs.pixels(clip)

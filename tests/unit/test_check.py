@@ -162,7 +162,7 @@ def test_a_camera_is_told_by_its_name(webcam: Webcam, server: ScriptedServer, tr
 @pytest.mark.parametrize(
     ("model", "code", "told"),
     [
-        ("smolvlm2-500m", ExitCode.MODEL, "is not on this machine; start once without"),
+        ("smolvlm2-500m", ExitCode.MODEL, "is not on this machine; run pete_sounds.py"),
         ("nosuch", ExitCode.MODEL, "is none of --list-models"),
         ("half", ExitCode.MODEL, "it needs *.safetensors files"),
     ],

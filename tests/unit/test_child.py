@@ -50,7 +50,8 @@ def test_a_child_answers_each_message_though_its_libraries_print(
     caplog.set_level(logging.DEBUG, "narrator")
     with Child(python(ECHO)) as child:
         assert child.ask({"a": "ä\n"}, 60) == {"heard": {"a": "ä\n"}}
-        assert child.ask({"b": 2}, 60) == {"heard": {"b": 2}}
+        long = {"b": "b" * 200_000}  # more than a pipe holds
+        assert child.ask(long, 60) == {"heard": long}
         wait_until(lambda: "printed by a library" in caplog.text)
 
 

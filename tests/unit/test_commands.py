@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from narrator.commands import MORE_PROMPT, TYPED, Request
+from narrator.commands import BY_NAME, MORE_PROMPT, TYPED, Request
 from narrator.errors import StopRequested
 from narrator.frames.frame import Frame
+from narrator.typed import command_of
 from support.stand_ins import FrameSource, Loop, SpeakerLog, a_frame
 
 
@@ -107,8 +108,17 @@ def test_when_with_words_behind_it_watches_for_them_and_forget_drops_them() -> N
     ]  # fmt: skip
 
 
-def test_a_question_may_begin_with_when() -> None:
-    assert asked_by("When is it full?") == [Request("When is it full?")]
+@pytest.mark.parametrize(
+    "line", ["tell me when there is a dog", "Tell me when there's a dog.", "WHEN a dog"]
+)
+def test_an_alert_can_be_asked_for_as_people_say_it(line: str) -> None:
+    assert said_after(line) == ["Watching for: a dog. I'll say nothing else until you type forget."]
+    assert asked_by(line) == []
+
+
+@pytest.mark.parametrize("line", ["When is it full?", "Tell me what you see", "whenever"])
+def test_a_question_may_begin_as_an_alert_does(line: str) -> None:
+    assert asked_by(line) == [Request(line)]
 
 
 def test_of_nothing_nobody_can_be_sure() -> None:
@@ -123,10 +133,42 @@ def test_read_asks_for_the_text_and_sure_of_a_text_for_it_once_more() -> None:
     assert list(loop.commands.requests()) == [Request("read", read=True)]
 
 
-def test_help_lists_every_command() -> None:
-    help_text = said_after("?")[0]
-    assert all(name in help_text for command in TYPED for name in command.names)
-    assert said_after("help")[0] == help_text
+def test_help_is_a_line_a_command_on_the_screen_and_the_most_used_are_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO", "narrator"):
+        (said,) = said_after("?")
+    listed = [record.getMessage() for record in caplog.records]
+    assert len(listed) == 1 + len(TYPED)
+    assert all(len(f"pete_sounds: {line}") <= 80 for line in listed)
+    for command, line in zip(TYPED, listed[1:]):
+        assert line.startswith(", ".join(command.names) + ": ")
+    assert all(name in said for name in ("Enter", "More", "Again", "Hush", "Q:"))
+    assert len(said.split()) < 40
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("Mute.", "quiet"), ("unmute", "speak"), ("REPEAT", "again"), ("resume", "go on"),
+        ("continue!", "go on"), ("?", "help"),
+    ],
+)  # fmt: skip
+def test_a_command_has_the_names_that_people_give_it(line: str, name: str) -> None:
+    assert BY_NAME[command_of(line)] is BY_NAME[name]
+    assert asked_by(line) == []
+
+
+def test_status_says_what_it_is_doing() -> None:
+    loop = Loop(echo, FrameSource(9))
+    loop.turn()
+    assert said_after("status", loop=loop)[-1] == (
+        "Describing changes. The voice is on. 1 caption so far."
+    )
+    said_after("pause", "when a dog", "mute", "status", loop=loop)
+    said_after("unmute", "forget", "go on", loop=loop)
+    loop.source.lost = True
+    assert "Waiting for the source to come back." in said_after("status", loop=loop)[-1]
 
 
 def test_q_is_the_end_where_no_terminal_took_it_already() -> None:

@@ -1,10 +1,9 @@
-"""What is logged on stderr. The line that is typed is in tests/program/test_typing.py: the whole
-program on a pseudo-terminal."""
+"""What is logged on stderr. The line that is typed is in test_line_editor.py, and on a
+pseudo-terminal in tests/program/test_typing.py."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import types
 
@@ -70,8 +69,3 @@ def test_a_short_secret_is_masked_where_it_stands_alone(capsys: pytest.CaptureFi
     log_to(Terminal(), ["x"])
     log.info("your key x is bad; next: 'x'")
     assert capsys.readouterr().err == "pete_sounds: your key *** is bad; next: '***'\n"
-
-
-def test_a_terminal_that_tells_no_width_shows_a_whole_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
-    assert Terminal()._end_of("what is that") == "what is that"

@@ -204,7 +204,7 @@ def test_a_camera_without_that_size_gives_what_it_has(
 
 
 NOT_YET = {
-    "": "The camera is not there yet; trying again.",
+    "": "The camera is not connected yet; trying again.",
     "0 busy C920": "The camera is used by another program; trying again.",
     "0 denied C920": "The camera is not allowed; trying again.",
     "0 nospace C920": "The camera sends no picture; trying again.",
@@ -224,7 +224,7 @@ def test_a_camera_that_shows_nothing_yet_is_told_of_and_no_other_one_is_taken(
         assert not any(live.newest(0.1) for _ in range(10))
         assert live.messages() == []
         webcam.show("0 plugged:0 C920", "2 plugged:1 Laptop")
-        assert heard(live, "is there") == ["The camera is there."]
+        assert heard(live, "is connected") == ["The camera is connected."]
         assert scene_of(next_frame(live).image) == 0
 
 

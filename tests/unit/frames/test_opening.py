@@ -90,7 +90,7 @@ def test_a_camera_that_is_not_there_is_named_or_waited_for() -> None:
     with pytest.raises(SourceError, match="camera 99 is not there"):
         open_source("99")
     with closing(open_source("99", waits=True)) as source:
-        assert source.messages() == ["The camera is not there yet; trying again."]
+        assert source.messages() == ["The camera is not connected yet; trying again."]
 
 
 @pytest.mark.parametrize("url", ["gopher://hole", "http://:80/", "http://host:port/"])

@@ -333,12 +333,12 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(
     with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
         assert "refuses the connection; is it on, on that port?; trying again" in caplog.text
         assert source.newest(0.7) is None
-        assert source.messages() == ["The stream is not there yet; trying again."]
+        assert source.messages() == ["The stream is not connected yet; trying again."]
         mjpeg.restart()
         frame = wait_until(lambda: source.newest(0.1), 20)
         assert is_colour(frame, GREEN)
         assert frame.at == 0.0
-        assert source.messages() == ["The stream is there."]
+        assert source.messages() == ["The stream is connected."]
     assert caplog.text.count("trying again") == 1
 
 

@@ -31,7 +31,7 @@ def model(tiny: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """An empty .hf_cache, which is not there yet."""
+    """An empty .hf_cache, which is not connected yet."""
     return tmp_path / "cache"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,16 @@ def test_each_preset_and_each_engine_is_listed_without_any_package() -> None:
         check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, "")
-    rows = [line.split() for line in result.stdout.splitlines()]
-    listed = {(row[0], row[1]) for row in rows if row[0] in PRESETS}
-    assert listed == {(preset, library) for preset, both in PRESETS.items() for library in both}
+    rows = [re.split(r"  +", line) for line in result.stdout.splitlines()]
+    listed = {(row[0], row[1], row[-1]) for row in rows if row[0] in PRESETS}
+    runs = {"mlx": "mlx", "torch": "torch" if sys.platform == "darwin" else "openvino, torch"}
+    assert listed == {
+        (preset, runs[library], checkpoint.repository)
+        for preset, both in PRESETS.items()
+        for library, checkpoint in both.items()
+    }
+    usual = "mlx" if sys.platform == "darwin" else "openvino"
+    assert f"\nWithout --engine, {usual} runs the model" in result.stdout
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("fastvlm-0.5b")]
     assert "Apple's, for research only" in line
     assert result.stdout.endswith("What is on disk is not known before ./install.sh has run.\n")

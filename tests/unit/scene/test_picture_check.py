@@ -154,7 +154,7 @@ def test_a_picture_that_is_blown_out_is_told() -> None:
 
 
 @pytest.mark.parametrize("paint", [(0, 0, 255), (0, 255, 255), (160, 160, 160)])
-@pytest.mark.parametrize("radius", [12, 60])
+@pytest.mark.parametrize("radius", [18, 60])
 def test_what_has_contrast_can_be_described_on_pure_white(
     paint: tuple[int, int, int], radius: int
 ) -> None:
