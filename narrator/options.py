@@ -145,8 +145,8 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
         help="at most one caption in so many seconds, of the newest frame; answers and alerts come "
              "at once (default: 0)")
     add("--when", metavar="TEXT", type=condition, action="append", default=[],
-        help="speak only when TEXT is in view, otherwise stay silent: a thing (a red circle) or a sentence "
-             f"(the door is open); up to {settings.MAX_CONDITIONS} times")
+        help="speak only when TEXT is in view, otherwise stay silent: a thing (a red circle) or a "
+             f"sentence (the door is open); up to {settings.MAX_CONDITIONS} times")
 
     add = parser.add_argument_group("voice").add_argument
     add("--mute", action="store_true", help="text only, no voice")
