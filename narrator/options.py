@@ -128,12 +128,12 @@ def add_what_to_say(parser: argparse.ArgumentParser) -> None:
         help="describe the last N frames, a second apart, as one clip: what moves, and where to; "
              f"1 to {settings.MAX_CLIP_FRAMES} (default: %(default)s)")
     add("--detail", action="store_true",
-        help="look at the frame in tiles, or send a server all its pixels: finer, and some ten "
+        help="split the frame into tiles, or send a server all its pixels: finer, and about ten "
              "times slower")
     add("--read", action="store_true",
         help="read the text in view, word for word, instead of describing; needs no model")
     add("--list-models", action="store_true",
-        help="list the models, and what of them is on this disk, and exit")
+        help="list the models, and those on this disk, and exit")
 
 
 def add_when_and_how(parser: argparse.ArgumentParser) -> None:
@@ -145,8 +145,8 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
         help="at most one caption in so many seconds, of the newest frame; answers and alerts come "
              "at once (default: 0)")
     add("--when", metavar="TEXT", type=condition, action="append", default=[],
-        help="tell when TEXT is in view, and be silent else: a thing (a red circle) or a sentence "
-             f"(the door is open); up to {settings.MAX_CONDITIONS} times")
+        help="speak only when TEXT is in view, otherwise stay silent: a thing (a red circle) or a "
+             f"sentence (the door is open); up to {settings.MAX_CONDITIONS} times")
 
     add = parser.add_argument_group("voice").add_argument
     add("--mute", action="store_true", help="text only, no voice")
@@ -162,7 +162,7 @@ def add_when_and_how(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument_group("does it work, and how fast").add_argument
     add("--check", action="store_true",
-        help="try camera, model and voice with the other options given, tell what is wrong with "
+        help="try camera, model and voice with the other options given, say what is wrong with "
              "each and what to do, and exit")
     add("--bench", action="store_true", help="measure this machine and print the table")
 

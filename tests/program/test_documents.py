@@ -1,5 +1,5 @@
-"""The papers tell the truth: README's options and codes, the drawing of the house, the pins, the
-form of KNOWN_ISSUES and CHANGELOG."""
+"""The documents are true: options, exit codes, commands, the drawing of the program, the pins, and
+the form of KNOWN_ISSUES and CHANGELOG."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
+from narrator.commands import TYPED
 from narrator.errors import ExitCode
 from support.captions import FIELDS
 from support.program import ROOT, Program
@@ -19,6 +20,8 @@ README, KNOWN_ISSUES, CONTRIBUTING, CHANGELOG = (
     (ROOT / f"{name}.md").read_text("utf-8")
     for name in ("README", "KNOWN_ISSUES", "CONTRIBUTING", "CHANGELOG")
 )
+DOCS = {file.name: file.read_text("utf-8") for file in (ROOT / "docs").glob("*.md")}
+FOR_USERS = "\n".join([README, *DOCS.values()])
 REQUIREMENTS = re.findall(
     r"^([\w-]+)(?:\[\w+\])?(.*)$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
 )
@@ -43,20 +46,20 @@ def help_text(program: Program) -> str:
     return program("--help").stdout
 
 
-def test_readme_shows_the_options_as_help_prints_them(help_text: str) -> None:
+def test_the_options_are_shown_as_help_prints_them(help_text: str) -> None:
     # argparse words the lines above the groups differently from one Python to the next.
     groups = help_text[help_text.index("what to watch:") :].strip()
-    assert groups in README
+    assert groups in DOCS["options.md"]
 
 
-def test_readme_names_no_option_that_does_not_exist(help_text: str) -> None:
+def test_no_option_is_named_that_does_not_exist(help_text: str) -> None:
     known = set(re.findall(r"--[a-z-]+", help_text))
-    ours = [line for line in README.splitlines() if "mlx_vlm.server" not in line]  # has its own
+    ours = [line for line in FOR_USERS.splitlines() if "mlx_vlm.server" not in line]  # has its own
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", "\n".join(ours))) <= known
 
 
-def test_readme_explains_each_exit_code() -> None:
-    sentence = re.search(r"Exit codes: .*?\.\n", README, re.DOTALL)
+def test_each_exit_code_is_explained() -> None:
+    sentence = re.search(r"Exit codes: .*?\.\n", DOCS["options.md"], re.DOTALL)
     assert sentence
     assert {int(code) for code in re.findall(r"\b\d\b", sentence[0])} == set(ExitCode)
 
@@ -65,6 +68,24 @@ def test_readme_shows_json_with_the_fields_that_are_printed() -> None:
     shown = [json.loads(line) for line in README.splitlines() if line.startswith('{"time"')]
     assert shown
     assert set(shown[0]) == FIELDS
+
+
+def test_readme_has_a_row_for_each_command_that_can_be_typed() -> None:
+    table = README[README.index("| type |") : README.index("## More")]
+    named = set(re.findall(r"`([^`]+)`", table)) | {"Enter"}
+    assert {name for command in TYPED for name in command.names[:1]} <= named
+
+
+def test_the_papers_are_short_and_found_from_readme() -> None:
+    assert len(README.split()) <= 1300
+    assert len(KNOWN_ISSUES.split()) <= 2800
+    assert {f"docs/{name}" for name in DOCS} <= set(re.findall(r"\]\(([^)]+)\)", README))
+
+
+def test_each_link_leads_to_a_file() -> None:
+    for folder, text in ((ROOT, README + KNOWN_ISSUES), (ROOT / "docs", "\n".join(DOCS.values()))):
+        for link in re.findall(r"\]\(([^)#]+)\)", text):
+            assert link.startswith("https:") or (folder / link).exists(), link
 
 
 def test_contributing_draws_the_house_as_it_is() -> None:
