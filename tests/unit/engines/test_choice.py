@@ -45,7 +45,9 @@ def test_apple_silicon_takes_mlx_at_four_bits_and_linux_openvino(
 def test_openvino_has_the_vision_weights_that_the_processor_is_quickest_with(
     monkeypatch: pytest.MonkeyPatch, features: str, bits: int, weights: Weights
 ) -> None:
-    monkeypatch.setattr("narrator.engines.openvino.processor_features", lambda: features)
+    for module in ("openvino", "processor"):
+        monkeypatch.setattr(f"narrator.engines.{module}.processor_features", lambda: features)
+    monkeypatch.setattr("narrator.engines.processor.bfloat16_is_right", lambda: True)
     assert choose_engine("openvino", bits).weights() is weights
 
 
@@ -121,5 +123,5 @@ def test_openvino_is_refused_for_another_model(
     monkeypatch.setattr(choice_module, "has_gpu", lambda: False)
     (tmp_path / "config.json").write_text('{"model_type": "idefics3"}')
     (tmp_path / "model.safetensors").symlink_to(tiny / "model.safetensors")
-    with pytest.raises(UsageError, match="is no SmolVLM: it runs with --engine torch, in 16 bits"):
+    with pytest.raises(UsageError, match="is not a SmolVLM: it runs with --engine torch"):
         open_engine(choose_engine(*asked), str(tmp_path), tmp_path / "cache")
