@@ -78,7 +78,7 @@ def test_a_server_has_its_own_weights() -> None:
 
 
 @pytest.mark.parametrize("name", ["openvino", "torch", "mlx"])
-def test_each_engine_imports_its_own_packages_alone(tiny: Path, tmp_path: Path, name: str) -> None:
+def test_each_engine_imports_its_own_packages_alone(tiny: Path, cache: Path, name: str) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from narrator.engines.choice import choose_engine, import_packages, open_engine\n"
@@ -91,9 +91,9 @@ def test_each_engine_imports_its_own_packages_alone(tiny: Path, tmp_path: Path, 
         "open_engine(choose_engine(sys.argv[3], None), sys.argv[1], Path(sys.argv[2]))\n"
         "imported()"
     )
-    find_weights(str(tiny), choose_engine(name, None).weights(), tmp_path)  # which imports more
+    find_weights(str(tiny), choose_engine(name, None).weights(), cache)  # which imports more
     result = subprocess.run(
-        [sys.executable, "-c", script, str(tiny), str(tmp_path), name],
+        [sys.executable, "-c", script, str(tiny), str(cache), name],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     none, beside, opened = (set(line.split()) for line in result.stdout.split("\n")[:3])
