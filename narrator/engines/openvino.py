@@ -7,7 +7,6 @@ them is kept beside them: that takes seconds, and loading it half of one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import openvino as ov
 
 from narrator.engines.engine import Piece, Query
+from narrator.engines.processor import best_precision, processor_features
 from narrator.frames.frame import Frame
 from narrator.libraries import keep_freed_memory
 from narrator.models.presets import GROUP_SIZE, Weights
@@ -34,9 +34,8 @@ class OpenVinoEngine:
 
     def __init__(self, folder: Path, bits: int) -> None:
         keep_freed_memory()
-        able = processor_features()
-        precision = "bf16" if "bf16" in able else "f32"
-        rounds = bits == 8 and "vnni" in able
+        precision = best_precision()
+        rounds = bits == 8 and "vnni" in processor_features()
         self._inputs = SmolVlmInputs(folder)
         vision_rounds = weights_for(bits) is Weights.OPENVINO_8_8
         self._vision = load_graph(folder / "vision.xml", precision, vision_rounds)
@@ -122,18 +121,10 @@ def weights_for(bits: int) -> Weights:
     VNNI; and in 32 bits where that is what is calculated in, as they would be converted each time.
     """
     able = processor_features()
-    vision = 16 if "bf16" in able else 32
+    vision = 16 if best_precision() == "bf16" else 32
     if bits == 8 and "vnni" in able and "amx" not in able:
         vision = 8
     return Weights[f"OPENVINO_{vision}_{bits}"]
-
-
-def processor_features() -> str:
-    """What oneDNN, which calculates, will use of this processor, to look for names in. OpenVINO
-    asks the processor alone, and fails where oneDNN is held to less."""
-    flags = Path("/proc/cpuinfo")
-    held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "").lower()
-    return held_to or (flags.read_text("utf-8") if flags.is_file() else "")
 
 
 def load_graph(file: Path, precision: str, rounded: bool) -> Any:

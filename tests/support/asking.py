@@ -41,8 +41,9 @@ def query(
 
 
 def chances(engine: Engine, asked: Query) -> list[float | None]:
-    """The probability of each token of an answer."""
-    return [piece.probability for piece in engine.describe(asked)]
+    """The probability of each token of an answer; what tells only that it was cut is no token."""
+    pieces = engine.describe(asked)
+    return [piece.probability for piece in pieces if piece.text or piece.probability is not None]
 
 
 def text_of(pieces: Iterable[Piece]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,20 @@ Clips = tuple[list[list[np.ndarray]], Truths]
 
 
 @pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what is made of the small checkpoint goes, once for all processes of a run: a folder
+    with a space in its path."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "made here"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def scenes() -> tuple[list[np.ndarray], Truths]:
     """Pictures (BGR), and what is true of each."""
     rng = np.random.default_rng(UNSEEN_SEED)
-    images, truths = zip(*(random_scene(rng) for _ in range(200)))
+    images, truths = zip(*(random_scene(rng) for _ in range(100)))
     return list(images), list(truths)
 
 
@@ -29,7 +40,7 @@ def scenes() -> tuple[list[np.ndarray], Truths]:
 def clips() -> Clips:
     """Clips of two, three and four pictures (BGR), and what is true of each."""
     rng = np.random.default_rng(UNSEEN_SEED + 1)
-    clips, truths = zip(*(random_clip(rng, 2 + number % 3) for number in range(60)))
+    clips, truths = zip(*(random_clip(rng, 2 + number % 3) for number in range(30)))
     return list(clips), list(truths)
 
 

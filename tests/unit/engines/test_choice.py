@@ -45,7 +45,9 @@ def test_apple_silicon_takes_mlx_at_four_bits_and_linux_openvino(
 def test_openvino_has_the_vision_weights_that_the_processor_is_quickest_with(
     monkeypatch: pytest.MonkeyPatch, features: str, bits: int, weights: Weights
 ) -> None:
-    monkeypatch.setattr("narrator.engines.openvino.processor_features", lambda: features)
+    for module in ("openvino", "processor"):
+        monkeypatch.setattr(f"narrator.engines.{module}.processor_features", lambda: features)
+    monkeypatch.setattr("narrator.engines.processor.bfloat16_is_right", lambda: True)
     assert choose_engine("openvino", bits).weights() is weights
 
 
@@ -76,7 +78,7 @@ def test_a_server_has_its_own_weights() -> None:
 
 
 @pytest.mark.parametrize("name", ["openvino", "torch", "mlx"])
-def test_each_engine_imports_its_own_packages_alone(tiny: Path, tmp_path: Path, name: str) -> None:
+def test_each_engine_imports_its_own_packages_alone(tiny: Path, cache: Path, name: str) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from narrator.engines.choice import choose_engine, import_packages, open_engine\n"
@@ -89,9 +91,9 @@ def test_each_engine_imports_its_own_packages_alone(tiny: Path, tmp_path: Path, 
         "open_engine(choose_engine(sys.argv[3], None), sys.argv[1], Path(sys.argv[2]))\n"
         "imported()"
     )
-    find_weights(str(tiny), choose_engine(name, None).weights(), tmp_path)  # which imports more
+    find_weights(str(tiny), choose_engine(name, None).weights(), cache)  # which imports more
     result = subprocess.run(
-        [sys.executable, "-c", script, str(tiny), str(tmp_path), name],
+        [sys.executable, "-c", script, str(tiny), str(cache), name],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     none, beside, opened = (set(line.split()) for line in result.stdout.split("\n")[:3])
@@ -121,5 +123,5 @@ def test_openvino_is_refused_for_another_model(
     monkeypatch.setattr(choice_module, "has_gpu", lambda: False)
     (tmp_path / "config.json").write_text('{"model_type": "idefics3"}')
     (tmp_path / "model.safetensors").symlink_to(tiny / "model.safetensors")
-    with pytest.raises(UsageError, match="is no SmolVLM: it runs with --engine torch, in 16 bits"):
+    with pytest.raises(UsageError, match="is not a SmolVLM: it runs with --engine torch"):
         open_engine(choose_engine(*asked), str(tmp_path), tmp_path / "cache")

@@ -30,10 +30,8 @@ TRUTH = "A red circle in the center."
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(
-    request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Engine:
-    return ENGINES[request.param](tiny, tmp_path_factory.mktemp("cache"))
+def engine(request: pytest.FixtureRequest, tiny: Path, cache: Path) -> Engine:
+    return ENGINES[request.param](tiny, cache)
 
 
 def red_circle() -> np.ndarray:

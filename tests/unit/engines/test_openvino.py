@@ -27,12 +27,6 @@ Clips = tuple[list[list[np.ndarray]], list[str]]
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the graphs go that are made here: a folder with a space in its path."""
-    return tmp_path_factory.mktemp("made here")
-
-
-@pytest.fixture(scope="module")
 def rounded(tiny: Path, cache: Path) -> OpenVinoEngine:
     """With 8 bits."""
     return opened_openvino(tiny, 8, cache)

@@ -48,14 +48,14 @@ def test_openvino_gets_graphs_and_the_settings_and_needs_the_weights_no_more(
     settings = {file.name for file in model.iterdir() if file.suffix != ".safetensors"}
     graphs = {f"{name}.{suffix}" for name in ("vision", "language") for suffix in ("xml", "bin")}
     sizes = {}
-    for weights in (Weights.OPENVINO_32_16, Weights.OPENVINO_16_8, Weights.OPENVINO_8_8):
+    for weights in (Weights.OPENVINO_32_16, Weights.OPENVINO_16_8):
         made = convert(model, weights, cache)
         assert {file.name for file in made.iterdir()} == settings | graphs
         sizes[weights] = [(made / f"{name}.bin").stat().st_size for name in ("vision", "language")]
     assert "Loading weights" not in capfd.readouterr().err  # a progress bar of transformers
     vision, language = zip(*sizes.values())
-    assert vision[2] < 0.8 * vision[1] < 0.5 * vision[0]
-    assert language[2] == language[1] < 0.8 * language[0]
+    assert vision[1] < 0.6 * vision[0]
+    assert language[1] < 0.8 * language[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="openvino is for Linux here")
