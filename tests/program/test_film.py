@@ -241,7 +241,7 @@ def test_each_slide_is_described(program: Program, tiny: Path, name: str, played
     captions = [json.loads(line) for line in result.stdout.splitlines()]
     assert [caption["caption"] for caption in captions] == [caption_of(scene) for scene in scenes]
     for number, caption in enumerate(captions):
-        assert 0 <= caption["at"] - 3 * number <= (2.9 if played else 0.5)
+        assert 0 <= caption["at"] - 3 * number <= (2.9 if played else 0.6)
 
 
 # ----------------------------------------------------------------------------------- on a terminal
