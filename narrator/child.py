@@ -210,6 +210,11 @@ class Supervisor:
 
     def _fail(self, error: Exception) -> None:
         log.debug(f"{self._command[-1]} failed: {reason_of(error)}", exc_info=error)
-        if self._backoff.failed() and not self.failing:
+        if self._backoff.failed():
+            self.report(error)
+
+    def report(self, error: Exception) -> None:
+        """Report an outage, at the latest now; called by `work`."""
+        if not self.failing:
             self.failing = True
             self._on_trouble(error)

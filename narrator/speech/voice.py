@@ -148,6 +148,10 @@ class Voice(Speaker):
                     self._supervisor.steady()
         except (EngineError, UsageError) as error:  # There will never be a voice.
             self._on_trouble(error)
+        except ChildProcessError as error:
+            if any(each.tries > 1 for each in self._waiting):  # A sentence is lost.
+                self._supervisor.report(error)
+            raise
         finally:
             self._synthesizer.ready = False
             with self._changed:

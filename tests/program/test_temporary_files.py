@@ -46,17 +46,17 @@ def test_without_room_to_render_that_is_told_once_and_so_is_its_end(
     mjpeg.show(draw(SCENES[0]))
     arguments = ("--source", mjpeg.url, "--engine", server.url, "--mute", "--wav", "out.wav")
     running = program.start(*arguments, shell=shell)
-    running.stderr.wait_for("no sound: there is no room left in ")
+    running.stderr.wait_for("no voice: speech failed (there is no room left in ")
     running.stdout.wait_for("")
     mjpeg.show(draw(SCENES[1]))
     running.stdout.wait_for("", 2)
     (program.here / "room").touch()
     assert wait_until((program.here / "mounted").exists, 20)
     mjpeg.show(draw(SCENES[2]))
-    running.stderr.wait_for("pete_sounds: the sound is back")
+    running.stderr.wait_for("pete_sounds: the voice is back")
     result = running.end(signal.SIGTERM)
     ended_well(result)
-    assert result.stderr.count("no sound") == result.stderr.count("is back") == 1
+    assert result.stderr.count("no voice") == result.stderr.count("is back") == 1
     assert seconds_in(program.here / "out.wav") > 0.1
 
 
