@@ -81,7 +81,9 @@ def run(options, shutdown, terminal):
     with Session(options, shutdown, terminal) as session:
         watch(session.parts.captioner, session.parts.commands)
         if options.demo and options.vtt is None:
-            session.parts.narrator.announce(
+            narrator = session.parts.narrator
+            narrator.speaker.wait_until_quiet()  # or it would take the last caption's place
+            narrator.announce(
                 "That was the demo. Start it without --demo to have your camera described.",
                 shown=False,
             )

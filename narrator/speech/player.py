@@ -121,12 +121,13 @@ class Player:
         self._watch()
         return sum(clip.caption is not None for clip in self._queue)
 
-    def left_s(self) -> float:
-        """Seconds of sound that are still to be heard; 0 when all is silent."""
+    def left_s(self, sounds: bool = True) -> float:
+        """Seconds that are still to be heard, 0 when all is silent; without sounds, of sentences."""
         self._watch()
         with self._lock:
-            left = sum(len(clip.samples) - clip.at for clip in self._queue) / 2
-            return (left + (0 if self._opening.over else 1)) / SAMPLE_RATE
+            clips = [clip for clip in self._queue if sounds or clip.caption is not None]
+            left = sum(len(clip.samples) - clip.at for clip in clips) / 2
+            return (left + (sounds and not self._opening.over)) / SAMPLE_RATE
 
     def close(self) -> None:
         """Silence for good, within a second; from any thread."""

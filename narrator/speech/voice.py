@@ -101,7 +101,7 @@ class Voice(Speaker):
     def quiet_in(self, at: float) -> float:
         with self._changed:
             words = sum(count_words(each.text) for each in self._waiting)
-        return self._player.left_s() + 60 * words / self._settings.rate
+        return self._player.left_s(sounds=False) + 60 * words / self._settings.rate
 
     def hush(self) -> None:
         with self._changed:
@@ -118,7 +118,7 @@ class Voice(Speaker):
             time.sleep(POLL_S)
 
     def wait_until_quiet(self) -> None:
-        while self.quiet_in(0.0) > 0:
+        while self.quiet_in(0.0) > 0 or self._player.left_s() > 0:
             time.sleep(POLL_S)
 
     def close(self) -> None:
