@@ -122,7 +122,7 @@ class Player:
         return sum(clip.caption is not None for clip in self._queue)
 
     def left_s(self, sounds: bool = True) -> float:
-        """Seconds that are still to be heard, 0 when all is silent; without sounds, of sentences."""
+        """Seconds that are still to be heard, 0 when all is silent. sounds: not sentences alone."""
         self._watch()
         with self._lock:
             clips = [clip for clip in self._queue if sounds or clip.caption is not None]
