@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 import queue
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -34,12 +32,12 @@ from narrator.frames import cameras
 from narrator.frames.cameras import Camera, NoPicture, camera_problem, find_camera, open_camera
 from narrator.frames.jpeg import TOO_LARGE, is_whole
 from narrator.frames.live import Request
+from narrator.frames.memory import limit_memory
 
 FAILED_READS = 10  # in a row: some drivers fail a read now and then
 FAILED_PAUSE_S = 0.03
 STREAM_S = 1.0  # from its answer to its first picture; a camera may take longer to warm up
 ASKING_S = 0.5  # from one word that macOS still asks to the next
-MEMORY = 768 << 20  # bytes beyond what an idle child takes: FFmpeg takes what a stream tells it to
 
 if cameras.ON_A_MAC:
     from narrator.frames import mac_camera
@@ -152,14 +150,6 @@ def rest(seconds: float) -> None:
         mac_camera.turn_run_loop(seconds)
     elif seconds:
         time.sleep(seconds)
-
-
-def limit_memory() -> None:
-    """Let what reads pictures take no more than MEMORY, where the system heeds that."""
-    with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/statm") as file:
-            idle = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (idle + MEMORY, resource.RLIM_INFINITY))
 
 
 def listed_cameras() -> list[tuple[int, str, str | None, str]]:
