@@ -5,6 +5,7 @@ A picture is a file of one frame.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
@@ -99,12 +100,15 @@ class Film(LatestFrame):
 def open_film(source: str, clip_length: int = 1) -> Film:
     """Open a video or picture. Raises SourceError."""
     path = readable_file(source)
-    picture = open_picture(path)
-    try:
+    with contextlib.ExitStack() as opened:
+        file = opened.enter_context(open(path, "rb"))
+        picture = open_picture(file, source)
         if isinstance(picture, Animation):
+            opened.pop_all()  # It keeps the file open.
             return Film(Pictures(moving(picture)), clip_length)
-        if picture is not None:
-            return Film(Pictures([Shown(picture, 0.0, 0.0)]), clip_length)
+    if picture is not None:
+        return Film(Pictures([Shown(picture, 0.0, 0.0)]), clip_length)
+    try:
         return Film(FilmReader(path), clip_length)
     except SourceError as error:
         if str(error) == TOO_LARGE:

@@ -38,7 +38,28 @@ def is_whole(data: bytes) -> bool:
     return not rest or rest.startswith(b"\xff\xd8")
 
 
-def header(data: bytes) -> tuple[int, int]:
+def take_jpeg(data: bytearray) -> bytes | None:
+    """Take the first JPEG out of what a stream sent, with all that comes before it; None while none
+    is complete. What is noise goes."""
+    while (start := data.find(b"\xff\xd8\xff")) >= 0:
+        del data[:start]
+        try:
+            pixels, scan = header(data)
+        except (IndexError, struct.error):
+            return None
+        end = NOT_WITHIN.search(data, scan)
+        if pixels and end is None:
+            return None
+        if pixels and end is not None and end[0] == END:
+            picture = bytes(data[: end.end()])
+            del data[: end.end()]
+            return picture
+        del data[:2]
+    del data[:-2]
+    return None
+
+
+def header(data: bytes | bytearray) -> tuple[int, int]:
     """How many pixels a JPEG has (0 where that is not told), and where its first scan starts.
     Raises IndexError and struct.error where it breaks off before."""
     at, pixels = 2, 0

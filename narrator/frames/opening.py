@@ -9,8 +9,6 @@ import os
 import re
 from urllib.parse import unquote, urlsplit
 
-import cv2
-
 from narrator.child import Child
 from narrator.errors import SourceError, reason_of
 from narrator.frames.cameras import NAMED, is_camera
@@ -92,8 +90,5 @@ def open_source(
             check_address(source)
         limits = LiveLimits() if kind is SourceKind.STREAM else CAMERA_LIMITS
         return LiveSource(kind.value, source, clip_length, limits, waits)
-    try:
-        film = open_film(source, clip_length)
-        return film if every_frame else PlayedFile(film, clip_length)
-    except cv2.error as error:
-        raise SourceError(f"{without_password(source)} can't be read: {error.err}") from error
+    film = open_film(source, clip_length)
+    return film if every_frame else PlayedFile(film, clip_length)

@@ -79,7 +79,7 @@ class Video:
             return float(duration * unit)
         if not self._container.duration or self._container.duration < 0:
             return None
-        length = self._container.duration / 1e6
+        length: float = self._container.duration / 1e6
         if "matroska" in self._container.format.name:  # It counts from 0, wherever it starts.
             length -= max(0.0, (self._container.start_time or 0) / 1e6)
         return length
@@ -121,7 +121,8 @@ class Video:
         image = on_white(image) if clear else image
         if abs(xy) > abs(xx):
             image, xx, yy = image.transpose(1, 0, 2), xy, yx
-        return image[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1]
+        turned: np.ndarray = image[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1]
+        return turned
 
     def _decoded(self) -> Iterator[VideoFrame]:
         with contextlib.suppress(av.error.FFmpegError):  # It can't be read any further.
@@ -176,7 +177,7 @@ def on_white(image: np.ndarray) -> np.ndarray:
 def display_matrix(frame: VideoFrame) -> tuple[int, ...]:
     """How the axes of the shown picture follow from those of the coded one: x by x and y, y by x
     and y, where there is no more to it than turning and mirroring."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
     xx, yx, _, xy, yy = struct.unpack_from("=5i", bytes(data))
