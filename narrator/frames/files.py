@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -98,7 +99,11 @@ class Film(LatestFrame):
 
 
 def open_film(source: str, clip_length: int = 1) -> Film:
-    """Open a video or picture. Raises SourceError."""
+    """Open a video or picture; "-" is a film from stdin. Raises SourceError."""
+    if source == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise SourceError("--source - reads a film from a pipe; nothing is piped into it")
+        return film_of(source, "what comes from stdin", clip_length)
     path = readable_file(source)
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(open(path, "rb"))
@@ -108,13 +113,18 @@ def open_film(source: str, clip_length: int = 1) -> Film:
             return Film(Pictures(moving(picture)), clip_length)
     if picture is not None:
         return Film(Pictures([Shown(picture, 0.0, 0.0)]), clip_length)
+    return film_of(path, source, clip_length)
+
+
+def film_of(path: str, shown: str, clip_length: int) -> Film:
+    """A film that a child decodes. shown: what messages call it. Raises SourceError."""
     try:
         return Film(FilmReader(path), clip_length)
     except SourceError as error:
         if str(error) == TOO_LARGE:
             raise
         raise SourceError(
-            f"{source} is not a picture or video that can be read here, or it is damaged"
+            f"{shown} is not a picture or video that can be read here, or it is damaged"
         ) from error
 
 

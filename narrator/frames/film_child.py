@@ -6,10 +6,10 @@ for the next picture that is to be shown then or later. What it says:
 
   {"ready": true}                                 at first
   {"length": seconds or null, "frame_s": seconds} it is a film; null: how long is not known
-  {"live": true}                                  it is a stream that has no end
   {"problem": text}                               it is none of them
   {"shape": [...], "at": seconds, "end": seconds, "length": seconds or null}
-                                                  a picture, uint8 BGR, shown until `end`
+                                                  a picture (uint8 BGR, or of one dimension, a
+                                                  JPEG), shown until `end`
   {"ended": true}
 """
 
@@ -17,26 +17,35 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from narrator.child import Parent
 from narrator.errors import SourceError, reason_of
+from narrator.frames.jpeg import holds_jpegs, is_whole
 from narrator.frames.memory import limit_memory
+from narrator.frames.stream_reader import Jpegs
 from narrator.frames.video import Video
+from narrator.libraries import stream_options
+
+FILES = {"protocol_whitelist": "file"}  # A playlist in a file names files alone.
 
 
 class FilmChild:
     """Shows a film to the parent."""
 
-    def __init__(self, parent: Parent, video: Video, memory: int) -> None:
+    def __init__(self, parent: Parent, video: Video | JpegFilm, memory: int) -> None:
         self._parent, self._video = parent, video
         self._memory = np.frombuffer(mmap.mmap(memory, 0), np.uint8)
 
     def run(self) -> None:
         """Decode ahead: the next picture is there before it is asked for."""
-        video, start, late = self._video, None, None
+        video: Any = self._video
+        start, late = None, None
         for frame, at in video:
             if start is not None and at < start:
                 late = frame
@@ -63,9 +72,45 @@ class FilmChild:
         self._parent.send(shape=image.shape, at=at, end=self._video.end, length=self._video.length)
 
 
-def open_video(source: str, timeouts: tuple[float, float] | None, **_: Any) -> Video:
-    # A playlist in a file is to name files alone.
-    return Video(source, {"protocol_whitelist": "file"}, timeouts)
+class JpegFilm:
+    """JPEGs that come from a pipe, as if they were a Video: each is shown when it comes, but no
+    sooner than a camera would send it."""
+
+    length: float | None = None
+    frame_s = 1 / 30
+
+    def __init__(self, file: Any) -> None:
+        self._jpegs, self.end = Jpegs(file), 0.0
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
+        first: float | None = None
+        while not self._jpegs.ended:
+            good, image = self._jpegs.read()
+            if good and is_whole(image.tobytes()):
+                now = time.monotonic()
+                first = now if first is None else first
+                at = max(now - first, self.end)
+                self.end = at + self.frame_s
+                yield image[0], at
+
+    def hurry(self, late_s: float) -> None:
+        """There is nothing to decode."""
+
+    def picture(self, frame: np.ndarray) -> np.ndarray:
+        """The bytes of a JPEG, shape (count,)."""
+        return frame
+
+
+def open_video(
+    source: str, stdin: int, timeouts: tuple[float, float] | None, **_: Any
+) -> Video | JpegFilm:
+    """Open what the parent asks for. Raises SourceError and av.FFmpegError."""
+    if source == "-":
+        file = os.fdopen(stdin, "rb")
+        return JpegFilm(file) if holds_jpegs(file) else Video(file, FILES)
+    if timeouts is not None:
+        return Video(source, stream_options(), timeouts)
+    return Video(source, FILES)
 
 
 def main() -> None:

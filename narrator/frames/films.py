@@ -34,7 +34,6 @@ class Pictures:
     """Films that are pictures. length: in seconds, as the file says, or None; a still has none."""
 
     length: float | None = None
-    live = False
 
     def __init__(self, shown: Iterable[Shown]) -> None:
         self._shown = iter(shown)
@@ -61,8 +60,8 @@ def moving(animation: Animation) -> Iterator[Shown]:
 
 class FilmReader(Pictures):
     """A film that a child decodes. source: a path, a URL, or "-" for the film that comes from
-    stdin. timeouts: seconds for opening and reading it. live: it is a stream without end, of which
-    nothing is read. Raises SourceError when it is no film. A child that dies ends the film."""
+    stdin. timeouts: of a URL, seconds for opening and reading it. Raises SourceError when it is no
+    film. A child that dies ends the film."""
 
     def __init__(self, source: str, timeouts: tuple[float, float] | None = None) -> None:
         self._opened = contextlib.ExitStack()
@@ -90,7 +89,6 @@ class FilmReader(Pictures):
         if "problem" in answer:
             self.close()
             raise SourceError(answer["problem"])
-        self.live = "live" in answer
         self.length = answer.get("length")
 
     def read(self, start: float = 0.0) -> Shown | None:

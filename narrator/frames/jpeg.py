@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from typing import Any
 
 from narrator.errors import SourceError
 from narrator.libraries import MAX_PIXELS
@@ -36,6 +37,12 @@ def is_whole(data: bytes) -> bool:
     # Buffers are filled up with zeros, and phones append further pictures.
     rest = data[end.end() : end.end() + 4096].lstrip(b"\0\r\n")
     return not rest or rest.startswith(b"\xff\xd8")
+
+
+def holds_jpegs(file: Any) -> bool:
+    """Whether JPEGs begin, or the lines before one. file: has peek()."""
+    head: bytes = file.peek(3)
+    return head.startswith(b"\xff\xd8\xff") or head.lstrip().startswith(b"--")
 
 
 def take_jpeg(data: bytearray) -> bytes | None:

@@ -17,7 +17,7 @@ import av.error
 import numpy as np
 
 from narrator.errors import SourceError
-from narrator.frames.jpeg import take_jpeg
+from narrator.frames.jpeg import holds_jpegs, take_jpeg
 from narrator.frames.streams import ask, stream_problem
 from narrator.frames.video import Video
 from narrator.libraries import stream_options
@@ -26,7 +26,6 @@ from narrator.text import without_password
 AGAIN_S = 1.0  # from one picture to the next where each has to be asked for
 PATIENCE_S = 1.0  # for a picture within what is sent
 MAX_BYTES = 100 << 20  # of a picture
-HEAD = 4096  # bytes in which the first JPEG begins
 
 
 def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, Callable[[], SourceError]]:
@@ -50,17 +49,12 @@ def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, Callable[[
         raise problem() from error
 
 
-def holds_jpegs(file: Any) -> bool:
-    """Whether JPEGs begin, or the lines before one. file: has peek()."""
-    head = file.peek(HEAD)[:HEAD]
-    return bool(head.startswith(b"\xff\xd8\xff") or head.lstrip().startswith(b"--"))
-
-
 class Jpegs:
     """JPEGs within what is sent, shape (1, count), dtype uint8."""
 
     def __init__(self, file: Any) -> None:
         self._file, self._data = file, bytearray()
+        self.ended = False
         self.release = file.close
 
     def read(self) -> tuple[bool, Any]:
@@ -71,6 +65,7 @@ class Jpegs:
             except (OSError, HTTPException, ValueError):
                 sent = b""
             self._data += sent
+            self.ended = not sent
             late = time.monotonic() - started > PATIENCE_S
             if not sent or late or len(self._data) > MAX_BYTES:
                 return False, None

@@ -6,6 +6,7 @@ our own is made only where FFmpeg gets no further.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -16,6 +17,7 @@ from urllib.error import HTTPError
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from narrator.errors import SourceError, reason_of
+from narrator.frames.jpeg import holds_jpegs
 from narrator.libraries import ca_file
 from narrator.text import without_password
 
@@ -36,6 +38,23 @@ def check_address(url: str) -> None:
     except ValueError:  # whose own words may be a password
         pass
     raise SourceError(f"{shown} is no address; it should be like http://camera.local/video")
+
+
+def may_be_film(url: str, timeout: float) -> bool:
+    """Whether an address sends what may be a film: no picture, and not one after the other."""
+    found: list[bool] = []
+
+    def look() -> None:
+        failed = contextlib.suppress(OSError, HTTPException, ValueError)
+        with failed, ask(urlsplit(url), timeout) as reply:
+            pictures = reply.headers.get_content_maintype() in ("image", "multipart", "text")
+            playlist = "mpegurl" in reply.headers.get_content_type()
+            found.append(playlist or not (pictures or holds_jpegs(reply)))
+
+    asking = threading.Thread(target=look, daemon=True)
+    asking.start()
+    asking.join(timeout)
+    return bool(found and found[0])
 
 
 def stream_problem(url: str, timeout: float) -> str:

@@ -70,8 +70,7 @@ class Video:
         self._first: float | None = None  # on the stream's clock
         self._matrices: dict[int, tuple[int, ...]] = {}
         self._reformatter = VideoReformatter()
-        self._deinterlacer: av.filter.Graph | None = None
-        self._deinterlaced = ("", 0, 0)  # the pictures that it is made for
+        self._deinterlacer = Deinterlacer(stream.time_base)
 
     def _announced(self) -> float | None:
         duration, unit = self._stream.duration, self._stream.time_base
@@ -91,8 +90,7 @@ class Video:
             at = self._time(frame, at)
             stands_s = float((frame.duration or 0) * self._stream.time_base)
             self.end = at + (stands_s or self.frame_s)
-            for whole in self._deinterlace(frame):
-                yield whole, at
+            yield self._deinterlacer.whole(frame), at
 
     def hurry(self, late_s: float) -> None:
         """Decode key frames alone, while a picture that is so late would be of no use."""
@@ -144,28 +142,34 @@ class Video:
             self.length = self.length and self.length - max(0.0, gap - self.frame_s)
         return stamp - self._first
 
-    def _deinterlace(self, frame: VideoFrame) -> list[VideoFrame]:
-        """The frame, where it is interlaced, with whole lines."""
-        if self._deinterlacer is None and not frame.interlaced_frame:
-            return [frame]
-        made_for = (frame.format.name, frame.width, frame.height)
-        if self._deinterlacer is None or made_for != self._deinterlaced:
-            self._deinterlacer, self._deinterlaced = av.filter.Graph(), made_for
-            nodes = [
-                self._deinterlacer.add_buffer(
-                    width=frame.width,
-                    height=frame.height,
-                    format=frame.format,
-                    time_base=self._stream.time_base,
-                ),
-                self._deinterlacer.add("bwdif", "mode=send_frame:deint=interlaced"),
-                self._deinterlacer.add("buffersink"),
-            ]
-            self._deinterlacer.link_nodes(*nodes).configure()
-        self._deinterlacer.vpush(frame)
-        with contextlib.suppress(av.error.BlockingIOError):  # It looks at the next one, too.
-            return [self._deinterlacer.vpull()]
-        return [frame]
+
+class Deinterlacer:
+    """Gives interlaced frames whole lines, from the first one on."""
+
+    def __init__(self, time_base: Any) -> None:
+        self._time_base = time_base
+        self._graph: av.filter.Graph | None = None
+        self._made_for = ("", 0, 0)
+
+    def whole(self, frame: VideoFrame) -> VideoFrame:
+        """The frame, or the one before it, as the next one is needed, too."""
+        if self._graph is None and not frame.interlaced_frame:
+            return frame
+        kind = (frame.format.name, frame.width, frame.height)
+        if self._graph is None or self._made_for != kind:
+            self._graph, self._made_for = av.filter.Graph(), kind
+            source = self._graph.add_buffer(
+                width=frame.width,
+                height=frame.height,
+                format=frame.format,
+                time_base=self._time_base,
+            )
+            bwdif = self._graph.add("bwdif", "mode=send_frame:deint=interlaced")
+            self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
+        self._graph.vpush(frame)
+        with contextlib.suppress(av.error.BlockingIOError):
+            return self._graph.vpull()
+        return frame
 
 
 def on_white(image: np.ndarray) -> np.ndarray:
