@@ -19,7 +19,7 @@ import contextlib
 import mmap
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,14 +102,15 @@ class JpegFilm:
 
 
 def open_video(
-    source: str, stdin: int, timeouts: tuple[float, float] | None, **_: Any
+    source: str, stdin: int, timeouts: Sequence[float] | None, **_: Any
 ) -> Video | JpegFilm:
     """Open what the parent asks for. Raises SourceError and av.FFmpegError."""
     if source == "-":
         file = os.fdopen(stdin, "rb")
         return JpegFilm(file) if holds_jpegs(file) else Video(file, FILES)
     if timeouts is not None:
-        return Video(source, stream_options(), timeouts)
+        open_s, read_s = timeouts
+        return Video(source, stream_options(), (open_s, read_s))
     return Video(source, FILES)
 
 

@@ -47,9 +47,9 @@ def may_be_film(url: str, timeout: float) -> bool:
     def look() -> None:
         failed = contextlib.suppress(OSError, HTTPException, ValueError)
         with failed, ask(urlsplit(url), timeout) as reply:
-            pictures = reply.headers.get_content_maintype() in ("image", "multipart", "text")
-            playlist = "mpegurl" in reply.headers.get_content_type()
-            found.append(playlist or not (pictures or holds_jpegs(reply)))
+            kind = reply.headers.get_content_type()
+            other = kind == "text/html" or kind.startswith(("image/", "multipart/"))
+            found.append(not (other or holds_jpegs(reply)))
 
     asking = threading.Thread(target=look, daemon=True)
     asking.start()

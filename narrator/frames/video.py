@@ -125,8 +125,10 @@ class Video:
     def _decoded(self) -> Iterator[VideoFrame]:
         with contextlib.suppress(av.error.FFmpegError):  # It can't be read any further.
             for packet in self._container.demux(self._stream):
-                with contextlib.suppress(av.error.InvalidDataError):
-                    yield from self._decoder.decode(packet if packet.size else None)
+                if packet.size:  # An empty one would be the end.
+                    with contextlib.suppress(av.error.InvalidDataError):
+                        yield from self._decoder.decode(packet)
+            yield from self._decoder.decode(None)
 
     def _time(self, frame: VideoFrame, before: float | None) -> float:
         """When to show a frame; without time stamps, frames are counted."""
