@@ -79,7 +79,6 @@ def test_each_kind_has_its_source(tmp_path: Path, mjpeg: MjpegCamera) -> None:
         (path, False, PlayedFile),
         (path, True, Film),
         (mjpeg.url, False, LiveSource),
-        (mjpeg.url, True, LiveSource),
     ]:
         with closing(open_source(source, every_frame)) as opened:
             assert type(opened) is kind
