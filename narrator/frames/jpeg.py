@@ -47,13 +47,15 @@ def holds_jpegs(file: Any) -> bool:
 
 def take_jpeg(data: bytearray) -> bytes | None:
     """Take the first JPEG out of what a stream sent, with all that comes before it; None while none
-    is complete. What is noise goes."""
+    is complete. What is noise goes. Raises SourceError for one of too many pixels."""
     while (start := data.find(b"\xff\xd8\xff")) >= 0:
         del data[:start]
         try:
             pixels, scan = header(data)
         except (IndexError, struct.error):
             return None
+        if pixels > MAX_PIXELS:
+            raise SourceError(TOO_LARGE)
         end = NOT_WITHIN.search(data, scan)
         if pixels and end is None:
             return None

@@ -61,7 +61,7 @@ class Jpegs:
         started = time.monotonic()
         while (picture := take_jpeg(self._data)) is None:
             try:
-                sent = self._file.read1(65536)
+                sent = self._file.read1(1 << 20)
             except (OSError, HTTPException, ValueError):
                 sent = b""
             self._data += sent
