@@ -64,7 +64,6 @@ class Video:
         self._decoder.thread_count = 1 if few else min(4, os.cpu_count() or 1)
         rate = float(stream.guessed_rate or 0)
         self.frame_s = 1 / rate if 0.01 < rate < 1000 else 1 / 25
-        self.is_jpeg = name == "mjpeg"
         self.length = self._announced()
         self.end = 0.0
         self._first: float | None = None  # on the stream's clock
@@ -91,6 +90,10 @@ class Video:
             stands_s = float((frame.duration or 0) * self._stream.time_base)
             self.end = at + (stands_s or self.frame_s)
             yield self._deinterlacer.whole(frame), at
+
+    @property
+    def is_jpeg(self) -> bool:
+        return bool(self._decoder.name == "mjpeg")
 
     def hurry(self, late_s: float) -> None:
         """Decode key frames alone, while a picture that is so late would be of no use."""

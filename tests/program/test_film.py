@@ -202,7 +202,7 @@ def test_cues_of_a_live_source_are_refused_with_what_to_do(
     source = "0" if kind == "camera" else mjpeg.url
     result = program("--source", source, "--vtt", "out.vtt", "--mute")
     assert result.returncode == ExitCode.USAGE
-    assert re.fullmatch(r"pete_sounds: --vtt is for files; .* --json .*\n", result.stderr)
+    assert re.fullmatch(r"pete_sounds: --vtt is for films; .* --json .*\n", result.stderr)
     assert not (program.here / "out.vtt").exists()
 
 
