@@ -36,12 +36,12 @@ def test_what_has_no_words_is_heard(
     server.models = slow
     terminal = Terminal(program, "--source", mjpeg.url, "--engine", server.url)
     try:
-        assert wait_until(lambda: "speech" in heard_on(sound_card), 30)
+        assert wait_until(lambda: "speech" in heard_on(sound_card), 60)
         server.answer = say("It is red.")
         terminal.type("What colour is it?\r")
-        assert wait_until(lambda: heard_on(sound_card).count("speech") == 2, 30)
+        assert wait_until(lambda: heard_on(sound_card).count("speech") == 2, 60)
         mjpeg.drop()
-        assert wait_until(lambda: heard_on(sound_card).count("speech") == 3, 30)
+        assert wait_until(lambda: heard_on(sound_card).count("speech") == 3, 60)
     finally:
         terminal.close()
     assert heard_on(sound_card)[:7] == [
