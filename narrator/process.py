@@ -83,7 +83,7 @@ class Shutdown:
     the wakeup descriptor, and a thread that waits there closes what is open and ends the process.
 
     first: called before anything is closed; it must not wait. timeout_s: from the signal to the
-    end, whatever hangs.
+    end, whatever hangs, while Python runs.
     """
 
     def __init__(self, first: Callable[[], None], timeout_s: float = 1.5) -> None:
@@ -117,7 +117,8 @@ class Shutdown:
     def _give_up(self) -> None:
         """End while a lock or a driver does not let go."""
         self._asked.wait()
-        time.sleep(self._timeout_s)
+        for _ in range(30):  # An import that keeps Python's lock for seconds takes one step.
+            time.sleep(self._timeout_s / 30)
         os._exit(ExitCode.OK)
 
     @contextlib.contextmanager

@@ -50,6 +50,7 @@ class Opening:
     """The device from one opening to its closing. moved_at: when it took samples last, or was to.
     silence: how much of it since the last clip, in samples. over: it is to be closed."""
 
+    began_at: float = field(default_factory=time.monotonic)
     moved_at: float = field(default_factory=time.monotonic)
     moved: bool = False
     silence: int = 0
@@ -166,6 +167,9 @@ class Player:
         count = yield b""
         while True:
             with self._lock:
+                if not opening.moved:  # A device that takes long to open makes no sound stale.
+                    for clip in self._queue:
+                        clip.stale_at += time.monotonic() - opening.began_at
                 samples = b"" if opening.over else self._take(2 * count)
                 opening.moved_at, opening.moved = time.monotonic(), True
                 opening.silence = 0 if samples else opening.silence + count

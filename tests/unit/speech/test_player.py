@@ -72,9 +72,10 @@ def test_what_waits_is_dropped_for_a_newer_caption_and_when_it_is_stale(
     plugged_in: SoundCard, open_player: OpenPlayer
 ) -> None:
     player = open_player()
-    for hertz, caption in ((300, 1), (500, 1), (700, 2)):
-        player.play(Clip(tone(hertz, 0.5), caption))
-        wait_until(plugged_in.seconds, 60)
+    player.play(Clip(tone(300, 5.0), 1))
+    assert wait_until(plugged_in.seconds, 60)
+    player.play(Clip(tone(500, 0.5), 1))
+    player.play(Clip(tone(700, 0.5), 2))
     player.play(Clip(Sound.ANSWER.samples(1.0), stale_at=time.monotonic() - 1))
     player.keep(2)
     assert player.sentences() <= 2
