@@ -27,7 +27,6 @@ def set_environment() -> None:
     """Keep the libraries quiet, their files in .hf_cache, and the network unused."""
     quiet = {
         "OPENCV_LOG_LEVEL": "SILENT",
-        "OPENCV_FFMPEG_LOGLEVEL": "-8",
         "QT_LOGGING_RULES": "*=false",  # its remarks on fonts and on Wayland
     }
     warnings.simplefilter("ignore")  # Pillow's, of damaged and of large pictures
@@ -41,25 +40,24 @@ def set_environment() -> None:
         TRANSFORMERS_VERBOSITY="error",
         OPENCV_IO_MAX_IMAGE_PIXELS=str(MAX_PIXELS),
         OPENCV_AVFOUNDATION_SKIP_AUTH="1",  # frames/mac_camera.py asks for the camera
-        OPENCV_FFMPEG_CAPTURE_OPTIONS=ffmpeg_options(),
         QT_QPA_PLATFORM="xcb",  # the one platform of Qt that OpenCV's Linux wheel brings along
     )
     if not (sys.stderr.isatty() and may_redraw()):
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
-def ffmpeg_options() -> str:
+def stream_options() -> dict[str, str]:
     """How FFmpeg opens streams: certificates are checked, and no proxy of the environment is asked
     (only a value that begins with http:// is one). The user's own options come last and so win."""
     options = {
-        "rtsp_transport": "tcp",  # OpenCV's own, where there are none
+        "rtsp_transport": "tcp",
         "http_proxy": "none",
         "tls_verify": "1",
         "ca_file": ca_file() or "",
     }
-    given = os.environ.get("OPENCV_FFMPEG_CAPTURE_OPTIONS")
-    ours = "|".join(f"{name};{value}" for name, value in options.items() if value)
-    return f"{ours}|{given}" if given else ours
+    for given in os.environ.get("OPENCV_FFMPEG_CAPTURE_OPTIONS", "").split("|"):
+        name, _, options[name] = given.partition(";")
+    return {name: value for name, value in options.items() if value}
 
 
 def ca_file() -> str | None:

@@ -27,7 +27,7 @@ from narrator.errors import EngineError, ExitCode, PeteError, UsageError
 from narrator.frames.files import Film
 from narrator.frames.frame import Frame
 from narrator.frames.live import LiveSource
-from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
+from narrator.frames.opening import LIVE, SourceKind, open_source, resolve_source, source_kind
 from narrator.frames.source import Source
 from narrator.models.weights import resolve_model
 from narrator.narration import Narrator
@@ -96,10 +96,8 @@ class Session:
         self.exit_code = ExitCode.OK
         name = resolve_source(options.source)
         is_film = options.vtt is not None
-        if is_film and source_kind(name) is not SourceKind.FILE:
-            raise UsageError(
-                "--vtt is for files; for a camera or stream, --json prints each caption's time"
-            )
+        if is_film and source_kind(name) is SourceKind.CAMERA:
+            raise UsageError(LIVE)
         choice = None if options.read else choose(options)
         packages = threading.Thread(target=import_for, args=[choice], daemon=True)
         packages.start()

@@ -13,9 +13,7 @@ import re
 import struct
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import cv2
+from typing import NamedTuple
 
 from narrator.errors import SourceError
 from narrator.text import printable
@@ -27,8 +25,6 @@ VIDEO4LINUX = Path("/sys/class/video4linux")  # a folder for each video device o
 DEVICE = re.compile(r"/dev/video([0-9]{1,4})")
 BY_ID = "/dev/v4l/"  # links to the devices, by names that stay; they are gone with the camera
 HINT = "--list-cameras shows what there is, --source takes a video too"
-BEST = (1920, 1080)  # width and height that are asked for, as text is read from them
-MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 
 # _IOR and _IOWR of linux/videodev2.h
 QUERYCAP, REQBUFS = 0x80685600, 0xC0145608
@@ -141,30 +137,6 @@ def default_camera(known: list[Camera]) -> list[Camera]:
 
     wanted = default_identity()
     return [one for one in known if one.identity == wanted]
-
-
-def open_camera(camera: Camera) -> Any:
-    """Open a camera as a cv2.VideoCapture, whose pictures are BGR, or the bytes of JPEGs, shape
-    (1, count). The backend is named: without, OpenCV would go on to FFmpeg's list of cameras, and
-    open another one. Raises NoPicture."""
-    if ON_A_MAC:
-        capture = cv2.VideoCapture(camera.number, cv2.CAP_AVFOUNDATION)
-    else:
-        width, height = BEST
-        wanted = {
-            cv2.CAP_PROP_FOURCC: MJPG,
-            cv2.CAP_PROP_FRAME_WIDTH: width,
-            cv2.CAP_PROP_FRAME_HEIGHT: height,
-            cv2.CAP_PROP_CONVERT_RGB: 0,
-        }
-        parameters = [int(one) for pair in wanted.items() for one in pair]
-        capture = cv2.VideoCapture(camera.number, cv2.CAP_V4L2, parameters)
-        if capture.isOpened() and int(capture.get(cv2.CAP_PROP_FOURCC)) != MJPG:
-            capture.release()  # What comes as it is has few pictures a second at that size.
-            capture = cv2.VideoCapture(camera.number, cv2.CAP_V4L2)
-    if not capture.isOpened():
-        raise camera_problem(camera)
-    return capture
 
 
 def camera_problem(camera: Camera, opened: bool = False, devices: Path = DEVICES) -> NoPicture:

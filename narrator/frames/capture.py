@@ -17,29 +17,26 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 import queue
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 
 from narrator.backoff import Backoff
 from narrator.child import Parent
 from narrator.errors import SourceError, reason_of
 from narrator.frames import cameras
-from narrator.frames.cameras import Camera, NoPicture, camera_problem, find_camera, open_camera
+from narrator.frames.cameras import Camera, NoPicture, camera_problem, find_camera
 from narrator.frames.jpeg import TOO_LARGE, is_whole
 from narrator.frames.live import Request
+from narrator.frames.memory import limit_memory
 
 FAILED_READS = 10  # in a row: some drivers fail a read now and then
 FAILED_PAUSE_S = 0.03
 STREAM_S = 1.0  # from its answer to its first picture; a camera may take longer to warm up
 ASKING_S = 0.5  # from one word that macOS still asks to the next
-MEMORY = 768 << 20  # bytes beyond what an idle child takes: FFmpeg takes what a stream tells it to
 
 if cameras.ON_A_MAC:
     from narrator.frames import mac_camera
@@ -64,8 +61,9 @@ class Capture:
                 self._parent.send(problem=str(error), spoken=error.spoken, final=error.final)
             except (SourceError, MemoryError) as error:
                 self._parent.send(problem=reason_of(error), spoken=None, final=False)
-            except cv2.error as error:
-                self._parent.send(problem=f"OpenCV fails: {error.err}", spoken=None, final=False)
+            except Exception as error:  # whatever a driver or a stream brings about
+                problem = f"it can't be read: {reason_of(error)}"
+                self._parent.send(problem=problem, spoken=None, final=False)
             self._backoff.failed()
             while (wait_s := self._backoff.wait_s()) > 0:
                 rest(min(wait_s, 0.1))
@@ -81,12 +79,14 @@ class Capture:
     def _open(self) -> tuple[Any, Callable[[], SourceError]]:
         request = self._request
         if request.kind == "stream":
-            from narrator.frames.streams import open_stream
+            from narrator.frames.stream_reader import open_stream
 
             return open_stream(request.source, request.open_s, request.read_s)
         if cameras.ON_A_MAC:
             self._wait_for_permission()
         self._camera = find_camera(request.source, self._camera.identity or None)
+        from narrator.frames.opencv import open_camera
+
         capture = open_camera(self._camera)
         return capture, lambda: camera_problem(self._camera, opened=True)
 
@@ -154,39 +154,13 @@ def rest(seconds: float) -> None:
         time.sleep(seconds)
 
 
-def limit_memory() -> None:
-    """Let what reads pictures take no more than MEMORY, where the system heeds that."""
-    with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/statm") as file:
-            idle = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (idle + MEMORY, resource.RLIM_INFINITY))
-
-
-def listed_cameras() -> list[tuple[int, str, str | None, str]]:
-    """Number, name, size and problem of each camera; where the system tells of none, as in some
-    containers, of those among the first ten that can be opened."""
-    known = cameras.known_cameras()
-    found: list[tuple[int, str, str | None, str]] = []
-    for camera in known or [Camera(number, "", "") for number in range(10)]:
-        try:
-            capture = open_camera(camera)
-        except NoPicture as error:
-            if known:
-                found.append((camera.number, camera.name, None, str(error)))
-            continue
-        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        size = "x".join(str(int(capture.get(side))) for side in sides)
-        capture.release()
-        found.append((camera.number, camera.name, size, ""))
-    return found
-
-
 def main() -> None:
-    cv2.setNumThreads(1)  # More take longer to wake than there is to do.
     parent = Parent()
     parent.send(ready=True)
     request = parent.receive()
     if "cameras" in request:
+        from narrator.frames.opencv import listed_cameras
+
         parent.send(cameras=listed_cameras())
     else:
         Capture(parent, Request(**request)).run()

@@ -5,58 +5,58 @@ A picture is a file of one frame.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
+import sys
 import threading
 import time
-from typing import Any
+from pathlib import Path
 
-import cv2
-import numpy as np
-
+from narrator.errors import SourceError, reason_of
+from narrator.frames.films import FilmReader, Pictures, Shown, moving
 from narrator.frames.frame import Frame
+from narrator.frames.jpeg import TOO_LARGE
 from narrator.frames.latest import LatestFrame
-from narrator.frames.opencv import open_file, read_picture, readable_file
+from narrator.frames.pictures import Animation, open_picture
+from narrator.text import without_password
 
+LATE_S = 0.1  # by which a frame may come too late to be played
 STANDS_S = 0.25  # a picture that stands for longer is given again so often, as a camera would
-# The clock of a broadcast jumps where recordings were joined or cut; no other format's does.
-JUMP_S = 10.0  # as in ffplay (AV_NOSYNC_THRESHOLD)
-HEAD = 197  # bytes of a file, which tell its format
-MATROSKA = b"\x1aE\xdf\xa3"
 
 
 class Film(LatestFrame):
-    """Every frame of a video in turn, none dropped, as fast as they are decoded and looked at.
+    """Every frame of a film in turn, none dropped, as fast as they are decoded and looked at.
 
     The film's own clock takes the place of the wall clock: `taken` of a frame is the same as `at`.
     A film that is broken further on ends there, and a picture that stands for long is given again
-    and again. capture, first: as open_file() returns them. head: the first HEAD bytes of the file.
+    and again. Raises SourceError where there is no picture.
     """
 
     is_film = True
 
-    def __init__(
-        self, capture: Any, first: np.ndarray, clip_length: int = 1, head: bytes = b""
-    ) -> None:
+    def __init__(self, pictures: Pictures, clip_length: int = 1) -> None:
         super().__init__(clip_length)
-        self._capture, self._is_picture = capture, capture is None
-        rate = 0.0 if capture is None else capture.get(cv2.CAP_PROP_FPS)
-        count = 0.0 if capture is None else capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        if head.startswith(MATROSKA) and capture.get(cv2.CAP_PROP_PTS) > 0:
-            count -= capture.get(cv2.CAP_PROP_PTS)  # Its length counts from 0, wherever it starts.
-        self._frame_s = 1 / rate if 0.01 < rate < 1000 else 1 / 25
-        # The length in seconds, as the file has it; FFmpeg counts fewer than 0 where it has none.
-        self.announced = count * self._frame_s if count > 0 else None
-        # MPEG's format of broadcasts: packets of 188 bytes, or 192 with a time before each.
-        self._clock_jumps = b"GG" in (head[:189:188], head[4::192])
-        self._skipped_s = 0.0
-        self._longest_s = 0.0  # for which a picture stood
-        self._next: Frame | None = Frame(first, 0.0, 0.0)  # which is put, or will be
+        self._pictures, first = pictures, pictures.read()
+        if first is None:
+            pictures.close()
+            raise SourceError("there is no picture in it")
+        self._first = first
+        self._next: Shown | None = first  # which is put, or will be
         self._until = 0.0  # when the picture that was put will have stood long enough
-        self.put(self._next)
+        self._longest_s = 0.0  # for which a picture stood
+        self.start = 0.0  # Frames of before need not be shown.
+        self._put(first)
+
+    @property
+    def announced(self) -> float | None:
+        """Seconds, as the file says; None: it does not."""
+        return self._pictures.length
 
     @property
     def length(self) -> float | None:
         """Seconds: exact once the film has ended, else what the file says; None: not known."""
-        exact = self.ended and not self._is_picture
+        exact = self.ended and self._until > 0
         return self._until if exact else self.announced
 
     def now(self) -> float:
@@ -69,60 +69,84 @@ class Film(LatestFrame):
         """The next frame at once, whatever the time-out."""
         frame = super().newest(0)
         if frame is not None:
-            if frame is self._next:
-                self._read(frame.at)
+            if self._next is not None and frame.picture is self._next.picture:
+                self._read(self._next)
             at = frame.at + STANDS_S
             if at < self._until - STANDS_S / 2:
                 self.put(Frame(frame.picture, at, at))
             elif self._next is not None:
-                self.put(self._next)
+                self._put(self._next)
             else:
                 self.complete()
         return frame
 
     def close(self) -> None:
-        """Let go of the file, which is closed once nobody reads it any more: to release a capture
-        under a read would crash."""
-        self._capture = None
+        self._pictures.close()
 
-    def _read(self, before: float) -> None:
-        """Read the frame after that of second `before`."""
-        self._next, capture, image = None, self._capture, None
-        if capture is None:
-            self._until = before
-            return
-        image = read_picture(capture)
-        stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 - self._skipped_s
-        if image is None:
-            self._until = before + self._last_s(before, stamp)
-            return
-        if self._clock_jumps and stamp > before + JUMP_S:
-            skipped_s = stamp - before - self._frame_s
-            self._skipped_s += skipped_s
-            self.announced = self.announced and self.announced - skipped_s
-            stamp -= skipped_s
-        # Some files carry no time stamps: count frames then.
-        self._until = stamp if stamp > before else before + self._frame_s
-        self._longest_s = max(self._longest_s, self._until - before)
-        self._next = Frame(image, self._until, self._until)
+    def _put(self, shown: Shown) -> None:
+        self.put(Frame(shown.picture, shown.at, shown.at))
 
-    def _last_s(self, at: float, end: float) -> float:
-        """Seconds for which the last frame stands. end: as an Animation tells it."""
-        if end > at:
-            return end - at
-        rest = (self.announced or 0.0) - at
-        return rest if 0 < rest <= self._longest_s else self._frame_s
+    def _read(self, shown: Shown) -> None:
+        """Read the picture after this one."""
+        self._next = self._pictures.read(self.start)
+        if self._next is not None:
+            self._until = self._next.at
+            self._longest_s = max(self._longest_s, self._until - shown.at)
+            return
+        # The last one stands for what is left by the file, if that may be.
+        rest = (self.announced or 0.0) - shown.at
+        self._until = shown.at + rest if 0 < rest <= self._longest_s else shown.end
 
 
 def open_film(source: str, clip_length: int = 1) -> Film:
-    """Open a video or picture. Raises SourceError, and cv2.error."""
-    with open(readable_file(source), "rb") as file:
-        return Film(*open_file(source), clip_length, file.read(HEAD))
+    """Open a video or picture; "-" is a film from stdin. Raises SourceError."""
+    if source == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise SourceError("--source - reads a film from a pipe; nothing is piped into it")
+        return film_of(source, "what comes from stdin", clip_length)
+    path = readable_file(source)
+    with contextlib.ExitStack() as opened:
+        file = opened.enter_context(open(path, "rb"))
+        picture = open_picture(file, source)
+        if isinstance(picture, Animation):
+            opened.pop_all()  # It keeps the file open.
+            return Film(Pictures(moving(picture)), clip_length)
+    if picture is not None:
+        return Film(Pictures([Shown(picture, 0.0, 0.0)]), clip_length)
+    return film_of(path, source, clip_length)
+
+
+def film_of(path: str, shown: str, clip_length: int) -> Film:
+    """A film that a child decodes. shown: what messages call it. Raises SourceError."""
+    try:
+        return Film(FilmReader(path), clip_length)
+    except SourceError as error:
+        if str(error) == TOO_LARGE:
+            raise
+        raise SourceError(
+            f"{shown} is not a picture or video that can be read here, or it is damaged"
+        ) from error
+
+
+def readable_file(source: str) -> str:
+    """The absolute path of a file that can be opened. Raises SourceError."""
+    shown = without_password(source)
+    try:
+        # Absolute, as FFmpeg takes the start of "12:30.mp4" for a protocol.
+        path = Path(os.path.expanduser(source)).absolute()
+        str(path).encode()  # OpenCV crashes on a name that is not Unicode.
+        if not stat.S_ISREG(path.stat().st_mode):  # Opening a pipe would wait for its other end.
+            what = "a folder" if path.is_dir() else "no ordinary file"
+            raise SourceError(f"{shown} is {what}; give a video or a picture")
+        with path.open("rb"):
+            return str(path)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte, or no Unicode
+        raise SourceError(f"{shown} can't be opened: {reason_of(error)}") from error
 
 
 class PlayedFile(LatestFrame):
-    """A film at the pace of its own clock, which starts with the first newest(). A frame that is
-    late is shown at once."""
+    """A film at the pace of its own clock, which starts with the first newest(). Where it can't be
+    decoded in time, frames are left out."""
 
     def __init__(self, film: Film, clip_length: int = 1) -> None:
         super().__init__(clip_length)
@@ -161,7 +185,9 @@ class PlayedFile(LatestFrame):
     def _play(self) -> None:
         try:
             while (frame := self._film.newest(0)) is not None and self._wait_until(frame.at):
-                self.put(Frame(frame.picture, time.monotonic(), frame.at))
+                now = time.monotonic()
+                self.put(Frame(frame.picture, now, frame.at))
+                self._film.start = now - self._started - LATE_S
             self._wait_until(self._film.length or 0.0)  # The last frame stays on show so long.
         finally:
             self.complete()

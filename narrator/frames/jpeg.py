@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from typing import Any
 
 from narrator.errors import SourceError
 from narrator.libraries import MAX_PIXELS
@@ -38,7 +39,36 @@ def is_whole(data: bytes) -> bool:
     return not rest or rest.startswith(b"\xff\xd8")
 
 
-def header(data: bytes) -> tuple[int, int]:
+def holds_jpegs(file: Any) -> bool:
+    """Whether JPEGs begin, or the lines before one. file: has peek()."""
+    head: bytes = file.peek(3)
+    return head.startswith(b"\xff\xd8\xff") or head.lstrip().startswith(b"--")
+
+
+def take_jpeg(data: bytearray) -> bytes | None:
+    """Take the first JPEG out of what a stream sent, with all that comes before it; None while none
+    is complete. What is noise goes. Raises SourceError for one of too many pixels."""
+    while (start := data.find(b"\xff\xd8\xff")) >= 0:
+        del data[:start]
+        try:
+            pixels, scan = header(data)
+        except (IndexError, struct.error):
+            return None
+        if pixels > MAX_PIXELS:
+            raise SourceError(TOO_LARGE)
+        end = NOT_WITHIN.search(data, scan)
+        if pixels and end is None:
+            return None
+        if pixels and end is not None and end[0] == END:
+            picture = bytes(data[: end.end()])
+            del data[: end.end()]
+            return picture
+        del data[:2]
+    del data[:-2]
+    return None
+
+
+def header(data: bytes | bytearray) -> tuple[int, int]:
     """How many pixels a JPEG has (0 where that is not told), and where its first scan starts.
     Raises IndexError and struct.error where it breaks off before."""
     at, pixels = 2, 0

@@ -28,13 +28,12 @@ from narrator.errors import SourceError, reason_of
 from narrator.frames.faults import BurstDetector, FreezeDetector
 from narrator.frames.frame import Frame
 from narrator.frames.latest import LatestFrame
-from narrator.libraries import MAX_PIXELS
+from narrator.frames.memory import PICTURE, shared_memory
 
 log = logging.getLogger(__name__)
 
 CAPTURE = (sys.executable, "-m", "narrator.frames.capture")
 LOOK_APART_S = 1 / 15  # what is taken more often shows no more, and has to be decoded
-MEMORY = 3 * MAX_PIXELS  # bytes, of which no more are taken than a picture has
 ASKING = "macOS is asking whether this terminal may use the camera: choose Allow."
 SILENT, FROZEN = "sends no picture", "sends the same picture over and over"
 
@@ -182,10 +181,10 @@ class Reader:
         self._live, self._limits = live, limits
         self._known = threading.Event()
         try:
-            memory = shared_memory(MEMORY)
+            memory = shared_memory()
         except OSError as error:
             raise SourceError(f"there is no memory for pictures: {reason_of(error)}") from error
-        self._memory = mmap.mmap(memory, MEMORY)
+        self._memory = mmap.mmap(memory, PICTURE)
         self._opened = contextlib.ExitStack()
         self._opened.callback(os.close, memory)
         self._request = Request(
@@ -251,18 +250,3 @@ class Reader:
     def _fail(self, _: Exception) -> None:
         self._live.lose(f"the {self._request.kind} {SILENT}", SILENT)
         self._known.set()
-
-
-def shared_memory(size: int) -> int:
-    """The descriptor of memory that a child can map, too. It has no name, is in no file, and takes
-    no room before it is written to. Raises OSError."""
-    if hasattr(os, "memfd_create"):
-        memory = os.memfd_create("pictures")
-    else:  # on a Mac
-        import _posixshmem  # type: ignore[import-not-found]
-
-        name = f"/pete_sounds.{os.getpid()}"
-        memory = _posixshmem.shm_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        _posixshmem.shm_unlink(name)
-    os.ftruncate(memory, size)
-    return memory

@@ -1,85 +1,57 @@
-"""OpenCV's captures: how those of files are opened, and one picture is read.
-
-A capture is a cv2.VideoCapture; a picture has shape (height, width, 3), dtype uint8, order BGR.
-"""
+"""Cameras, read by OpenCV: for the capture child alone, and not for that of a stream (video.py)."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
-from narrator.errors import SourceError, reason_of
-from narrator.frames.jpeg import TOO_LARGE
-from narrator.frames.pictures import Animation, open_picture
-from narrator.libraries import MAX_PIXELS
-from narrator.text import without_password
+from narrator.frames import cameras
+from narrator.frames.cameras import Camera, NoPicture, camera_problem
 
-
-def open_file(source: str) -> tuple[Any, np.ndarray]:
-    """Open a file and read its first picture; no capture where it is the only one. Raises
-    SourceError, and cv2.error."""
-    path = readable_file(source)
-    file = open(path, "rb")  # noqa: SIM115 - An Animation keeps it open.
-    picture = open_picture(file, source)
-    if isinstance(picture, Animation):
-        return picture, picture.read()[1]
-    file.close()
-    if picture is not None:
-        return None, picture
-    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
-    refuse_large(capture)
-    # FFmpeg draws text files (.txt, .nfo) as if a terminal showed them.
-    if int(capture.get(cv2.CAP_PROP_FOURCC)) != int.from_bytes(b"ansi", "little"):
-        good, image = capture.read()
-        if good:
-            return capture, image
-    raise SourceError(f"{source} is not a picture or video that can be read here, or it is damaged")
+BEST = (1920, 1080)  # width and height that are asked for, as text is read from them
+MJPG = cv2.VideoWriter.fourcc(*"MJPG")
+cv2.setNumThreads(1)  # More take longer to wake than there is to do.
 
 
-def readable_file(source: str) -> str:
-    """The absolute path of a file that can be opened. Raises SourceError."""
-    shown = without_password(source)
-    try:
-        # Absolute, as FFmpeg takes the start of "12:30.mp4" for a protocol.
-        path = Path(os.path.expanduser(source)).absolute()
-        str(path).encode()  # OpenCV crashes on a name that is not Unicode.
-        if not stat.S_ISREG(path.stat().st_mode):  # Opening a pipe would wait for its other end.
-            what = "a folder" if path.is_dir() else "no ordinary file"
-            raise SourceError(f"{shown} is {what}; give a video or a picture")
-        with path.open("rb"):
-            return str(path)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte, or no Unicode
-        raise SourceError(f"{shown} can't be opened: {reason_of(error)}") from error
+def open_camera(camera: Camera) -> Any:
+    """Open a camera as a cv2.VideoCapture, whose pictures are BGR, or the bytes of JPEGs, shape
+    (1, count). The backend is named: without, OpenCV would go on to FFmpeg's list of cameras, and
+    open another one. Raises NoPicture."""
+    if cameras.ON_A_MAC:
+        capture = cv2.VideoCapture(camera.number, cv2.CAP_AVFOUNDATION)
+    else:
+        width, height = BEST
+        wanted = {
+            cv2.CAP_PROP_FOURCC: MJPG,
+            cv2.CAP_PROP_FRAME_WIDTH: width,
+            cv2.CAP_PROP_FRAME_HEIGHT: height,
+            cv2.CAP_PROP_CONVERT_RGB: 0,
+        }
+        parameters = [int(one) for pair in wanted.items() for one in pair]
+        capture = cv2.VideoCapture(camera.number, cv2.CAP_V4L2, parameters)
+        if capture.isOpened() and int(capture.get(cv2.CAP_PROP_FOURCC)) != MJPG:
+            capture.release()  # What comes as it is has few pictures a second at that size.
+            capture = cv2.VideoCapture(camera.number, cv2.CAP_V4L2)
+    if not capture.isOpened():
+        raise camera_problem(camera)
+    return capture
 
 
-def read_picture(capture: Any) -> np.ndarray | None:
-    """Read once; None where nothing comes."""
-    try:
-        good, image = capture.read()
-    except cv2.error:
-        return None
-    return image if good else None
-
-
-def decode(read: Callable[[Any, int], Any], coded: Any) -> np.ndarray | None:
-    """A picture as cv2.imread or imdecode reads it. Raises SourceError, and cv2.error."""
-    try:
-        picture: np.ndarray | None = read(coded, cv2.IMREAD_COLOR)
-        return picture
-    except cv2.error as error:
-        if "CV_IO_MAX_IMAGE" in error.err:  # see set_environment()
-            raise SourceError(TOO_LARGE) from error
-        raise
-
-
-def refuse_large(capture: Any) -> None:
-    """Raise SourceError where the first picture has more pixels than are read."""
-    size = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-    if size > MAX_PIXELS:
-        raise SourceError(TOO_LARGE)
+def listed_cameras() -> list[tuple[int, str, str | None, str]]:
+    """Number, name, size and problem of each camera; where the system tells of none, as in some
+    containers, of those among the first ten that can be opened."""
+    known = cameras.known_cameras()
+    found: list[tuple[int, str, str | None, str]] = []
+    for camera in known or [Camera(number, "", "") for number in range(10)]:
+        try:
+            capture = open_camera(camera)
+        except NoPicture as error:
+            if known:
+                found.append((camera.number, camera.name, None, str(error)))
+            continue
+        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        size = "x".join(str(int(capture.get(side))) for side in sides)
+        capture.release()
+        found.append((camera.number, camera.name, size, ""))
+    return found

@@ -9,19 +9,20 @@ import os
 import re
 from urllib.parse import unquote, urlsplit
 
-import cv2
-
 from narrator.child import Child
-from narrator.errors import SourceError, reason_of
+from narrator.errors import SourceError, UsageError, reason_of
 from narrator.frames.cameras import NAMED, is_camera
-from narrator.frames.files import PlayedFile, open_film
+from narrator.frames.files import Film, PlayedFile, open_film
+from narrator.frames.films import FilmReader
 from narrator.frames.live import CAMERA_LIMITS, CAPTURE, LiveLimits, LiveSource
 from narrator.frames.source import Source
-from narrator.frames.streams import check_address
+from narrator.frames.streams import NO_PICTURE, check_address, may_be_film, stream_problem
 from narrator.text import without_password
 
 log = logging.getLogger(__name__)
 
+REMOTE_S = 10.0  # for a film at an address to be opened, and for each read
+LIVE = "--vtt is for films; for a camera or stream, --json prints each caption's time"
 LISTED_S = 60.0  # for cameras that take long to open
 
 
@@ -57,7 +58,9 @@ def source_kind(source: str) -> SourceKind:
 
 def resolve_source(source: str) -> str:
     """--source as open_source() takes it: what can be nothing but a part of a camera's name becomes
-    NAMED and that; file:// is a file. Raises SourceError."""
+    NAMED and that; file:// is a file; - is stdin. Raises SourceError."""
+    if source == "-":
+        return source
     if source == NAMED or source_kind(source) is SourceKind.STREAM:
         if not source.lower().startswith("file://"):
             return source
@@ -87,13 +90,35 @@ def open_source(
     a camera or stream that is not there yet is waited for.
     """
     kind = source_kind(source)
-    if kind is not SourceKind.FILE:
-        if kind is SourceKind.STREAM:
-            check_address(source)
-        limits = LiveLimits() if kind is SourceKind.STREAM else CAMERA_LIMITS
-        return LiveSource(kind.value, source, clip_length, limits, waits)
-    try:
-        film = open_film(source, clip_length)
+    if kind is SourceKind.CAMERA:
+        return LiveSource(kind.value, source, clip_length, CAMERA_LIMITS, waits)
+    film = (
+        open_film(source, clip_length)
+        if kind is SourceKind.FILE
+        else remote_film(source, clip_length)
+    )
+    if film is not None:
         return film if every_frame else PlayedFile(film, clip_length)
-    except cv2.error as error:
-        raise SourceError(f"{without_password(source)} can't be read: {error.err}") from error
+    limits = LiveLimits()
+    if every_frame:
+        problem = stream_problem(source, limits.open_s)
+        if problem != NO_PICTURE:
+            raise SourceError(f"stream {without_password(source)} {problem}")
+        raise UsageError(LIVE)
+    return LiveSource(kind.value, source, clip_length, limits, waits)
+
+
+def remote_film(url: str, clip_length: int = 1) -> Film | None:
+    """The film at an address, which has a length; None where there is none. Raises SourceError
+    where there can be none."""
+    check_address(url)
+    if not url.lower().startswith("http") or not may_be_film(url, REMOTE_S):
+        return None
+    try:
+        reader = FilmReader(url, (REMOTE_S, REMOTE_S))
+    except SourceError:  # LiveSource tells why.
+        return None
+    if reader.length is None:
+        reader.close()
+        return None
+    return Film(reader, clip_length)

@@ -1,4 +1,4 @@
-"""Streams: how one is opened, why it shows nothing, and addresses that give a picture at a time.
+"""Streams: which addresses may be one, how they are asked, and why one shows nothing.
 
 FFmpeg reads a stream; what it is told of certificates and proxies is in libraries.py. A request of
 our own is made only where FFmpeg gets no further.
@@ -6,31 +6,24 @@ our own is made only where FFmpeg gets no further.
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import socket
 import ssl
 import threading
-import time
 import urllib.request
-from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import cv2
-import numpy as np
-
 from narrator.errors import SourceError, reason_of
-from narrator.frames.opencv import decode, refuse_large
+from narrator.frames.jpeg import holds_jpegs
 from narrator.libraries import ca_file
 from narrator.text import without_password
 
 NO_PICTURE = "shows no picture; is it on, and is the address right?"
 NO_ANSWER = "does not answer; is it on, and is the address right?"
 PORTS = {"rtsp": 554, "rtsps": 322}
-AGAIN_S = 1.0  # from one picture to the next where each has to be asked for
-MAX_BYTES = 100 << 20  # of such a picture
 
 
 def check_address(url: str) -> None:
@@ -47,67 +40,21 @@ def check_address(url: str) -> None:
     raise SourceError(f"{shown} is no address; it should be like http://camera.local/video")
 
 
-def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, Callable[[], SourceError]]:
-    """Open a stream. open_s, read_s: seconds that opening it, and each read from then on, may take.
-    Returns what reads it, and what tells why no picture comes. Raises SourceError."""
-    properties = {
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: int(open_s * 1000),
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC: int(read_s * 1000),
-        # Each further thread decodes a picture of its own, which makes all of them one later: with
-        # 16 a stream of H.264 at 30 a second came half a second late.
-        cv2.CAP_PROP_N_THREADS: 1,
-    }
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, list(itertools.chain(*properties.items())))
-    refuse_large(capture)
-    # JPEGs come as they are: OpenCV would squeeze each into the size of the first.
-    if int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
-        capture.set(cv2.CAP_PROP_FORMAT, -1)
+def may_be_film(url: str, timeout: float) -> bool:
+    """Whether an address sends what may be a film: no picture, and not one after the other."""
+    found: list[bool] = []
 
-    def problem() -> SourceError:
-        return SourceError(f"stream {without_password(url)} {stream_problem(url, open_s)}")
+    def look() -> None:
+        failed = contextlib.suppress(OSError, HTTPException, ValueError)
+        with failed, ask(urlsplit(url), timeout) as reply:
+            kind = reply.headers.get_content_type()
+            other = kind == "text/html" or kind.startswith(("image/", "multipart/"))
+            found.append(not (other or holds_jpegs(reply)))
 
-    if not capture.isOpened():
-        raise problem()
-    return Stream(capture, url, read_s), problem
-
-
-class Stream:
-    """What is used of a cv2.VideoCapture. An address that gives a single picture is asked again
-    every second."""
-
-    def __init__(self, capture: Any, url: str, timeout: float) -> None:
-        self._capture, self._url, self._timeout = capture, url, timeout
-        self.isOpened, self.release = capture.isOpened, capture.release
-        self._pictures = 0
-        self._is_single = False
-        self._due = time.monotonic() + AGAIN_S
-
-    def read(self) -> tuple[bool, Any]:
-        if not self._is_single:
-            good, image = self._capture.read()
-            self._pictures += good
-            if good or self._pictures != 1:
-                return good, image
-        time.sleep(max(0.0, self._due - time.monotonic()))
-        self._due = time.monotonic() + AGAIN_S
-        image = single_picture(self._url, self._timeout)
-        self._is_single = self._is_single or image is not None
-        self._pictures = 0  # A stream that broke off after its first picture is not asked again.
-        return image is not None, image
-
-
-def single_picture(url: str, timeout: float) -> np.ndarray | None:
-    """The picture at an address: the bytes of a JPEG, shape (1, count), or of any other its pixels;
-    None where there is none. Raises SourceError and cv2.error."""
-    try:
-        with ask(urlsplit(url), timeout) as reply:
-            if reply.headers.get_content_maintype() != "image":
-                return None
-            data = reply.read(MAX_BYTES)
-    except (OSError, HTTPException, ValueError):
-        return None
-    coded = np.frombuffer(data, np.uint8)[None]
-    return coded if data.startswith(b"\xff\xd8") else decode(cv2.imdecode, coded)
+    asking = threading.Thread(target=look, daemon=True)
+    asking.start()
+    asking.join(timeout)
+    return bool(found and found[0])
 
 
 def stream_problem(url: str, timeout: float) -> str:

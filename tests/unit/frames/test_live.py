@@ -442,13 +442,13 @@ def test_without_memory_to_share_that_is_told(
 def test_a_child_that_dies_again_and_again_is_an_outage(
     mjpeg: MjpegCamera, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "cv2.py").write_text("raise SystemExit")
+    (tmp_path / "av.py").write_text("raise SystemExit")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(SourceError, match="the stream sends no picture"):
         patient(mjpeg.url)
     with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
         assert source.messages() == ["The stream sends no picture; trying again."]
-        (tmp_path / "cv2.py").unlink()
+        (tmp_path / "av.py").unlink()
         assert told(source, "is connected") == ["The stream is connected."]
 
 

@@ -9,7 +9,6 @@ import cv2
 import pytest
 
 from narrator.errors import SourceError
-from narrator.frames import opening
 from narrator.frames.cameras import NAMED
 from narrator.frames.files import Film, PlayedFile
 from narrator.frames.live import LiveSource
@@ -80,7 +79,6 @@ def test_each_kind_has_its_source(tmp_path: Path, mjpeg: MjpegCamera) -> None:
         (path, False, PlayedFile),
         (path, True, Film),
         (mjpeg.url, False, LiveSource),
-        (mjpeg.url, True, LiveSource),
     ]:
         with closing(open_source(source, every_frame)) as opened:
             assert type(opened) is kind
@@ -97,16 +95,3 @@ def test_a_camera_that_is_not_there_is_named_or_waited_for() -> None:
 def test_an_address_that_can_never_show_anything_is_not_waited_for(url: str) -> None:
     with pytest.raises(SourceError):
         open_source(url, waits=True)
-
-
-def test_what_opencv_refuses_is_a_source_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A picture beyond OpenCV's limit of a gigapixel, for instance."""
-
-    def refuse(source: str, clip_length: int) -> None:
-        raise cv2.error("too large")
-
-    monkeypatch.setattr(opening, "open_film", refuse)
-    with pytest.raises(SourceError, match="that picture can't be read"):
-        open_source("that picture")

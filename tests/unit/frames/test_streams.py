@@ -19,17 +19,14 @@ import pytest
 
 from narrator.errors import SourceError
 from narrator.frames.live import LiveLimits, LiveSource
-from narrator.frames.opencv import read_picture
+from narrator.frames.stream_reader import open_stream
 from narrator.frames.streams import (
-    MAX_BYTES,
     answer_of,
     check_address,
-    open_stream,
     reason_for_none,
-    single_picture,
     stream_problem,
 )
-from narrator.libraries import ffmpeg_options
+from narrator.libraries import stream_options
 from support.camera import MjpegCamera, as_jpeg
 from support.frames import GREEN, RED, brightening, is_colour, next_frame, number_of, plain
 from support.program import wait_until
@@ -151,7 +148,7 @@ def test_a_read_of_a_stream_that_stalls_comes_back(mjpeg: MjpegCamera) -> None:
     capture, _ = open_stream(mjpeg.url, 5, 0.3)
     mjpeg.stall()
     started = time.monotonic()
-    while read_picture(capture) is not None:
+    while capture.read()[0]:
         pass
     assert time.monotonic() - started < 10  # by itself after 30
 
@@ -239,15 +236,9 @@ def test_user_and_password_are_told_to_the_server_that_was_named_alone() -> None
                 page(401, WWW_Authenticate='Basic realm="camera"')(request)
 
         with served(guarded) as address:
-            assert single_picture(f"http://me:s3cret@{address}/", 5) is not None
+            capture, _ = open_stream(f"http://me:s3cret@{address}/", 5, 5)
+            assert capture.read()[0]
     assert heard == [None]
-
-
-def test_what_is_no_picture_or_too_large_is_none() -> None:
-    with served(page(200, "text/html", b"hello")) as address:
-        assert single_picture(f"http://{address}/", 5) is None
-    assert single_picture("http://127.0.0.1:9/", 5) is None
-    assert MAX_BYTES < 2**31
 
 
 # --------------------------------------------------------------------- certificates and proxies
@@ -283,17 +274,14 @@ def test_an_https_stream_is_watched_only_where_its_certificate_is_trusted(
     def watch(trusted: Path | None, host: str = "127.0.0.1") -> str:
         if trusted is not None:
             monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-        monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", ffmpeg_options())
         return f"https://{host}:{address.rpartition(':')[2]}/video"
 
     with served(mjpeg._serve, context) as address:
         assert "is not trusted: self-signed certificate; a certificate of your own" in complaint(
             watch(None)
         )
-        monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS")
         capture, _ = open_stream(watch(certificate), 5, 5)
         capture.release()
-        monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS")
         assert "is not trusted: Hostname mismatch" in complaint(watch(certificate, "localhost"))
 
 
@@ -309,16 +297,16 @@ def test_no_proxy_of_the_environment_is_asked(
     with served(proxy) as address:
         monkeypatch.setenv("http_proxy", f"http://{address}")
         monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", ffmpeg_options())
         open_stream(mjpeg.url, 5, 5)[0].release()
         assert "refuses the connection" in complaint("http://127.0.0.1:9/video")
     assert asked == []
 
 
 def test_the_users_own_options_of_ffmpeg_win(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp")
-    assert ffmpeg_options().startswith("rtsp_transport;tcp|http_proxy;none|tls_verify;1|ca_file;")
-    assert ffmpeg_options().endswith("|rtsp_transport;udp")
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp|tls_verify;0")
+    options = stream_options()
+    assert (options["rtsp_transport"], options["tls_verify"]) == ("udp", "0")
+    assert options["http_proxy"] == "none"
 
 
 # --------------------------------------------------------------------- streams that come later

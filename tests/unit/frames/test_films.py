@@ -17,10 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from narrator.errors import SourceError
-from narrator.frames.files import Film
-from narrator.frames.opencv import open_file
+from narrator.frames.files import open_film
 from support.broken_files import answer_to, broken_files
-from support.frames import RED, brightening, number_of, plain, until_ended
+from support.frames import RED, brightening, next_frame, number_of, plain, until_ended
 from support.program import ROOT
 from support.video import write_video
 
@@ -35,15 +34,17 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def picture_in(path: Path) -> np.ndarray:
     """What is in a file that holds one picture."""
-    capture, image = open_file(str(path))
-    assert capture is None
-    return image
+    with closing(open_film(str(path))) as film:
+        frame = film.newest(0)
+        assert frame is not None
+        assert film.ended
+        return frame.image
 
 
 def complaint(source: str | Path) -> str:
     """What is wrong with this file."""
     with pytest.raises(SourceError) as caught:
-        open_file(str(source))
+        open_film(str(source))
     return str(caught.value)
 
 
@@ -51,9 +52,9 @@ def test_what_a_file_holds_counts_not_how_it_is_called(tmp_path: Path, video: Pa
     cv2.imwrite(str(tmp_path / "red.png"), plain(RED))
     assert picture_in((tmp_path / "red.png").rename(tmp_path / "red.mp4")).shape == (240, 320, 3)
     (tmp_path / "video.jpg").write_bytes(video.read_bytes())
-    capture, image = open_file(str(tmp_path / "video.jpg"))
-    assert capture is not None
-    assert image.mean() < 8  # its first picture is black
+    with closing(open_film(str(tmp_path / "video.jpg"))) as film:
+        assert next_frame(film).image.mean() < 8  # its first picture is black
+        assert not film.ended
 
 
 # -------------------------------------------------------------------------------------------- names
@@ -77,7 +78,8 @@ def test_a_file_may_have_any_name(
 ) -> None:
     (tmp_path / name).symlink_to(video)
     monkeypatch.chdir(tmp_path)
-    assert open_file(name)[1].shape == (240, 320, 3)
+    with closing(open_film(name)) as film:
+        assert next_frame(film).image.shape == (240, 320, 3)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names elsewhere are always Unicode")
@@ -87,8 +89,8 @@ def test_a_name_that_is_not_unicode_is_refused(tmp_path: Path, video: Path) -> N
     code = (
         "import os\n"
         "from narrator.errors import SourceError\n"
-        "from narrator.frames.opencv import open_file\n"
-        "try:\n open_file(os.fsdecode(b'caf\\xe9.mp4'))\n"
+        "from narrator.frames.files import open_film\n"
+        "try:\n open_film(os.fsdecode(b'caf\\xe9.mp4'))\n"
         "except SourceError as error:\n assert 'be opened' in str(error)\n"
         "else:\n raise AssertionError\n"
     )
@@ -140,7 +142,7 @@ def test_a_video_that_was_cut_off_is_refused_or_shown_as_far_as_it_goes(
     whole = write_video(tmp_path / "whole.avi", brightening(30), FPS, "MJPG").read_bytes()
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole[: len(whole) // 2])
-    with closing(Film(*open_file(str(cut)))) as film:
+    with closing(open_film(str(cut))) as film:
         assert 5 < number_of(list(until_ended(film))[-1]) < 25
 
 
@@ -200,8 +202,8 @@ def only_frames_or_a_complaint(content: bytes, suffix: str) -> None:
         path = Path(folder) / f"file{suffix}"
         path.write_bytes(content)
         try:
-            film = Film(*open_file(str(path)))
-        except (SourceError, cv2.error):  # open_source() makes a SourceError of OpenCV's own
+            film = open_film(str(path))
+        except SourceError:
             return
         with closing(film):
             for _ in range(20):
