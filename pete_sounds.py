@@ -6,7 +6,7 @@ changes. Everything runs on this machine, unless --engine names a server. A fram
 in this order; each part is a folder or a file of narrator/:
 
     frames/       camera, video, picture or stream -> its newest frame, with its time
-    scene/        can anything be told from the picture, and did it change since the last caption?
+    scene/        does the picture show anything, and did it change since the last caption?
     engines/      frame or clip + prompt -> pieces of text as they come (models/ finds the weights)
     narration     pieces -> sentences -> the voice and the outputs
     speech/       a sentence -> sound, in a child process that is watched, hushed and replaced

@@ -9,7 +9,7 @@ PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Backoff:
-    """Counts the tries since something was lost, and tells when the next one is due.
+    """Counts the tries since something was lost, and says when the next one is due.
 
     pauses: seconds before each try, the last one for ever.
     """

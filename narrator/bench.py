@@ -61,7 +61,7 @@ def measure(engine: Engine, prompt: str, detail: bool, repeats: int) -> dict[str
         times = [time.perf_counter()]
         times += [time.perf_counter() for piece in engine.describe(query) if piece.text]
         if len(times) == 1:
-            raise ModelError("the model ends without a word; there is nothing to measure")
+            raise ModelError("the model says nothing, so there is nothing to measure")
         first, whole = times[1] - times[0], times[-1] - times[0]
         speed = (len(times) - 2) / max(whole - first, 1e-9)
         figures.append((first, speed, whole, 60 / whole))

@@ -39,12 +39,12 @@ from narrator.wording import Cleaner
 
 log = logging.getLogger(__name__)
 
-Found = tuple[str, dict[str, Any]]  # what is told of a part, and its facts for --json
+Found = tuple[str, dict[str, Any]]  # a message about a part, and its facts for --json
 
-# What to do about a part that takes too long; a camera or stream tells by itself.
+# What to do about a part that takes too long; a camera or stream has messages of its own.
 STUCK = {
-    "model": "a smaller --model may do",
-    "voice": "start again; --mute goes without it",
+    "model": "try a smaller --model",
+    "voice": "start again, or use --mute",
 }
 
 
@@ -71,7 +71,7 @@ class Check:
     ) -> None:
         self._options = replace(options, wav=None, vtt=None)  # which would be written
         self._shutdown, self._limits, self._cache = shutdown, limits, cache
-        # None is waited for at the end, see process.leave(): one that hangs is left behind.
+        # One that hangs is left behind at the end, see process.leave().
         self._start = ThreadPoolExecutor(8).submit
         self._name = options.source
         self._clip: list[Frame] = []
@@ -81,7 +81,7 @@ class Check:
     def run(self) -> ExitCode:
         """Return the exit code of the first part in trouble."""
         log.info("trying camera, model and voice one after the other; Ctrl-C ends it")
-        of_voice = logging.getLogger("narrator.speech")  # What it would log is told in its line.
+        of_voice = logging.getLogger("narrator.speech")  # Its own line reports what it would log.
         of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
         try:
             return self._check()
@@ -108,29 +108,29 @@ class Check:
     ) -> None:
         """Try a part, and tell. code: of trouble that has none of its own."""
         try:
-            told, facts = self._start(look).result(limit_s)
+            message, facts = self._start(look).result(limit_s)
         except TookTooLong:
             self._tell(name, f"no answer in {limit_s:g} s; {STUCK[name]}", {}, code)
         except Exception as error:
             log.debug("", exc_info=error)
-            told, known = user_message(error)
-            self._tell(name, told, {}, code if known is ExitCode.INTERNAL else known)
+            message, known = user_message(error)
+            self._tell(name, message, {}, code if known is ExitCode.INTERNAL else known)
         else:
-            self._tell(name, told, facts)
+            self._tell(name, message, facts)
 
     def _tell(
         self, name: str, text: str, facts: dict[str, Any], code: ExitCode = ExitCode.OK
     ) -> None:
         """Keep it for --json, or print it, and have it said."""
         self._code = self._code or code
-        facts = {"ok": not code, "told": text, **facts}
+        facts = {"ok": not code, "message": text, **facts}
         self._facts[name] = facts = {key: cleaned(value) for key, value in facts.items()}
         kind = source_kind(self._name).value if name == "source" else name
-        line = f"{kind}: {'trouble' if code else 'ok'}: {facts['told']}"
+        line = f"{kind}: {'trouble' if code else 'ok'}: {facts['message']}"
         if not self._options.json:
             print(line, flush=True)
         if self._speaker is not None:
-            with contextlib.suppress(UsageError):  # There is no such voice, as its own line tells.
+            with contextlib.suppress(UsageError):  # There is no such voice; its own line says so.
                 self._speaker.say(line, 0, 0.0)
 
     # -- the parts
@@ -163,20 +163,20 @@ class Check:
         if frame is None or source.lost or (count < 2 and not source.ended):
             raise SourceError(
                 "it was opened, but sent no more pictures; close other programs that may use it, "
-                "and look at its cable"
+                "and check its cable"
             )
         if scene.problem is not None:
             raise SourceError(f"{scene.problem.value} {ADVICE[scene.problem]}")
         self._clip = source.clip_to(frame)
         height, width = frame.image.shape[:2]
         facts: dict[str, Any] = {"width": width, "height": height}
-        told = f"{width} by {height} pixels, bright enough"
+        message = f"{width} by {height} pixels, bright enough"
         if count > 1:
             facts["pictures_per_s"] = round(count / took, 1)
-            told += f", {count / took:.0f} pictures a second"
+            message += f", {count / took:.0f} pictures a second"
         if name := getattr(source, "name", ""):
-            facts["name"], told = name, f"{name}, {told}"
-        return told, facts
+            facts["name"], message = name, f"{name}, {message}"
+        return message, facts
 
     def _caption(self) -> Found:
         """One caption, of what the source shows, else of a grey wall."""
@@ -189,14 +189,14 @@ class Check:
         text = printable(Cleaner().add("".join(piece.text for piece in pieces), ended=True))
         load_s, caption_s = loaded - began, time.monotonic() - loaded
         if not text:
-            raise EngineError("it has nothing to say of a picture; another --model may do")
+            raise EngineError("it says nothing about the picture; try another --model")
         name = "" if options.model is None else f"{Path(options.model).name}, "
-        told = f"{name}{engine.label}, ready in {load_s:.1f} s, a caption in {caption_s:.2f} s"
+        message = f"{name}{engine.label}, ready in {load_s:.1f} s, a caption in {caption_s:.2f} s"
         facts: dict[str, Any] = {"model": options.model, "engine": engine.label}
         facts.update(load_s=round(load_s, 3), caption_s=round(caption_s, 3))
         if self._clip:
-            facts["caption"], told = text, f"{told}: {text}"
-        return told, facts
+            facts["caption"], message = text, f"{message}: {text}"
+        return message, facts
 
     def _open_speaker(self) -> None:
         """Have the voice started while the source is watched."""
@@ -218,7 +218,7 @@ class Check:
         self._speaker.wait_until_quiet()
         if trouble := self._speaker.trouble:
             loudspeaker = "is a loudspeaker connected, and chosen in the sound settings?"
-            step = loudspeaker if trouble.startswith("no sound") else "--mute goes without it"
+            step = loudspeaker if trouble.startswith("no sound") else "--mute works without it"
             raise EngineError(f"{trouble}; {step}")
         facts: dict[str, Any] = {"voice": self._speaker.name, "ready_s": round(ready_s, 3)}
         return f"{self._speaker.name}, ready in {ready_s:.1f} s", facts

@@ -3,7 +3,7 @@
 PeteError               a message for the user: what happened, and what to do
   UsageError            the command line
   SourceError           no frames come
-  ModelError            the model is not there, or can't be used
+  ModelError            the model is missing, or can't be used
   EngineError           what runs the model fails
 EngineUnavailable       no caption now; a later frame may well get one
 OnlyThoughts            no caption, as the model's thoughts took all the tokens
@@ -20,7 +20,7 @@ from narrator.text import printable
 
 
 class ExitCode(enum.IntEnum):
-    """What the shell is told."""
+    """What the shell gets."""
 
     OK = 0  # the normal end, and an end that was asked for (Ctrl-C)
     INTERNAL = 1  # a bug

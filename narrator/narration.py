@@ -252,5 +252,5 @@ class Draft:
 
 def confidence_of(probabilities: Sequence[float]) -> float | None:
     """How predictable the words of a caption were, which is not how true they are: the geometric
-    mean of its tokens' probabilities, from 0 to 1; None where the engine tells none."""
+    mean of its tokens' probabilities, from 0 to 1; None where the engine gives none."""
     return geometric_mean([max(one, LEAST) for one in probabilities]) if probabilities else None

@@ -46,7 +46,7 @@ def is_installed() -> bool:
 def continue_under_venv(script: Path) -> None:
     """Run this same command line again under the Python that install.sh made, unless this is it.
 
-    Raises EngineError when that is not there or does not start.
+    Raises EngineError when that is missing or does not start.
     """
     python = VENV / "bin" / "python"
     if Path(sys.prefix).resolve() == VENV.resolve():

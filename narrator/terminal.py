@@ -26,7 +26,7 @@ from narrator.text import printable, secrets_in, without_secrets
 
 log = logging.getLogger(__name__)
 
-# What a terminal is told: to send what is pasted as that, or as keys (xterm's bracketed paste).
+# Sent to a terminal: to send what is pasted as that, or as keys (xterm's bracketed paste).
 PASTE_AS_PASTE, PASTE_AS_KEYS = "\x1b[?2004h", "\x1b[?2004l"
 ERASE, SAVE_CURSOR, RESTORE_CURSOR = "\r\x1b[K", "\x1b7", "\x1b8"
 

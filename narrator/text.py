@@ -57,7 +57,7 @@ def without_marks(prompt: str) -> str:
 
 
 def as_condition(text: str) -> str:
-    """What is to be waited for, as it may stand in a question."""
+    """What --when watches for, as it may stand in a question."""
     thing = printable(without_marks(text)).strip(" .!?")
     return re.sub(r"^there(?:'s| is) ", "", thing, flags=re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""What a value on the command line may be: parsers for argparse, which tells what they refuse."""
+"""What a value on the command line may be: parsers for argparse, which reports what they refuse."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class ServerEngine:
                     break
             else:
                 if said:
-                    raise httpx2.RemoteProtocolError("the caption has no end")
+                    raise httpx2.RemoteProtocolError("the answer broke off")
                 raise ValueError("no caption in its answer")
             if thought:
                 self._answer_tokens = THOUGHTFUL_TOKENS
@@ -175,7 +175,7 @@ class ServerEngine:
 
 
 def chance(token: dict[str, Any]) -> float:
-    """A token's probability, as a server tells it."""
+    """A token's probability, as a server gives it."""
     return math.exp(min(0.0, float(token["logprob"])))
 
 

@@ -56,7 +56,7 @@ class ServerFault(Exception):
 
 
 class Part(NamedTuple):
-    """What a server says at a time: thoughts, text, and what it tells of the tokens that it chose.
+    """What a server says at a time: thoughts, text, and what it says of the tokens that it chose.
     finish: why it ends; "" where it goes on."""
 
     thoughts: str = ""
@@ -95,7 +95,7 @@ def key_of_the_environment() -> str:
     """The server's key; empty where there is none. Raises UsageError for one that can't be sent."""
     key = os.environ.get(SERVER_KEY, "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise UsageError(f"{SERVER_KEY} holds what no key can: control characters or letters")
+        raise UsageError(f"{SERVER_KEY} is not a valid key: it has control characters or letters")
     return key
 
 
@@ -174,7 +174,7 @@ def lines_of(reply: httpx2.Response, most: int) -> Iterator[bytes]:
     for received in reply.iter_raw():
         most -= len(received)
         if most < 0:
-            raise ValueError("its answer does not end")
+            raise ValueError("its answer is too long")
         *lines, rest = (rest + received).split(b"\n")
         yield from lines
     yield rest

@@ -60,7 +60,7 @@ class TorchEngine:
                 folder, local_files_only=True, trust_remote_code=False
             )
             if not getattr(self._processor, "chat_template", None):
-                raise ModelError(f"{folder} has no chat template, so it can't be asked anything")
+                raise ModelError(f"{folder} has no chat template, so it can't take a prompt")
         self._model = load_torch_model(folder, dtype).to(device)
         self._ends = self._inputs.ends if self._inputs else generation_ends(self._model)
         self._words = self._inputs or LibraryWords(self._processor)

@@ -1,4 +1,4 @@
-"""Cameras: which the system tells of, how one is opened, and why it shows nothing.
+"""Cameras: which ones the system lists, how one is opened, and why it shows nothing.
 
 All but is_camera() is for the capture child alone: a driver may hang, and macOS asks the user.
 """
@@ -24,7 +24,7 @@ DEVICES = Path("/dev")
 VIDEO4LINUX = Path("/sys/class/video4linux")  # a folder for each video device of Linux
 DEVICE = re.compile(r"/dev/video([0-9]{1,4})")
 BY_ID = "/dev/v4l/"  # links to the devices, by names that stay; they are gone with the camera
-HINT = "--list-cameras shows what there is, --source takes a video too"
+HINT = "--list-cameras lists the cameras, --source also takes a video"
 
 # _IOR and _IOWR of linux/videodev2.h
 QUERYCAP, REQBUFS = 0x80685600, 0xC0145608
@@ -40,8 +40,8 @@ class Camera(NamedTuple):
 
 
 class NoPicture(SourceError):
-    """spoken: what is wrong, behind "The camera"; None where it is not there. final: it will not
-    change by itself."""
+    """spoken: what is wrong, behind "The camera"; None where it is not connected. final: it will
+    not change by itself."""
 
     def __init__(self, message: str, spoken: str | None = None, final: bool = False) -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ def is_camera(source: str) -> bool:
 
 
 def known_cameras() -> list[Camera]:
-    """The cameras that the system tells of, by their numbers."""
+    """The cameras that the system lists, by their numbers."""
     if not ON_A_MAC:
         return linux_cameras()
     from narrator.frames.mac_camera import mac_cameras
@@ -75,7 +75,7 @@ def linux_cameras(listed: Path = VIDEO4LINUX, devices: Path = DEVICES) -> list[C
         with contextlib.suppress(OSError):
             captures = can_capture(devices / folder.name)
             name = printable((folder / "name").read_text("utf-8", "replace"))
-            # Of one that may not be opened nothing tells whether it captures.
+            # Of one that may not be opened nothing shows whether it captures.
             apart = folder.name if captures else name
             same = folder / "device"
             camera = os.path.realpath(same) if same.exists() else apart
@@ -106,7 +106,7 @@ def find_camera(source: str, identity: str | None = None) -> Camera:
     if not source.startswith(NAMED):
         device = DEVICE.fullmatch(os.path.realpath(source))
         if device is None and not source.isdecimal():
-            raise NoPicture(f"{source} is not there; {HINT}")
+            raise NoPicture(f"{source} is not connected; {HINT}")
         number = int(device[1] if device else source)
         named = [one for one in known if one.number == number]
         return named[0] if named else Camera(number, "", "")
@@ -119,12 +119,12 @@ def find_camera(source: str, identity: str | None = None) -> Camera:
         found = [one for one in known if name.casefold() in one.name.casefold()]
         found = [one for one in found if name.casefold() == one.name.casefold()] or found
     if not found:
-        missing = f"no file and no camera is called {name}" if name else "no camera is there"
+        missing = f"no file and no camera is called {name}" if name else "no camera is connected"
         raise NoPicture(f"{missing}; {HINT}")
     if len(found) > 1 and identity is None:
         several = ", ".join(f"{one.number} ({one.name})" for one in found)
         raise NoPicture(
-            f"--source {name} may be any of the cameras {several}; give its number", final=True
+            f"--source {name} matches several cameras: {several}; give a number", final=True
         )
     return found[0]
 
@@ -140,23 +140,26 @@ def default_camera(known: list[Camera]) -> list[Camera]:
 
 
 def camera_problem(camera: Camera, opened: bool = False, devices: Path = DEVICES) -> NoPicture:
-    """Why a camera shows nothing, as far as the system tells. opened: it could be opened."""
+    """Why a camera shows nothing, as far as the system says. opened: it could be opened."""
     name = f"camera {camera.number}" + (f" ({camera.name})" if camera.name else "")
     if ON_A_MAC:
         from narrator.frames.mac_camera import mac_problem
 
         problem = mac_problem(camera.name) if camera.name else None
-        return NoPicture(f"{name} {problem or 'is not there; ' + HINT}", problem)
+        return NoPicture(f"{name} {problem or 'is not connected; ' + HINT}", problem)
     device = devices / f"video{camera.number}"
     if not device.exists():
-        return NoPicture(f"{name} is not there; {HINT}")
-    spoken, hint = "sends no picture", "unplug it, and plug it in again, at another port"
+        return NoPicture(f"{name} is not connected; {HINT}")
+    spoken, hint = "sends no picture", "unplug it and plug it in again, or try another port"
     with contextlib.suppress(OSError):
         trouble = 0 if opened else why_refused(device)
         if trouble == errno.EBUSY:
-            spoken, hint = "is used by another program", "close that one"
+            spoken, hint = "is in use by another program", "close it"
         elif trouble == errno.EACCES:
-            spoken, hint = "is not allowed", f"you may not use {device}: join the group video"
+            spoken, hint = (
+                "can't be opened: permission denied",
+                f"{device} is for the group video: join it",
+            )
     return NoPicture(f"{name} {spoken}; {hint}", spoken)
 
 

@@ -120,7 +120,7 @@ class Capture:
             if first_at is None and taken - opened_at >= patience_s:
                 raise problem()
             if first_at is not None and failed >= FAILED_READS:
-                raise NoPicture("it sends nothing more", "is gone")
+                raise NoPicture("it stopped sending pictures", "is gone")
             rest(0.0 if good else FAILED_PAUSE_S)
 
     def _is_wanted(self) -> bool:
@@ -147,7 +147,7 @@ def is_shown(image: np.ndarray) -> bool:
 
 
 def rest(seconds: float) -> None:
-    """Wait; on a Mac the system tells meanwhile which cameras came and went."""
+    """Wait; on a Mac the system reports meanwhile which cameras came and went."""
     if cameras.ON_A_MAC:
         mac_camera.turn_run_loop(seconds)
     elif seconds:

@@ -68,7 +68,9 @@ class FilmReader(Pictures):
         try:
             memory = shared_memory()
         except OSError as error:
-            raise SourceError(f"there is no memory for pictures: {reason_of(error)}") from error
+            raise SourceError(
+                f"there is not enough memory for pictures: {reason_of(error)}"
+            ) from error
         self._memory = mmap.mmap(memory, PICTURE)
         fds = [memory]
         try:

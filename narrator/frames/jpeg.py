@@ -1,4 +1,4 @@
-"""What can be told of a JPEG from its bytes alone: is it whole, and is it small enough to decode?
+"""What the bytes of a JPEG show: is it whole, and is it small enough to decode?
 
 A camera on a bad cable sends halves of them, and noise; decoders make pictures of those, too.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from narrator.errors import SourceError
 from narrator.libraries import MAX_PIXELS
 
-TOO_LARGE = f"a picture of more than {MAX_PIXELS // 1_000_000} megapixels is not read"
+TOO_LARGE = f"a picture of more than {MAX_PIXELS // 1_000_000} megapixels is not supported"
 MAX_SCANS = 10  # times MAX_PIXELS: each scan of a progressive JPEG goes over all of its pixels
 
 # Names of ITU-T T.81, table B.1: the frame headers, and the first marker that can't be within the
@@ -69,7 +69,7 @@ def take_jpeg(data: bytearray) -> bytes | None:
 
 
 def header(data: bytes | bytearray) -> tuple[int, int]:
-    """How many pixels a JPEG has (0 where that is not told), and where its first scan starts.
+    """How many pixels a JPEG has (0 where it does not say), and where its first scan starts.
     Raises IndexError and struct.error where it breaks off before."""
     at, pixels = 2, 0
     while data[:2] == b"\xff\xd8" and data[at] == 0xFF and data[at + 1] != START_OF_SCAN[1]:

@@ -2,7 +2,7 @@
 
 The capture child reads it (capture.py) and is replaced when it hangs or dies. A thread here takes
 its pictures, and decides what they are worth: is the source stalled or frozen, does it send what it
-held up, what has the user to be told?
+held up, which messages does the user need?
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ SILENT, FROZEN = "sends no picture", "sends the same picture over and over"
 
 @dataclass(frozen=True)
 class LiveLimits:
-    """How long a camera or stream is waited for, in seconds, and how often."""
+    """How long to wait for a camera or stream, in seconds, and how often."""
 
     start_s: float = 60.0  # for the child to import what it needs, on a busy machine
-    open_s: float = 10.0  # one that shows nothing for so long is not there
+    open_s: float = 10.0  # one that shows nothing for so long is lost
     stall_s: float = 5.0  # one that stops showing anything is reopened after so long
     late_s: float = 2.0  # by which the child may exceed the time limits that it was given
     pauses_s: tuple[float, ...] = PAUSES_S  # from a try to reopen it to the next one
@@ -78,9 +78,9 @@ class LiveSource(LatestFrame):
     """A camera or stream.
 
     An outage begins with a loss and lasts until pictures have come steadily again, so that a source
-    that flaps is told once. kind: "camera" or "stream". waits: one that is not there is lost, too,
-    from the start; else SourceError is raised. newest() raises it as well, but only where the user
-    was asked for permission and refused it. name: of a camera, where the system tells one.
+    that flaps is reported once. kind: "camera" or "stream". waits: one that is not connected is
+    lost from the start; else SourceError is raised. newest() raises it as well, but only where the
+    user was asked for permission and refused it. name: of a camera, where the system has one.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class LiveSource(LatestFrame):
         """It is back."""
         self.lost = False
         if self._messages:
-            self._messages.clear()  # An outage that nobody was told of is over.
+            self._messages.clear()  # An outage that was never reported is over.
         else:
             self._tell("is connected." if self._first_at is None else "is back.")
 
@@ -165,7 +165,7 @@ class LiveSource(LatestFrame):
         self.clear()
 
     def wait_for_user(self) -> None:
-        """Tell that macOS is asking."""
+        """Say that macOS is asking."""
         if not self.lost:
             self.lost = True
             self._messages.append(ASKING)
@@ -183,21 +183,23 @@ class Reader:
         try:
             memory = shared_memory()
         except OSError as error:
-            raise SourceError(f"there is no memory for pictures: {reason_of(error)}") from error
+            raise SourceError(
+                f"there is not enough memory for pictures: {reason_of(error)}"
+            ) from error
         self._memory = mmap.mmap(memory, PICTURE)
         self._opened = contextlib.ExitStack()
         self._opened.callback(os.close, memory)
         self._request = Request(
             kind, source, memory, limits.open_s, limits.stall_s, limits.steady_s, limits.pauses_s
         )
-        pauses_s = (0.0, *limits.pauses_s)  # Of a child that dies once nothing is told.
+        pauses_s = (0.0, *limits.pauses_s)  # A child that dies once is not reported.
         self._supervisor = Supervisor(
             CAPTURE, self._read, self._fail, lambda: None, pauses_s, [memory]
         )
         self._opened.callback(self._supervisor.close)
 
     def wait_until_known(self) -> None:
-        """Wait until there is a picture, or something to tell in its place."""
+        """Wait until there is a picture, or a message in its place."""
         self._known.wait()
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
 """A Mac's cameras and the permission to use them, by AVFoundation; on the main thread of the
-capture child alone, as macOS asks there, and tells there of cameras that come and go.
+capture child alone, as macOS asks there, and reports there which cameras come and go.
 
 No one has run this on a Mac yet; see KNOWN_ISSUES.md.
 """
@@ -52,14 +52,14 @@ def default_identity() -> str | None:
 
 
 def is_phone(device: AVCaptureDevice) -> bool:
-    """Whether it is an iPhone or iPad, by its kind where macOS tells that (13 and newer)."""
+    """Whether it is an iPhone or iPad, by its kind where macOS says so (13 and newer)."""
     if not hasattr(device, "isContinuityCamera"):
         return False
     return bool(device.isContinuityCamera())
 
 
 def turn_run_loop(seconds: float = 0.0) -> None:
-    """Let macOS tell which cameras came and went, for so long."""
+    """Let macOS report which cameras came and went, for so long."""
     NSRunLoop.currentRunLoop().runUntilDate_(NSDate.dateWithTimeIntervalSinceNow_(seconds))
 
 
@@ -87,7 +87,7 @@ def why_refused() -> str | None:
 def mac_problem(name: str) -> str:
     """Why a camera shows nothing, to be said after its number and name."""
     if permission() != AVAuthorizationStatusAuthorized:
-        return why_refused() or "is not allowed yet; start again, and choose Allow"
+        return why_refused() or "is not permitted yet; start again, and choose Allow"
     if "iPhone" in name or "iPad" in name:
         return (
             "shows no picture; lock the phone and keep it near and still, with Wi-Fi and Bluetooth "

@@ -10,7 +10,9 @@ import resource
 from narrator.libraries import MAX_PIXELS
 
 PICTURE = 3 * MAX_PIXELS  # bytes, of which no more are taken than a picture has
-DECODING = 768 << 20  # bytes beyond what an idle child takes: FFmpeg takes what a film tells it to
+DECODING = (
+    768 << 20
+)  # bytes beyond what an idle child takes: FFmpeg takes as much as a film asks for
 
 
 def shared_memory(size: int = PICTURE) -> int:

@@ -39,7 +39,7 @@ def open_camera(camera: Camera) -> Any:
 
 
 def listed_cameras() -> list[tuple[int, str, str | None, str]]:
-    """Number, name, size and problem of each camera; where the system tells of none, as in some
+    """Number, name, size and problem of each camera; where the system lists none, as in some
     containers, of those among the first ten that can be opened."""
     known = cameras.known_cameras()
     found: list[tuple[int, str, str | None, str]] = []

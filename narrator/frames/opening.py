@@ -87,7 +87,7 @@ def open_source(
     """Open what resolve_source() returned. Raises SourceError.
 
     every_frame: a file is not played, but gives each frame in turn. clip_length: in frames. waits:
-    a camera or stream that is not there yet is waited for.
+    wait for a camera or stream that is not connected yet.
     """
     kind = source_kind(source)
     if kind is SourceKind.CAMERA:
@@ -116,7 +116,7 @@ def remote_film(url: str, clip_length: int = 1) -> Film | None:
         return None
     try:
         reader = FilmReader(url, (REMOTE_S, REMOTE_S))
-    except SourceError:  # LiveSource tells why.
+    except SourceError:  # LiveSource says why.
         return None
     if reader.length is None:
         reader.close()

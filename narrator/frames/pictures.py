@@ -83,7 +83,7 @@ def whole_jpeg(file: BinaryIO, picture: Any, name: str) -> Any:
     if not pixels or (end is not None and end[0] != END):
         return picture  # It is what Pillow takes it for.
     if end is None:
-        log.info(f"{name} breaks off before its end; what is missing of it is grey")
+        log.info(f"{name} ends early; its missing part is shown grey")
         return Image.open(io.BytesIO(data + PADDING), formats=("JPEG",))
     # Phones append further pictures, too, but they list them ("mp", CIPA DC-007).
     follows = data[end.end() : end.end() + 4096].lstrip(b"\0\r\n").startswith(b"\xff\xd8")
@@ -135,7 +135,7 @@ def on_white(picture: Any) -> np.ndarray:
 
 
 def grey_range(picture: Any) -> tuple[float, float]:
-    """Black and white of a grey picture of more than 8 bits. Where nothing tells how bright white
+    """Black and white of a grey picture of more than 8 bits. Where nothing says how bright white
     is, it is the first of 1, 255 and 65535 that is no less than any; else what there is."""
     if picture.mode.startswith("I;16"):
         return 0.0, 65535.0

@@ -24,7 +24,7 @@ class Source(Protocol):
 
     @property
     def lost(self) -> bool:
-        """True while a live source is waited for."""
+        """True while a live source is lost."""
 
     @property
     def at(self) -> float:
@@ -40,7 +40,7 @@ class Source(Protocol):
         """The frame that newest() would return now, if any; it still will."""
 
     def messages(self) -> list[str]:
-        """What the user has to be told since the last call, a sentence each: that a live source
+        """Messages to the user since the last call, a sentence each: that a live source
         is lost, and that it is back."""
 
     def clip_to(self, frame: Frame) -> list[Frame]:

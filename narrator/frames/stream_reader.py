@@ -30,7 +30,7 @@ MAX_BYTES = 100 << 20  # of a picture
 
 def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, Callable[[], SourceError]]:
     """Open a stream. open_s, read_s: seconds that opening it, and each read from then on, may take.
-    Returns what reads it, and what tells why no picture comes. Raises SourceError."""
+    Returns what reads it, and what finds out why no picture comes. Raises SourceError."""
 
     def problem() -> SourceError:
         return SourceError(f"stream {without_password(url)} {stream_problem(url, open_s)}")

@@ -1,6 +1,6 @@
 """Streams: which addresses may be one, how they are asked, and why one shows nothing.
 
-FFmpeg reads a stream; what it is told of certificates and proxies is in libraries.py. A request of
+FFmpeg reads a stream; what gets of certificates and proxies are in libraries.py. A request of
 our own is made only where FFmpeg gets no further.
 """
 
@@ -37,7 +37,9 @@ def check_address(url: str) -> None:
             return
     except ValueError:  # whose own words may be a password
         pass
-    raise SourceError(f"{shown} is no address; it should be like http://camera.local/video")
+    raise SourceError(
+        f"{shown} is not a valid address; it should look like http://camera.local/video"
+    )
 
 
 def may_be_film(url: str, timeout: float) -> bool:
@@ -58,7 +60,7 @@ def may_be_film(url: str, timeout: float) -> bool:
 
 
 def stream_problem(url: str, timeout: float) -> str:
-    """Why a stream can't be opened, as far as a request tells in so many seconds."""
+    """Why a stream can't be opened, as far as a request finds out in so many seconds."""
     found = [NO_ANSWER]
     # A server may send its header so slowly that no time limit of a socket is ever reached.
     asking = threading.Thread(target=lambda: found.append(answer_of(url, timeout)), daemon=True)
@@ -77,14 +79,14 @@ def answer_of(url: str, timeout: float) -> str:
             with ask(parts, timeout) as reply:
                 status = reply.status
                 if reply.headers.get_content_maintype() == "text":
-                    return "is a page to be read, not a stream; it may name the stream's address"
+                    return "is a web page, not a stream; it may show the stream's address"
     except HTTPError as error:
         status = error.code
     except (OSError, HTTPException, ValueError, IndexError) as error:
         return reason_for_none(getattr(error, "reason", error))  # of a URLError
     if status in (401, 403):
-        return f"wants the right user and password ({status}), as in http://user:password@..."
-    return NO_PICTURE if status < 400 else f"is not there, says its server ({status})"
+        return f"needs the right user and password ({status}), as in http://user:password@..."
+    return NO_PICTURE if status < 400 else f"gets an error from its server ({status})"
 
 
 def reason_for_none(error: object) -> str:
@@ -95,9 +97,9 @@ def reason_for_none(error: object) -> str:
             "a certificate of your own is trusted once SSL_CERT_FILE names its file"
         )
     if isinstance(error, socket.gaierror):
-        return "has a name that is not known here; is it right, and is the network up?"
+        return "has an unknown host name; is it right, and is the network up?"
     if isinstance(error, ConnectionRefusedError):
-        return "is not there: its machine refuses the connection; is it on, on that port?"
+        return "can't be reached: the connection was refused; is it on, and is the port right?"
     if isinstance(error, TimeoutError):
         return NO_ANSWER
     if isinstance(error, OSError):
@@ -106,7 +108,7 @@ def reason_for_none(error: object) -> str:
 
 
 def ask(parts: SplitResult, timeout: float) -> HTTPResponse:
-    """Request an address as FFmpeg does: no proxy is asked, and user and password are told to none
+    """Request an address as FFmpeg does: no proxy is asked, and user and password are sent to none
     but the server that was named. Raises OSError, HTTPException, ValueError."""
     url = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
     handlers: list[Any] = [

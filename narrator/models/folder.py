@@ -32,7 +32,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         for file in folder.iterdir():  # Any may be read, and a library would wait at a pipe.
             if not (file.is_file() or file.is_dir()):
-                raise ModelError(f"{file} is a pipe, a device or a link to nowhere, and no file")
+                raise ModelError(f"{file} is not a file but a pipe, a device or a broken link")
     except OSError as error:
         raise ModelError(f"{folder} can't be read: {reason_of(error)}") from error
     file = folder / "config.json"
@@ -40,9 +40,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         raise ModelError(
-            f"{folder} is no model folder: it needs a config.json that names its model_type"
+            f"{folder} is not a model folder: it needs a config.json that names its model_type"
         )
-    if "model_file" in config:  # mlx-vlm would run it, whatever it was told.
+    if "model_file" in config:  # mlx-vlm would run it, whatever else it is asked.
         raise ModelError(f"{file} names a program (model_file), which is never run here")
     if model_type == "smolvlm":
         with naming(file):
@@ -98,7 +98,7 @@ def with_omitted(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def object_in_range(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a JSON file. Raises ValueError where it tells of so many layers or heads that a
+    """An object of a JSON file. Raises ValueError where it has so many layers or heads that a
     library would make them until the memory is full."""
     for name, number in pairs:
         least = 1 if name.endswith("heads") else -MAX_LAYERS  # of layers -1 may be the last one
@@ -119,7 +119,7 @@ def tensors_in(folder: Path) -> Iterator[tuple[str, str]]:
 
 def refuse_damaged(folder: Path) -> None:
     """Raises ModelError, which names the file, where a file that some library reads is no JSON, is
-    cut short, or is not there though the index names it."""
+    cut short, or is missing though the index names it."""
     for name in SETTINGS:
         read_json(folder / name)
     list(tensors_in(folder))

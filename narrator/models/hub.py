@@ -83,12 +83,12 @@ def download(checkpoint: Checkpoint, cache: Path) -> Path:
         file.resolve().unlink()
         file.unlink()
         raise ModelError(
-            f"{name}: {file.name} is not what the Hub lists for this revision; it was deleted, "
+            f"{name}: {file.name} does not match the Hub's checksum and was deleted; "
             "start again to download it anew"
         )
     # huggingface-hub names a weight file's content by its SHA-256.
     if checkpoint.sha256 not in (None, (folder / "model.safetensors").resolve().name):
-        log.info("note: the Hub lists another SHA-256 for model.safetensors than others saw before")
+        log.info("note: the Hub's SHA-256 of model.safetensors is not the one recorded here")
     get(allow_patterns=[LAST_FILE])
     return folder
 

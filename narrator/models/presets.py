@@ -9,7 +9,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Checkpoint:
     """A model on the Hub. gigabytes: of the download. sha256: what others have seen for
-    model.safetensors; what the Hub lists decides, but a difference is told."""
+    model.safetensors; what the Hub lists decides, but a difference is reported."""
 
     repository: str
     gigabytes: float | None = None

@@ -75,6 +75,6 @@ def resolve_model(model: str, library: str) -> Checkpoint | Path:
     if "/" in model and "://" not in model:
         raise ModelError(f"there is no folder {model}{there}")
     raise ModelError(
-        f"--model {without_password(model)} is none of --list-models, no folder, and no Hub "
+        f"--model {without_password(model)} is not in --list-models, not a folder, and not a Hub "
         f"repository (owner/name){did_you_mean(model, PRESETS)}"
     )

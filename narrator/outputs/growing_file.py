@@ -40,7 +40,7 @@ class GrowingFile:
             raise UsageError(f"{self._name} can't be written: it is a pipe; give a file")
         start = os.pread(self._file, 64, 0) if stat.S_ISREG(mode) else b""
         if start and not re.match(beginning, start, re.DOTALL):
-            raise UsageError(f"{self._name} holds something else; give another name")
+            raise UsageError(f"{self._name} already holds something else; give another name")
         # For an end that comes from another thread; held over several writes that belong together.
         self.lock = threading.RLock()
         self._writes, self._at, self._end = False, 0, 0

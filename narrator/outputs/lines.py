@@ -71,7 +71,9 @@ def stdout_is_read() -> bool:
         if not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
             return True
         poll = select.poll()
-        poll.register(sys.stdout.fileno(), select.POLLOUT)  # asked for nothing, macOS tells nothing
+        poll.register(
+            sys.stdout.fileno(), select.POLLOUT
+        )  # asked for nothing, macOS reports nothing
         return not any(flags & (select.POLLERR | select.POLLHUP) for _, flags in poll.poll(0))
     except (OSError, ValueError):
         return True

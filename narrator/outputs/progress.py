@@ -18,7 +18,7 @@ LINE_EVERY_S = 60.0  # of a film of unknown length
 class Progress:
     """A bar where one may be drawn, else a line for each tenth of the film.
 
-    length: tells its length in seconds, which may become more exact as it is read, or None.
+    length: gives its length in seconds, which may become more exact as it is read, or None.
     """
 
     def __init__(self, length: Callable[[], float | None]) -> None:

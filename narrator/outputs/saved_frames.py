@@ -88,7 +88,7 @@ class SavedFrames(Output):
 
 
 def as_jpeg(frame: Frame, taken: datetime, text: str) -> bytes:
-    """A frame as the bytes of a JPEG that tells when it was taken and what was said of it.
+    """A frame as the bytes of a JPEG that records when it was taken and what was said of it.
 
     EXIF's ImageDescription is UTF-8, as the Metadata Working Group's guidelines (2.0) read its
     ASCII; UserComment is UTF-16, EXIF's own Unicode, in the byte order of the whole, big-endian.

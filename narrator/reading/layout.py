@@ -1,6 +1,6 @@
 """The order in which lines of text are read, and whether a sentence goes on in the next line.
 
-The order is told from their places alone, before any of them is recognised, as the first one is to
+The order follows from their places alone, before any of them is recognised, as the first one is to
 be read before the last one is looked at.
 """
 

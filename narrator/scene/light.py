@@ -6,7 +6,7 @@ import numpy as np
 
 from narrator.scene.looks import Look, upper_median
 
-DARK, CLIPPED = 16.0, 245.0  # levels; below and above, a ratio tells nothing
+DARK, CLIPPED = 16.0, 245.0  # levels; below and above, a ratio means nothing
 FEWEST = 20  # cells, from which a ratio is taken
 # What is taken for light, not for a change of the scene, as factors:
 EXPOSURE = (0.6, 1.67)

@@ -1,4 +1,4 @@
-"""Can anything be told from the picture, or is it dark, covered, too bright or out of focus?"""
+"""Does the picture show anything, or is it dark, covered, too bright or out of focus?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from narrator.scene.thumbnail import Thumbnail
 
 
 class PictureProblem(enum.Enum):
-    """Why nothing can be told from the picture, in words for the user."""
+    """Why the picture shows nothing, in words for the user."""
 
     DARK = "It is too dark to see."
     COVERED = "The lens seems to be covered."
@@ -31,7 +31,7 @@ CLEAR_AGAIN = "The picture is clear again."
 
 
 class PictureCheck:
-    """Tells whether a frame can be described, and says when that ends and begins again.
+    """Decides whether a frame can be described, and says when that ends and begins again.
 
     problem: of the frame just looked at. It must last to be announced, as a black frame between two
     scenes is nothing. Each limit is wider for a problem that was announced, so that it is not
@@ -66,7 +66,7 @@ class PictureCheck:
 
     def look(self, seen: Thumbnail, last: bool = False) -> str | None:
         """Look at a frame, at every one; a sentence once when it is time to say it, else None.
-        last: no frame follows, so its problem can't be seen to last and is told at once."""
+        last: no frame follows, so its problem can't be seen to last and is reported at once."""
         before, self.problem = self.problem, self._problem_of(seen)
         problem = self.problem
         if problem is not before and not {problem, before} <= NO_LIGHT:
@@ -113,12 +113,12 @@ class PictureCheck:
 
 
 class OcclusionCheck:
-    """Tells a covered lens from a dark room by what was seen a second or two ago: a hand takes the
-    picture away at once and altogether (the way of Saglam and Temizel, "Real-Time Adaptive Camera
+    """Distinguishes a covered lens from a dark room by what was seen a second or two ago: a hand
+    takes the picture away at once and altogether (the way of Saglam and Temizel, "Real-Time Adaptive Camera
     Tamper Detection", AVSS 2009); when the lamp goes out, faint traces of the things are left."""
 
     KEEP_EVERY_S = 1.0
-    DETAIL = 3.0  # levels, a standard deviation: less is a plain wall, which tells nothing
+    DETAIL = 3.0  # levels, a standard deviation: less is a plain wall, which shows nothing
     LEFT = 0.5  # of the brightness, at most, and of the detail
     TRACES = 0.3  # correlation
 

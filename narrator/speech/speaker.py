@@ -31,7 +31,7 @@ class Speaker:
         """Play a sound before the next sentence, or never where that takes too long."""
 
     def looking(self, on: bool) -> None:
-        """on: a caption, an answer, the source or the engine is waited for; when that takes long
+        """on: a caption, an answer, the source or the engine is still to come; when that takes long
         without a word, it is heard."""
 
     def mute(self, muted: bool) -> None:

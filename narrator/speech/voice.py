@@ -52,7 +52,7 @@ class Voice(Speaker):
         self._waiting: list[Sentence] = []  # to be rendered, of the newest caption
         self._muted = False
         self._error: Exception | None = None  # why there is no voice
-        self._looking_at: float | None = None  # when LOOKING is due, while something is waited for
+        self._looking_at: float | None = None  # when LOOKING is due, while something is to come
         self._synthesizer = Synthesizer(settings, limits)
         self._player = Player(settings.aloud, limits.stall_s)
         self._supervisor = Supervisor(
@@ -108,7 +108,7 @@ class Voice(Speaker):
             self._waiting.clear()
             self._player.hush()
         if self._looking_at is not None:
-            self._looking_at = math.inf  # until something else is heard, or waited for
+            self._looking_at = math.inf  # until something else is heard, or to come
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._synthesizer.limits.start_timeout_s

@@ -44,10 +44,10 @@ def voices_of(engine: Any) -> list[VoiceEntry]:
     ]
 
 
-def language_tag(told: Any) -> str:
-    """A language as drivers tell it (en_US, en-gb, or bytes after a number) as a tag of BCP 47,
+def language_tag(language: Any) -> str:
+    """A language as drivers give it (en_US, en-gb, or bytes after a number) as a tag of BCP 47,
     written as it recommends: en-US, en-GB-scotland, zh-Hans."""
-    text = told.decode("utf-8", "ignore") if isinstance(told, bytes) else str(told)
+    text = language.decode("utf-8", "ignore") if isinstance(language, bytes) else str(language)
     first, *rest = printable(text).replace("_", "-").split("-")
     parts = [first.lower()]
     for part in rest:

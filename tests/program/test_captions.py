@@ -105,7 +105,7 @@ def test_a_stream_that_is_not_there_yet_is_waited_for_while_the_model_is_loaded(
     mjpeg.show(draw(SCENES[0]))
     mjpeg.kill()
     running = program.start("--source", mjpeg.url, "--engine", server.url, "--mute")
-    running.stderr.wait_for("is not there: its machine refuses the connection")
+    running.stderr.wait_for("can't be reached: the connection was refused")
     running.stderr.wait_for("ready in ")
     running.stderr.wait_for("pete_sounds: The stream is not connected yet; trying again.")
     mjpeg.restart()

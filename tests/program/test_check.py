@@ -38,7 +38,7 @@ def test_without_a_camera_and_a_sound_card_each_trouble_has_its_line(
     assert result.stderr.startswith(BEGINNING)
     assert "no sound" not in result.stderr  # It has its line.
     camera, model, voice, network = result.stdout.splitlines()
-    assert camera.startswith("camera: trouble: camera 0 is not there; --list-cameras shows")
+    assert camera.startswith("camera: trouble: camera 0 is not connected; --list-cameras lists")
     assert model.startswith("model: ok: ")
     assert voice.startswith("voice: trouble: no sound: no sound device was found; ")
     assert network.startswith("network: ok: not needed")
@@ -73,7 +73,7 @@ def test_as_json_it_is_one_object(
     good, bad = program(*arguments, mjpeg.url), program(*arguments, "nosuch.mp4")
     facts = [json.loads(result.stdout) for result in (good, bad)]
     assert [fact["exit_code"] for fact in facts] == [good.returncode, bad.returncode] == [0, 3]
-    assert facts[1]["source"]["told"].startswith("nosuch.mp4 can't be opened: No such file")
+    assert facts[1]["source"]["message"].startswith("nosuch.mp4 can't be opened: No such file")
     assert (good.stderr, bad.stderr) == (BEGINNING, BEGINNING)
 
 

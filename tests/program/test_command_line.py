@@ -56,11 +56,11 @@ def test_a_wav_that_can_not_be_written_is_told(here: Program, target: str) -> No
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("99", "camera 99 is not there"),
+        ("99", "camera 99 is not connected"),
         ("nosuch.mp4", "nosuch.mp4 can't be opened: No such file or directory"),
         ("notes.mp4", "notes.mp4 is not a picture or video"),
         (".", "is a folder; give a video or a picture"),
-        ("http://127.0.0.1:9/", "is not there: its machine refuses the connection"),
+        ("http://127.0.0.1:9/", "can't be reached: the connection was refused"),
         ("gopher://hole", "only http, https and rtsp streams can be watched"),
     ],
 )
@@ -71,15 +71,15 @@ def test_a_source_that_shows_nothing_is_told(here: Program, source: str, told: s
 def test_no_camera_is_told(program: Program) -> None:
     if any(Path("/dev").glob("video*")) or sys.platform == "darwin":
         pytest.skip("there may be a camera here")
-    assert "camera 0 is not there" in one_line(program("--once"), ExitCode.SOURCE)
+    assert "camera 0 is not connected" in one_line(program("--once"), ExitCode.SOURCE)
     assert "no camera found" in one_line(program("--list-cameras"), ExitCode.SOURCE)
 
 
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        ("nosuch", "is none of --list-models, no folder, and no Hub repository"),
-        ("folder", "is no model folder: it needs a config.json"),
+        ("nosuch", "is not in --list-models, not a folder, and not a Hub repository"),
+        ("folder", "is not a model folder: it needs a config.json"),
         ("weightless", "a smolvlm model without weights; it needs *.safetensors files"),
         ("broken", "broken/model.safetensors can't be used"),
     ],

@@ -119,7 +119,7 @@ def test_a_camera_that_is_dead_is_trouble(mjpeg: MjpegCamera, watched: Try) -> N
     mjpeg.kill()
     code, lines = watched()
     assert code == ExitCode.SOURCE
-    assert "is not there: its machine refuses the connection; is it on" in lines[0]
+    assert "can't be reached: the connection was refused; is it on" in lines[0]
     assert [line.split(":")[1] for line in lines] == [" trouble", " ok", " ok", " ok"]
 
 
@@ -135,8 +135,8 @@ def test_a_picture_is_bright_enough_after_its_only_frame(
     ("mode", "told"),
     [
         ("0 stall C920", "camera 0 (C920) sends no picture; unplug it"),
-        ("0 busy C920", "camera 0 (C920) is used by another program; close that one"),
-        ("2 plugged Laptop", "camera 0 is not there; --list-cameras shows"),
+        ("0 busy C920", "camera 0 (C920) is in use by another program; close it"),
+        ("2 plugged Laptop", "camera 0 is not connected; --list-cameras lists"),
     ],
 )
 def test_a_camera_in_trouble_does_not_keep_the_others_from_being_tried(
@@ -192,7 +192,7 @@ def test_a_server_that_does_not_come_to_an_end_is_trouble(
     limits = CheckLimits(picture_s=0.3, model_s=0.5)
     code, lines = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", limits=limits)
     assert code == ExitCode.ENGINE
-    assert lines[1] == "model: trouble: no answer in 0.5 s; a smaller --model may do"
+    assert lines[1] == "model: trouble: no answer in 0.5 s; try a smaller --model"
     assert lines[2].startswith("voice: ok: ")
 
 
@@ -268,13 +268,13 @@ def test_a_machine_without_a_sound_device_is_trouble_that_is_told_once(
     [
         (
             "raise RuntimeError('out of order')",
-            "no voice: speech failed (out of order); --mute goes without it",
+            "no voice: speech failed (out of order); --mute works without it",
         ),
         (
             "import os; os._exit(1)",
-            "no voice: speech failed (it ended unexpectedly); --mute goes without it",
+            "no voice: speech failed (it ended unexpectedly); --mute works without it",
         ),
-        ("import time; time.sleep(60)", "no answer in 2 s; start again; --mute goes without it"),
+        ("import time; time.sleep(60)", "no answer in 2 s; start again, or use --mute"),
     ],
     ids=["refuses", "dies", "hangs"],
 )
@@ -327,7 +327,7 @@ def test_with_json_it_is_one_object(
     assert facts["source"]["width"] == 320
     assert facts["source"]["pictures_per_s"] > 1
     assert facts["model"]["caption_s"] > 0
-    assert facts["model"]["caption"] in facts["model"]["told"]
+    assert facts["model"]["caption"] in facts["model"]["message"]
     mjpeg.kill()
     code, [line] = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", "--json")
     facts = json.loads(line)

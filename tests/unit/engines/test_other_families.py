@@ -151,7 +151,7 @@ def test_a_model_that_takes_one_picture_alone_is_refused_for_clips(others: dict[
 def test_a_model_without_a_chat_template_is_refused_in_one_line(others: dict[str, Any]) -> None:
     kind, message = others["paligemma"]["refused"]
     assert kind == "ModelError"
-    assert message.endswith("has no chat template, so it can't be asked anything")
+    assert message.endswith("has no chat template, so it can't take a prompt")
 
 
 def test_detail_is_refused_by_a_model_that_knows_of_no_tiles(others: dict[str, Any]) -> None:

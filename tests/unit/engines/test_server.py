@@ -608,7 +608,7 @@ def test_a_handshake_that_drips_comes_to_an_end() -> None:
 
 def test_text_without_end_comes_to_one(server: ScriptedServer) -> None:
     server.answer = endless(event("la " * 1000))
-    with pytest.raises(EngineError, match="its answer does not end"):
+    with pytest.raises(EngineError, match="its answer is too long"):
         caption(ServerEngine(server.url, None), max_tokens=10)
 
 

@@ -113,8 +113,9 @@ def test_cameras_are_listed_with_number_size_and_name(
         "3  no picture  C920",
     ]
     assert caplog.messages == [
-        "camera 2 (Door) is used by another program; close that one",
-        "camera 3 (C920) is not allowed; you may not use /dev/video3: join the group video",
+        "camera 2 (Door) is in use by another program; close it",
+        "camera 3 (C920) can't be opened: permission denied; "
+        "/dev/video3 is for the group video: join it",
     ]
     webcam.show()
     with pytest.raises(SourceError, match="no camera found"):
@@ -137,7 +138,7 @@ def test_a_camera_is_named_by_number_device_link_name_or_part_of_its_name(
     (tmp_path / "door").symlink_to("/dev/video3")
     assert shown_by("0") == shown_by("/dev/video0") == shown_by(f"{NAMED}c920") == 0
     assert shown_by(f"{NAMED}hd webcam") == shown_by(str(tmp_path / "door")) == 1
-    with pytest.raises(SourceError, match=r"may be any of the cameras 0 \(HD Webcam C920\), 3"):
+    with pytest.raises(SourceError, match=r"matches several cameras: 0 \(HD Webcam C920\), 3"):
         open_source(f"{NAMED}webc", waits=True)
     with pytest.raises(SourceError, match="no file and no camera is called Nikon; --list"):
         open_source(f"{NAMED}Nikon")
@@ -205,8 +206,8 @@ def test_a_camera_without_that_size_gives_what_it_has(
 
 NOT_YET = {
     "": "The camera is not connected yet; trying again.",
-    "0 busy C920": "The camera is used by another program; trying again.",
-    "0 denied C920": "The camera is not allowed; trying again.",
+    "0 busy C920": "The camera is in use by another program; trying again.",
+    "0 denied C920": "The camera can't be opened: permission denied; trying again.",
     "0 nospace C920": "The camera sends no picture; trying again.",
     "0 garbage C920": "The camera sends no picture; trying again.",
 }

@@ -85,7 +85,7 @@ def test_each_kind_has_its_source(tmp_path: Path, mjpeg: MjpegCamera) -> None:
 
 
 def test_a_camera_that_is_not_there_is_named_or_waited_for() -> None:
-    with pytest.raises(SourceError, match="camera 99 is not there"):
+    with pytest.raises(SourceError, match="camera 99 is not connected"):
         open_source("99")
     with closing(open_source("99", waits=True)) as source:
         assert source.messages() == ["The camera is not connected yet; trying again."]

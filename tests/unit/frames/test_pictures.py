@@ -257,7 +257,7 @@ def test_of_a_jpeg_that_breaks_off_its_upper_part_is_shown(
     data = coded(Image.fromarray(UPRIGHT), "JPEG")
     with caplog.at_level(logging.INFO):
         assert is_upright(image_in(data[:-2]))
-    told = "a.picture breaks off before its end; what is missing of it is grey"
+    told = "a.picture ends early; its missing part is shown grey"
     assert caplog.messages == [told]
     noise = np.random.default_rng(5).integers(0, 255, UPRIGHT.shape, np.uint8)
     data = coded(Image.fromarray(noise), "JPEG")

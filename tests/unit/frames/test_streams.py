@@ -76,10 +76,10 @@ def complaint(url: str) -> str:
 # ------------------------------------------------------------------------------- what is wrong
 
 WRONG = {
-    "none": (page(404), "is not there, says its server (404)"),
-    "refused": (page(401), "wants the right user and password (401)"),
-    "forbidden": (page(403), "wants the right user and password (403)"),
-    "failed": (page(503), "is not there, says its server (503)"),
+    "none": (page(404), "gets an error from its server (404)"),
+    "refused": (page(401), "needs the right user and password (401)"),
+    "forbidden": (page(403), "needs the right user and password (403)"),
+    "failed": (page(503), "gets an error from its server (503)"),
     "page": (page(200, "text/html", b"<html>hello</html>"), "is a page to be read, not a stream"),
     "elsewhere": (page(302, Location="/?token=s3cret"), "shows no picture; is it on"),
     "nonsense": (page(200, "video/mp4", b"nonsense"), "shows no picture; is it on"),
@@ -96,7 +96,7 @@ def test_what_is_wrong_with_a_stream_is_told_apart(answer: Answer, told: str) ->
 
 def test_that_nothing_listens_and_that_a_host_is_unknown_is_told() -> None:
     for url in ("http://127.0.0.1:9/video", "rtsp://127.0.0.1:9/video"):
-        assert f"stream {url} is not there: its machine refuses the connection" in complaint(url)
+        assert f"stream {url} can't be reached: the connection was refused" in complaint(url)
     # FAKE: which hosts are not known depends on the network here.
     assert "a name that is not known here" in reason_for_none(socket.gaierror(-2, "unknown"))
 
@@ -104,8 +104,8 @@ def test_that_nothing_listens_and_that_a_host_is_unknown_is_told() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "wants the right user and password (401)"),
-        (b"RTSP/1.0 404 Not Found\r\n\r\n", "is not there, says its server (404)"),
+        (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "needs the right user and password (401)"),
+        (b"RTSP/1.0 404 Not Found\r\n\r\n", "gets an error from its server (404)"),
         (b"RTSP/1.0 200 OK\r\n\r\n", "shows no picture"),
         (b"SSH-2.0-OpenSSH\r\n", "shows no picture"),
         (b"", "shows no picture"),

@@ -103,7 +103,7 @@ def test_what_is_there_stays_until_it_begins(tmp_path: Path) -> None:
 def test_a_file_that_is_none_of_ours_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "notes.wav"
     path.write_text("My notes.")
-    with pytest.raises(UsageError, match="holds something else; give another name"):
+    with pytest.raises(UsageError, match="already holds something else; give another name"):
         a_file(path)
     assert path.read_text() == "My notes."
 

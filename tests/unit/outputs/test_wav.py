@@ -100,7 +100,7 @@ def test_another_programs_sound_is_not_overwritten(path: Path) -> None:
         file.setparams((2, 2, 44100, 0, "NONE", ""))
         file.writeframes(bytes(4000))
     before = path.read_bytes()
-    with pytest.raises(UsageError, match="holds something else; give another name"):
+    with pytest.raises(UsageError, match="already holds something else; give another name"):
         WavFile(str(path))
     assert path.read_bytes() == before
 
