@@ -114,8 +114,9 @@ class PictureCheck:
 
 class OcclusionCheck:
     """Distinguishes a covered lens from a dark room by what was seen a second or two ago: a hand
-    takes the picture away at once and altogether (the way of Saglam and Temizel, "Real-Time Adaptive Camera
-    Tamper Detection", AVSS 2009); when the lamp goes out, faint traces of the things are left."""
+    takes the picture away at once and altogether (the way of Saglam and Temizel, "Real-Time
+    Adaptive Camera Tamper Detection", AVSS 2009); when the lamp goes out, faint traces of the
+    things are left."""
 
     KEEP_EVERY_S = 1.0
     DETAIL = 3.0  # levels, a standard deviation: less is a plain wall, which shows nothing
