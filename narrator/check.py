@@ -1,8 +1,7 @@
 """--check: camera, model and voice are opened as the program opens them, one after the other, and
 a line of each is printed and spoken: what works, or what the trouble is and what to do next.
 
-Each part has a time limit, and none that hangs keeps the others from being tried. Nothing is
-downloaded.
+Camera and voice are in children, which have time limits. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong  # TimeoutError itself from 3.11 on
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,82 +38,53 @@ log = logging.getLogger(__name__)
 
 Found = tuple[str, dict[str, Any]]  # a message about a part, and its facts for --json
 
-# What to do about a part that takes too long; a camera or stream has messages of its own.
-STUCK = {
-    "model": "try a smaller --model",
-    "voice": "start again, or use --mute",
-}
-
-
-@dataclass(frozen=True)
-class CheckLimits:
-    """How long each part may take, in seconds."""
-
-    asked_s: float = 45.0  # while a Mac asks its user whether the camera may be used
-    picture_s: float = 1.0  # of pictures that are fine, which tell how many come in a second
-    watch_s: float = 4.0  # for those; a camera needs some of it to adapt to the light
-    model_s: float = 180.0  # to load, perhaps to be converted, and for one caption
-    voice_s: float = 60.0  # until it has said what was found before
+ASKED_S = 45.0  # while a Mac asks its user whether the camera may be used
+PICTURE_S = 1.0  # of pictures that are fine, which show how many come in a second
+WATCH_S = 4.0  # for those; a camera needs some of it to adapt to the light
 
 
 class Check:
     """Tries one part after the other."""
 
-    def __init__(
-        self,
-        options: Options,
-        shutdown: Shutdown,
-        limits: CheckLimits = CheckLimits(),
-        cache: Path = CACHE,
-    ) -> None:
+    def __init__(self, options: Options, shutdown: Shutdown, cache: Path = CACHE) -> None:
         self._options = replace(options, wav=None, vtt=None)  # which would be written
-        self._shutdown, self._limits, self._cache = shutdown, limits, cache
-        # One that hangs is left behind at the end, see process.leave().
-        self._start = ThreadPoolExecutor(8).submit
+        self._shutdown, self._cache = shutdown, cache
         self._name = options.source
         self._clip: list[Frame] = []
-        self._speaker: Voice | None = None
         self._code, self._facts = ExitCode.OK, dict[str, Any]()
+        with shutdown.opening() as opened:
+            speaker, _ = open_speaker(self._options, None, opened)
+        self._speaker = speaker if isinstance(speaker, Voice) else None
 
     def run(self) -> ExitCode:
         """Return the exit code of the first part in trouble."""
         log.info("trying camera, model and voice one after the other; Ctrl-C ends it")
         of_voice = logging.getLogger("narrator.speech")  # Its own line reports what it would log.
         of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
+        if self._speaker is not None:
+            self._speaker.looking(True)
         try:
-            return self._check()
+            self._find("source", ExitCode.SOURCE, self._look)
+            self._find("model", ExitCode.ENGINE, self._caption)
+            self._find("voice", ExitCode.ENGINE, self._hear)
+            self._tell("network", *self._network())
+            if self._options.json:
+                facts = {"ok": not self._code, "exit_code": self._code, **self._facts}
+                print(json.dumps(facts, ensure_ascii=False), flush=True)
+            if self._speaker is not None:
+                self._speaker.wait_until_quiet()
+            return self._code
         finally:
             of_voice.setLevel(logging.NOTSET)
 
-    def _check(self) -> ExitCode:
-        limits = self._limits
-        self._open_speaker()
-        self._find("source", ExitCode.SOURCE, None, self._look)
-        self._find("model", ExitCode.ENGINE, limits.model_s, self._caption)
-        self._find("voice", ExitCode.ENGINE, limits.voice_s, self._hear)
-        self._tell("network", *self._network())
-        if self._options.json:
-            facts = {"ok": not self._code, "exit_code": self._code, **self._facts}
-            print(json.dumps(facts, ensure_ascii=False), flush=True)
-        if self._speaker is not None:
-            with contextlib.suppress(TookTooLong):
-                self._start(self._speaker.wait_until_quiet).result(limits.voice_s)
-        return self._code
-
-    def _find(
-        self, name: str, code: ExitCode, limit_s: float | None, look: Callable[[], Found]
-    ) -> None:
-        """Try a part, and tell. code: of trouble that has none of its own."""
+    def _find(self, name: str, code: ExitCode, look: Callable[[], Found]) -> None:
+        """Try a part, and report on it. code: of trouble that has none of its own."""
         try:
-            message, facts = self._start(look).result(limit_s)
-        except TookTooLong:
-            self._tell(name, f"no answer in {limit_s:g} s; {STUCK[name]}", {}, code)
+            self._tell(name, *look())
         except Exception as error:
             log.debug("", exc_info=error)
             message, known = user_message(error)
             self._tell(name, message, {}, code if known is ExitCode.INTERNAL else known)
-        else:
-            self._tell(name, message, facts)
 
     def _tell(
         self, name: str, text: str, facts: dict[str, Any], code: ExitCode = ExitCode.OK
@@ -129,6 +97,9 @@ class Check:
         line = f"{kind}: {'trouble' if code else 'ok'}: {facts['message']}"
         if not self._options.json:
             print(line, flush=True)
+        self._say(line)
+
+    def _say(self, line: str) -> None:
         if self._speaker is not None:
             with contextlib.suppress(UsageError):  # There is no such voice; its own line says so.
                 self._speaker.say(line, 0, 0.0)
@@ -144,17 +115,16 @@ class Check:
 
     def _look(self) -> Found:
         """Whether pictures come, and whether anything can be seen on them."""
-        source, limits, scene = self._open_source(), self._limits, Scene(always=True)
+        source, scene = self._open_source(), Scene(always=True)
         began = time.monotonic()
-        while source.lost and time.monotonic() - began < limits.asked_s:
+        while source.lost and time.monotonic() - began < ASKED_S:
             for message in source.messages():
                 log.info(message)
-                if self._speaker is not None:
-                    self._speaker.say(message, 0, 0.0)
+                self._say(message)
             source.newest(0.1)
         frame, count, took, began = None, 0, 0.0, time.monotonic()
-        while not source.ended and took < limits.watch_s:
-            if count > 1 and scene.problem is None and took >= limits.picture_s:
+        while not source.ended and took < WATCH_S:
+            if count > 1 and scene.problem is None and took >= PICTURE_S:
                 break
             if (newest := source.newest(0.1)) is not None:
                 frame, count = newest, count + 1
@@ -185,8 +155,15 @@ class Check:
         engine = open_engine(choice, options.model, self._cache, may_download=False)
         clip = self._clip or [Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0.0)]
         loaded = time.monotonic()
-        pieces = engine.describe(Query(clip, options.prompt, options.max_tokens, options.detail))
-        text = printable(Cleaner().add("".join(piece.text for piece in pieces), ended=True))
+        text = ""
+        for piece in engine.describe(
+            Query(clip, options.prompt, options.max_tokens, options.detail)
+        ):
+            text += piece.text
+            if piece.notice:  # A server may have to load its model first.
+                log.info(piece.notice)
+                self._say(piece.notice)
+        text = printable(Cleaner().add(text, ended=True))
         load_s, caption_s = loaded - began, time.monotonic() - loaded
         if not text:
             raise EngineError("it says nothing about the picture; try another --model")
@@ -198,30 +175,22 @@ class Check:
             facts["caption"], message = text, f"{message}: {text}"
         return message, facts
 
-    def _open_speaker(self) -> None:
-        """Have the voice started while the source is watched."""
-        with self._shutdown.opening() as opened:
-            speaker, _ = open_speaker(self._options, None, opened)
-        if isinstance(speaker, Voice):
-            self._speaker = speaker
-            self._ready_s = self._start(ready_in, speaker)
-            speaker.looking(True)
-
     def _hear(self) -> Found:
         """Whether it has said what was found before."""
         if self._options.mute:
             return "not tried, as --mute is given", {}
         if self._speaker is None:
             raise EngineError("no temporary folder can be written; make room in it, or set TMPDIR")
-        ready_s = self._ready_s.result()
         self._speaker.looking(False)
+        self._speaker.wait_until_ready()
         self._speaker.wait_until_quiet()
         if trouble := self._speaker.trouble:
             loudspeaker = "is a loudspeaker connected, and chosen in the sound settings?"
             step = loudspeaker if trouble.startswith("no sound") else "--mute works without it"
             raise EngineError(f"{trouble}; {step}")
-        facts: dict[str, Any] = {"voice": self._speaker.name, "ready_s": round(ready_s, 3)}
-        return f"{self._speaker.name}, ready in {ready_s:.1f} s", facts
+        if self._speaker.name is None:
+            raise EngineError("the system's speech does not start; --mute works without it")
+        return self._speaker.name, {"voice": self._speaker.name}
 
     def _network(self) -> Found:
         """Nothing is tried: what the options need it for."""
@@ -235,10 +204,3 @@ class Check:
 def cleaned(fact: Any) -> Any:
     """The same; a text fit to be printed and spoken, whatever a model or a server put into it."""
     return without_secrets(printable(fact), own_secrets()) if isinstance(fact, str) else fact
-
-
-def ready_in(speaker: Voice) -> float:
-    """Seconds until it can speak, or is known not to."""
-    began = time.monotonic()
-    speaker.wait_until_ready()
-    return time.monotonic() - began

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from narrator.check import Check, CheckLimits
+from narrator import check
+from narrator.check import Check
 from narrator.errors import ExitCode
 from narrator.options import parse_options
 from narrator.process import Shutdown
@@ -23,11 +23,10 @@ from support.asking import noise
 from support.camera import MjpegCamera, as_jpeg
 from support.captions import SCENES
 from support.drawn_scenes import caption_of, draw
-from support.server import ScriptedServer, describe, json_answer, say, silent, status
+from support.server import ScriptedServer, describe, json_answer, say, status
 from support.sound import SoundCard
 from support.webcam import Webcam
 
-LIMITS = CheckLimits(picture_s=0.5, watch_s=2, model_s=60, voice_s=30)
 Tried = tuple[ExitCode, list[str]]
 Try = Callable[..., Tried]
 
@@ -43,9 +42,9 @@ def shutdown() -> Iterator[Shutdown]:
 def try_out(shutdown: Shutdown, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Try:
     """Runs --check with these options and an empty cache; its exit code and lines."""
 
-    def try_out(*options: str | Path, limits: CheckLimits = LIMITS) -> Tried:
+    def try_out(*options: str | Path) -> Tried:
         given = parse_options(["--check", *map(str, options)])
-        code = Check(given, shutdown, limits, tmp_path).run()
+        code = Check(given, shutdown, tmp_path).run()
         return code, capsys.readouterr().out.splitlines()
 
     return try_out
@@ -87,12 +86,12 @@ def test_a_dark_camera_is_trouble(mjpeg: MjpegCamera, watched: Try) -> None:
 
 
 def test_a_camera_that_is_covered_while_it_is_tried_is_trouble(
-    mjpeg: MjpegCamera, watched: Try
+    mjpeg: MjpegCamera, watched: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free, covered = as_jpeg(noise(240, 320)), as_jpeg(np.full((240, 320, 3), 40, np.uint8))
     mjpeg.film(iter([free] * 15 + [covered] * 9999).__next__)
-    limits = CheckLimits(picture_s=3, watch_s=6)
-    code, lines = watched(limits=limits)
+    monkeypatch.setattr(check, "PICTURE_S", 3.0)
+    code, lines = watched()
     assert code == ExitCode.SOURCE
     assert lines[0] == (
         "stream: trouble: The lens seems to be covered. Take away what is in front of the lens."
@@ -163,7 +162,7 @@ def test_a_camera_is_told_by_its_name(webcam: Webcam, server: ScriptedServer, tr
     ("model", "code", "told"),
     [
         ("smolvlm2-500m", ExitCode.MODEL, "is not on this machine; run pete_sounds.py"),
-        ("nosuch", ExitCode.MODEL, "is none of --list-models"),
+        ("nosuch", ExitCode.MODEL, "is not in --list-models"),
         ("half", ExitCode.MODEL, "it needs *.safetensors files"),
     ],
 )
@@ -183,17 +182,6 @@ def test_a_model_that_can_not_be_had_is_trouble_and_is_not_downloaded(
     assert (got, lines[1][:16]) == (code, "model: trouble: ")
     assert told in lines[1]
     assert [path.name for path in tmp_path.iterdir()] == ["half"]
-
-
-def test_a_server_that_does_not_come_to_an_end_is_trouble(
-    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try
-) -> None:
-    server.answer = silent()
-    limits = CheckLimits(picture_s=0.3, model_s=0.5)
-    code, lines = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", limits=limits)
-    assert code == ExitCode.ENGINE
-    assert lines[1] == "model: trouble: no answer in 0.5 s; try a smaller --model"
-    assert lines[2].startswith("voice: ok: ")
 
 
 def test_a_model_that_says_nothing_is_trouble(server: ScriptedServer, watched: Try) -> None:
@@ -230,8 +218,8 @@ def aloud(
 ) -> Callable[..., Tried]:
     """Tries the demo's clip with the server, and the voice."""
 
-    def aloud(*options: str, limits: CheckLimits = LIMITS) -> Tried:
-        return try_out("--source", demo_clip.path, "--engine", server.url, *options, limits=limits)
+    def aloud(*options: str) -> Tried:
+        return try_out("--source", demo_clip.path, "--engine", server.url, *options)
 
     return aloud
 
@@ -243,7 +231,7 @@ def test_each_line_is_spoken(
         monkeypatch.setenv(name, value)
     code, lines = aloud("--no-sounds", "--voice", "en-gb")
     assert code == ExitCode.OK
-    assert lines[2].startswith("voice: ok: English (Great Britain), ready in ")
+    assert lines[2].startswith("voice: ok: English (Great Britain)")
     assert len(lines) == 4
     assert 0.1 < sound_card.seconds() / len(" ".join(lines).split()) < 1.5
 
@@ -274,9 +262,8 @@ def test_a_machine_without_a_sound_device_is_trouble_that_is_told_once(
             "import os; os._exit(1)",
             "no voice: speech failed (it ended unexpectedly); --mute works without it",
         ),
-        ("import time; time.sleep(60)", "no answer in 2 s; start again, or use --mute"),
     ],
-    ids=["refuses", "dies", "hangs"],
+    ids=["refuses", "dies"],
 )
 def test_a_broken_voice_is_trouble(
     aloud: Callable[..., Tried],
@@ -289,11 +276,9 @@ def test_a_broken_voice_is_trouble(
     folder = tmp_path_factory.mktemp("broken")
     (folder / "pyttsx3.py").write_text(f"{code}\n")
     monkeypatch.setenv("PYTHONPATH", str(folder))
-    began = time.monotonic()
-    got, lines = aloud(limits=CheckLimits(picture_s=0.3, voice_s=2))
+    got, lines = aloud()
     assert (got, lines[2]) == (ExitCode.ENGINE, f"voice: trouble: {told}")
     assert lines[3].startswith("network: ok: ")
-    assert time.monotonic() - began < 30
 
 
 def test_a_voice_that_does_not_exist_is_a_wrong_option(aloud: Callable[..., Tried]) -> None:
