@@ -37,7 +37,7 @@ def test_what_has_no_words_is_heard(
     terminal = Terminal(program, "--source", mjpeg.url, "--engine", server.url)
     try:
         assert wait_until(lambda: "speech" in heard_on(sound_card), 60)
-        server.answer = say("It is red.")
+        server.answer = say("It is as red as a fire engine.")  # over half a second
         terminal.type("What colour is it?\r")
         assert wait_until(lambda: heard_on(sound_card)[-2:] == ["ANSWER", "speech"], 60)
         mjpeg.drop()
