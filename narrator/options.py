@@ -98,8 +98,8 @@ def argument_parser() -> argparse.ArgumentParser:
 def add_what_to_watch(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what to watch").add_argument
     add("given_source", metavar="SRC", nargs="?", type=non_empty,
-        help="camera's number or name, video, picture, stream, or - for a video from stdin (default: "
-             "0, on a Mac the camera that the system takes)")
+        help="camera's number or name, video, picture, stream, or - for a video from stdin "
+             "(default: 0, on a Mac the camera that the system takes)")
     add("--source", metavar="SRC", type=non_empty, help="the same as SRC")
     add("--demo", action="store_true",
         help="the small bundled model on a drawn clip: no camera, no download")

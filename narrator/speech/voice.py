@@ -88,6 +88,7 @@ class Voice(Speaker):
 
     def play(self, sound: Sound) -> None:
         if self._settings.sounds and self._settings.aloud and not self._muted:
+            log.debug(f"sound: {sound.name.lower()}")
             samples = sound.samples(self._settings.volume)
             self._player.play(Clip(samples, stale_at=time.monotonic() + sound.patience_s))
 
