@@ -1,14 +1,72 @@
-"""What is wrong with a source that sends pictures: it froze, or sends what it had held up."""
+"""What may be wrong with a camera or stream: it is lost, it froze, or it sends what it held up."""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections import deque
 
 import numpy as np
 
+from narrator.errors import SourceError
 from narrator.frames.frame import Frame
 
+log = logging.getLogger(__name__)
+
 CONTRAST = 32  # grey levels of 255; a covered lens has less
+
+
+class Outage:
+    """Begins with a loss and lasts until pictures have come steadily again, so that a source that
+    flaps is reported once.
+
+    lost: it lasts. waits: a source that was never there is lost, too, not given up. first_at: when
+    the first picture came. messages: for the user, a sentence each.
+    """
+
+    def __init__(self, kind: str, waits: bool, steady_s: float) -> None:
+        self._kind, self._waits, self._steady_s = kind, waits, steady_s
+        self.lost = False
+        self.messages: deque[str] = deque()
+        self.first_at: float | None = None
+        self._steady_since: float | None = None
+        self._error: SourceError | None = None  # for which the source is given up
+
+    def raise_error(self) -> None:
+        """Raise SourceError where the source is given up."""
+        if self._error is not None:
+            raise self._error
+
+    def lose(self, problem: str, spoken: str | None, final: bool) -> None:
+        """Begin an outage, or go on with it. problem: for who reads. spoken: what is said behind
+        "The camera". final: it can't end."""
+        is_new = self.first_at is None
+        if final or (is_new and not self._waits):
+            self._error = SourceError(problem)
+        elif not self.lost and is_new:
+            log.info(f"{problem}; trying again")
+            self._say(f"{spoken or 'is not connected yet'}; trying again.")
+        elif not self.lost:
+            self._say(f"{spoken or f'is lost: {problem}'}; trying to get it back.")
+        self.lost = True
+        self._steady_since = None
+
+    def is_over(self, taken: float, moves: bool) -> bool:
+        """A picture came: is there no outage any more? moves: it differs from the one before."""
+        if self.lost:
+            self._steady_since = (self._steady_since or taken) if moves else None
+            if self._steady_since is None or taken - self._steady_since < self._steady_s:
+                return False
+            self.lost = False
+            if self.messages:
+                self.messages.clear()  # An outage that was never reported is over.
+            else:
+                self._say("is connected." if self.first_at is None else "is back.")
+        self.first_at = self.first_at or taken
+        return True
+
+    def _say(self, what: str) -> None:
+        self.messages.append(f"The {self._kind} {what}")
 
 
 class BurstDetector:

@@ -20,7 +20,7 @@ class LatestFrame:
     engine works. apart_s: newest() gives no more than one frame in so many seconds.
     """
 
-    is_film = lost = False
+    is_film = False
 
     def __init__(self, clip_length: int, apart_s: float = 0.0) -> None:
         self.at = 0.0
@@ -35,6 +35,10 @@ class LatestFrame:
     @property
     def ended(self) -> bool:
         return self._complete and self._frame is None
+
+    @property
+    def lost(self) -> bool:
+        return False
 
     def now(self) -> float:
         return time.monotonic()

@@ -8,14 +8,12 @@ held up, which messages does the user need?
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import mmap
 import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -25,12 +23,10 @@ import numpy as np
 from narrator.backoff import PAUSES_S
 from narrator.child import Child, ChildHangs, Supervisor
 from narrator.errors import SourceError, reason_of
-from narrator.frames.faults import BurstDetector, FreezeDetector
+from narrator.frames.faults import BurstDetector, FreezeDetector, Outage
 from narrator.frames.frame import Frame
 from narrator.frames.latest import LatestFrame
 from narrator.frames.memory import PICTURE, shared_memory
-
-log = logging.getLogger(__name__)
 
 CAPTURE = (sys.executable, "-m", "narrator.frames.capture")
 LOOK_APART_S = 1 / 15  # what is taken more often shows no more, and has to be decoded
@@ -77,10 +73,9 @@ class Request:
 class LiveSource(LatestFrame):
     """A camera or stream.
 
-    An outage begins with a loss and lasts until pictures have come steadily again, so that a source
-    that flaps is reported once. kind: "camera" or "stream". waits: one that is not connected is
-    lost from the start; else SourceError is raised. newest() raises it as well, but only where the
-    user was asked for permission and refused it. name: of a camera, where the system has one.
+    kind: "camera" or "stream". waits: one that is not connected is lost from the start; else
+    SourceError is raised. newest() raises it as well, but only where the user was asked for
+    permission and refused it. name: of a camera, where the system has one.
     """
 
     def __init__(
@@ -92,86 +87,57 @@ class LiveSource(LatestFrame):
         waits: bool = False,
     ) -> None:
         super().__init__(clip_length, LOOK_APART_S)
-        self._kind, self._limits, self._waits = kind, limits, waits
+        self._limits, self.name = limits, ""
+        self._outage = Outage(kind, waits, limits.steady_s)
         self._freeze = FreezeDetector(limits.noisy_pictures)
         self._burst = BurstDetector(limits.burst_after_s, limits.max_burst_s, limits.settle_s)
-        self._messages: deque[str] = deque()
-        self.lost, self.name = False, ""
-        self._error: SourceError | None = None  # for which it is given up
-        self._first_at: float | None = None
-        self._steady_since: float | None = None
         self._reader = Reader(self, kind, source, limits)
         try:
             self._reader.wait_until_known()
-            self._raise_error()
+            self._outage.raise_error()
         except SourceError:
             self.close()
             raise
 
+    @property
+    def lost(self) -> bool:
+        return self._outage.lost
+
     def newest(self, timeout: float) -> Frame | None:
-        self._raise_error()
+        self._outage.raise_error()
         return super().newest(timeout)
 
     def messages(self) -> list[str]:
-        return [self._messages.popleft() for _ in range(len(self._messages))]
+        messages = self._outage.messages
+        return [messages.popleft() for _ in range(len(messages))]
 
     def close(self) -> None:
         self._reader.close()
-
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
 
     # -- on the reader's thread
 
     def show(self, picture: np.ndarray, taken: float) -> bool:
         """Take a new picture; False when the source is frozen."""
-        frame = Frame(picture, taken, taken - (self._first_at or taken))
+        frame = Frame(picture, taken, taken - (self._outage.first_at or taken))
         still_s = self._freeze.still_for(frame)
         if still_s >= self._limits.stall_s:
             return False
         settle_s = self._burst.settle_s(taken)
-        if self.lost:
-            self._steady_since = None if still_s else self._steady_since or taken
-            if self._steady_since and taken - self._steady_since >= self._limits.steady_s:
-                self._find()
-        if not self.lost:
-            self._first_at = self._first_at or taken
+        if self._outage.is_over(taken, moves=not still_s):
             self.put(frame, settle_s)
         return True
 
-    def _find(self) -> None:
-        """It is back."""
-        self.lost = False
-        if self._messages:
-            self._messages.clear()  # An outage that was never reported is over.
-        else:
-            self._tell("is connected." if self._first_at is None else "is back.")
-
     def lose(self, problem: str, spoken: str | None, final: bool = False) -> None:
-        """Begin an outage, or go on with it. problem: for who reads. spoken: what is said behind
-        "The camera". final: it can't end."""
-        is_new = self._first_at is None
-        if final or (is_new and not self._waits):
-            self._error = SourceError(problem)
-        elif not self.lost and is_new:
-            log.info(f"{problem}; trying again")
-            self._tell(f"{spoken or 'is not connected yet'}; trying again.")
-        elif not self.lost:
-            self._tell(f"{spoken or f'is lost, as {problem}'}; trying to get it back.")
-        self.lost = True
-        self._steady_since = None
+        """Begin an outage, or go on with it, see Outage.lose()."""
+        self._outage.lose(problem, spoken, final)
         self._freeze.restart(time.monotonic())
         self.clear()
 
     def wait_for_user(self) -> None:
         """Say that macOS is asking."""
         if not self.lost:
-            self.lost = True
-            self._messages.append(ASKING)
-
-    def _tell(self, what: str) -> None:
-        self._messages.append(f"The {self._kind} {what}")
+            self._outage.lost = True
+            self._outage.messages.append(ASKING)
 
 
 class Reader:

@@ -44,9 +44,7 @@ class SmolVlmInputs:
         self._template = chat_template(folder)
         self._encoded = lru_cache(maxsize=32)(self._encode)
         with naming(Path(self._template.filename or folder)):
-            self._encode(
-                ["What is that?"], (0, 0), (0,)
-            )  # What can't be worded is refused at once.
+            self._encode(["What is that?"], (0, 0), (0,))  # so that a fault shows at once
         self._has_turns = False
         with contextlib.suppress(Exception):  # A template may be for one question alone.
             turns = ("Where?", "On the left.", "Why?")
