@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from narrator.backoff import PAUSES_S, Backoff
@@ -164,7 +165,7 @@ class Supervisor:
         pauses_s: Sequence[float] = PAUSES_S,
         fds: Sequence[int] = (),
     ) -> None:
-        self._command, self._work, self._fds = command, work, fds
+        self._start, self._work = partial(Child, command, fds), work
         self._on_trouble, self._on_recovery = on_trouble, on_recovery
         self._backoff = Backoff(pauses_s)
         self._child: Child | None = None
@@ -200,7 +201,7 @@ class Supervisor:
                 with self._lock:
                     if self._closed.is_set():
                         return
-                    self._child = Child(self._command, self._fds)
+                    self._child = self._start()
                 with self._child as child:
                     self._work(child)
                 return
@@ -209,7 +210,7 @@ class Supervisor:
                     self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        log.debug(f"{self._command[-1]} failed: {reason_of(error)}", exc_info=error)
+        log.debug(f"{self._thread.name} failed: {reason_of(error)}", exc_info=error)
         if self._backoff.failed():
             self.report(error)
 

@@ -70,11 +70,12 @@ class SmolVlmInputs:
             picture = nested or read_json(folder / name)
             self._tile: int = picture["max_image_size"]["longest_edge"]  # pixels
             self._longest: int = picture["size"]["longest_edge"]
-            self._mean, self._deviation = (
+            mean, deviation = (
                 np.broadcast_to(np.float32(picture[key]), 3) for key in ("image_mean", "image_std")
             )
             fit(self._tile == side and side <= self._longest <= MAX_TILES * side)
-            fit(bool((self._deviation > 0).all() and np.isfinite(self._mean).all()))
+            fit(bool((deviation > 0).all() and np.isfinite(mean).all()))
+            self._normal = mean, deviation
 
     def numbers(
         self,
@@ -97,8 +98,9 @@ class SmolVlmInputs:
         """
         pixels = np.stack([tile for frame in clip for tile in self._tiles(frame, tiled)])
         pixels = pixels.astype(np.float32)
-        pixels *= np.float32(1 / 255) / self._deviation  # in place: 13 tiles are 41 MB
-        pixels -= self._mean / self._deviation
+        mean, deviation = self._normal
+        pixels *= np.float32(1 / 255) / deviation  # in place: 13 tiles are 41 MB
+        pixels -= mean / deviation
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
     def _tiles(self, frame: Frame, tiled: bool) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from narrator.outputs.vtt import VttFile
 from narrator.outputs.wav import WavFile, seconds_of, trimmed
@@ -53,11 +54,11 @@ class FilmNarrationTrack(Speaker):
         render: Callable[[str], bytes] | None = None,
         whole: bool = False,
     ) -> None:
-        self._vtt, self._wav, self._rate, self._whole = vtt, wav, rate, whole
-        self._length, self._render = length, render
+        self._files, self._length, self._whole = FilmFiles(vtt, wav), length, whole
+        self._sound = partial(sound_of, render or (lambda _: b""), rate)
         self._waiting: list[Cue] = []
         self._last: tuple[float, Cue] | None = None  # start and what; not written yet
-        self._free_before = self._free = 0.0  # from when on there is room: for the last, after it
+        self._free = 0.0, 0.0  # from when on there is room: for the last, after it
         self._said: tuple[int, float] | None = None  # caption and time
         self._closed = False
         self._lock = threading.RLock()  # for an end that comes from another thread
@@ -67,8 +68,7 @@ class FilmNarrationTrack(Speaker):
         text = printable(sentence)
         if not speakable(text):
             return False
-        samples = b"" if self._render is None else trimmed(self._render(text))
-        seconds = seconds_of(samples) or 60 * count_words(text) / self._rate
+        samples, seconds = self._sound(text)
         with self._lock:
             if self._closed:
                 return False
@@ -84,15 +84,14 @@ class FilmNarrationTrack(Speaker):
         """Seconds until there is room for a caption."""
         with self._lock:
             self._place(at)
-            free = self._free
+            _, free = self._free
             for cue in self._waiting:
                 if self._whole or not cue.follows:
                     free += cue.seconds + SILENCE_BETWEEN_S
             return max(0.0, free - at)
 
     def wait_until_ready(self) -> None:
-        if self._render is not None:
-            self._render("")
+        self._sound("")
 
     def finish(self, length: float | None, ended: bool) -> None:
         """Place what is left. length: what is known of it now, in seconds. ended: it is exact, and
@@ -104,8 +103,8 @@ class FilmNarrationTrack(Speaker):
                 log.info(f"left out, as the film ends: {cue.text}")
             self._waiting.clear()
             self._write_last()
-            if self._wav is not None and ended and length is not None:
-                self._wav.fill(length)
+            if ended and length is not None:
+                self._files.fill(length)
 
     def close(self) -> None:
         """Write what was held back; nothing more from now on."""
@@ -119,7 +118,7 @@ class FilmNarrationTrack(Speaker):
         """Give a time to each sentence whose turn has come `now`."""
         while self._waiting:
             cue = self._waiting[0]
-            start = max(self._free, cue.at)
+            start = max(self._free[1], cue.at)
             if start + (cue.seconds if cue.follows else 0.0) > now:
                 return
             del self._waiting[0]
@@ -127,8 +126,7 @@ class FilmNarrationTrack(Speaker):
                 continue  # Something newer is to be said.
             self._write_last(until=start)
             self._last = (start, cue)
-            self._free_before = self._free
-            self._free = start + cue.seconds + SILENCE_BETWEEN_S
+            self._free = self._free[1], start + cue.seconds + SILENCE_BETWEEN_S
 
     def _write_last(self, until: float | None = None) -> None:
         """until: when the next one begins. Where none follows, what was held back is moved so that
@@ -140,11 +138,32 @@ class FilmNarrationTrack(Speaker):
             until = math.inf if self._length is None else self._length
             earlier = until - cue.seconds
             if earlier < start:
-                if earlier < self._free_before or cue.at - earlier > LATE_S:
+                if earlier < self._free[0] or cue.at - earlier > LATE_S:
                     log.info(f"left out, as the film ends: {cue.text}")
                     return
                 log.info(f"said {start - earlier:.1f} s early, as the film ends: {cue.text}")
                 start = earlier
-        self._vtt.add(start, min(start + max(cue.seconds, CUE_S), until), cue.text)
+        self._files.write(start, min(start + max(cue.seconds, CUE_S), until), cue)
+
+
+class FilmFiles:
+    """The cues, and their sound where that is wanted."""
+
+    def __init__(self, vtt: VttFile, wav: WavFile | None) -> None:
+        self._vtt, self._wav = vtt, wav
+
+    def write(self, start: float, end: float, cue: Cue) -> None:
+        self._vtt.add(start, end, cue.text)
         if self._wav is not None:
             self._wav.put(start, cue.samples)
+
+    def fill(self, length: float) -> None:
+        """Let the sound go on in silence."""
+        if self._wav is not None:
+            self._wav.fill(length)
+
+
+def sound_of(render: Callable[[str], bytes], rate: int, text: str) -> tuple[bytes, float]:
+    """The samples of a text without silence around them, and the seconds that it takes."""
+    samples = trimmed(render(text))
+    return samples, seconds_of(samples) or 60 * count_words(text) / rate

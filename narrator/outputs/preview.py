@@ -55,7 +55,7 @@ class Preview(NoPreview):
 
     def __init__(self, label: str, is_speaking: Callable[[], bool]) -> None:
         self._label, self._is_speaking = label, is_speaking
-        self._note, self._note_until = "", 0.0
+        self._note = "", 0.0  # and until when it is shown
         self._words: tuple[str, float | None] = ("", None)  # the caption, the seconds it took
         self._looking = False
         self._drawn: tuple[object, object] = (None, None)  # the frame and the rest in the window
@@ -78,7 +78,7 @@ class Preview(NoPreview):
 
     def note(self, text: str, seconds: float = 4.0) -> None:
         """Show something for a moment, in the place of the engine's label."""
-        self._note, self._note_until = text, time.monotonic() + seconds
+        self._note = text, time.monotonic() + seconds
 
     def looking(self, on: bool) -> None:
         """Show that the engine works. It is drawn before, as the window can't be while it does."""
@@ -96,7 +96,8 @@ class Preview(NoPreview):
             return
         states = {"looking": self._looking, "speaking": self._is_speaking(), "paused": self.paused}
         marks = [name for name, is_so in states.items() if is_so]
-        rest = (*self._words, self._note if now < self._note_until else self._label, marks)
+        note, until = self._note
+        rest = (*self._words, note if now < until else self._label, marks)
         soon = now - self._drawn_at < 1 / FRAMES_A_SECOND
         if self._drawn[1] == rest and (soon or self._drawn[0] is self.frame):
             return
