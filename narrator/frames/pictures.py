@@ -29,6 +29,7 @@ FORMATS = (
     *("ICNS", "PSD", "QOI", "DDS", "SGI", "PCX"),
 )
 TILED = ("image/heic", "image/heif", "image/avif")
+MAX_WEBP = MAX_PIXELS // 2  # Its decoder takes twice the memory of others.
 LONGEST_JPEG = 100 << 20  # bytes
 BAND = 256  # rows
 PADDING = END * 0x8000  # No segment of a JPEG is longer.
@@ -49,6 +50,8 @@ def open_picture(file: BinaryIO, name: str) -> Animation | np.ndarray | None:
             if pillow_heif.get_file_mimetype(file) in TILED:
                 raise damaged
             return None
+        if picture.format == "WEBP" and picture.width * picture.height > MAX_WEBP:
+            raise SourceError(f"{name} is a WebP of more than {MAX_WEBP // 1_000_000} megapixels")
         if picture.format == "HEIF" and ends_within_a_box(file):
             raise damaged  # Tiles that are missing would be green.
         picture.load()
