@@ -54,11 +54,13 @@ def watched(mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try) -> Try:
     return partial(try_out, "--source", mjpeg.url, "--engine", server.url, "--mute")
 
 
-def test_where_all_is_well_each_part_says_so(
-    mjpeg: MjpegCamera, server: ScriptedServer, watched: Try
+def test_where_all_is_well_each_part_says_so_and_nothing_is_written(
+    mjpeg: MjpegCamera, server: ScriptedServer, watched: Try, tmp_path: Path
 ) -> None:
-    code, lines = watched()
+    files = ("--wav", tmp_path / "x.wav", "--vtt", tmp_path / "x.vtt", "--save", tmp_path / "x")
+    code, lines = watched(*files)
     assert code == ExitCode.OK
+    assert not list(tmp_path.iterdir())
     stream, model, voice, network = lines
     assert stream.startswith("stream: ok: 320 by 240 pixels, bright enough, ")
     assert stream.endswith(" pictures a second")
@@ -261,12 +263,3 @@ def test_with_json_it_is_one_object_and_a_servers_words_are_data(
     assert (facts["ok"], facts["exit_code"], code) == (False, 3, ExitCode.SOURCE)
     assert facts["source"]["ok"] is False
     assert "caption" not in facts["model"]  # It was of no picture of the source's.
-
-
-def test_nothing_is_written(
-    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try, tmp_path: Path
-) -> None:
-    files = ("--wav", tmp_path / "x.wav", "--vtt", tmp_path / "x.vtt", "--save", tmp_path / "x")
-    code, _ = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", *files)
-    assert code == ExitCode.OK
-    assert list(tmp_path.iterdir()) == []

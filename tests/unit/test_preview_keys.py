@@ -36,15 +36,6 @@ class Watched(Loop):
 # pressed() is called 1: before the engine; 2, 3, 4: with its pieces; 5: at the end of the turn
 
 
-def test_the_mark_for_looking_stands_before_the_engine_starts_and_goes_after() -> None:
-    watched = Watched()
-    watched.turn()
-    watched.turn()
-    assert [mark for mark in watched.preview.marks if mark] == ["looking"] * 2
-    assert watched.preview.marks[0] == ""
-    assert watched.preview.caption == "A thing. And more."
-
-
 @pytest.mark.parametrize("call", [1, 3])
 def test_keys_are_answered_between_the_pieces_of_a_caption(call: int) -> None:
     watched = Watched({call: "q"})
@@ -59,7 +50,10 @@ def test_space_pauses_and_goes_on() -> None:
     left = watched.source.left
     assert watched.turn() is None  # nothing is described while it is paused
     assert watched.source.left == left
+    assert watched.preview.marks[0] == ""
+    assert set(watched.preview.marks) >= {"looking", "paused"}
     assert watched.preview.marks[-1] == "paused"
+    assert watched.preview.caption == "A thing. And more."
     while watched.commands.paused:
         watched.turn()
     assert watched.turn() is not None

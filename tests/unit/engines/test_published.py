@@ -8,14 +8,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
 import torch  # noqa: F401 - before mlx-vlm, from which the program would hide it
 from mlx.utils import tree_flatten
-from safetensors.torch import load_file, save_file
 
 from narrator.engines import mlx as mlx_engine
 from narrator.engines.choice import choose_engine, open_engine
@@ -122,11 +120,6 @@ def apple_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlx_engine, "has_apple_gpu", lambda: True)
 
 
-def float_dtypes(engine: Any) -> set[Any]:
-    weights = (array.dtype for _, array in tree_flatten(engine._model.parameters()))
-    return {dtype for dtype in weights if mx.issubdtype(dtype, mx.floating)}
-
-
 # float32, and called float32
 @pytest.mark.parametrize(("repository", "bits"), [(ORIGINALS[0], 4), (MLX[0], 16)])
 def test_an_apple_gpu_calculates_in_bfloat16_whatever_config_json_says(
@@ -140,18 +133,8 @@ def test_an_apple_gpu_calculates_in_bfloat16_whatever_config_json_says(
 ) -> None:
     engine = open_engine(choose_engine("mlx", bits), str(folders(repository)), tmp_path)
     assert isinstance(engine, MlxEngine)
-    assert float_dtypes(engine) == {mx.bfloat16}
+    weights = (array.dtype for _, array in tree_flatten(engine._model.parameters()))
+    assert {dtype for dtype in weights if mx.issubdtype(dtype, mx.floating)} == {mx.bfloat16}
 
     assert engine.label == "mlx on the Apple GPU, bfloat16"
     assert caption(engine, images[0]) == expected[0]
-
-
-def test_float16_stays_float16(
-    apple_gpu: None, folders: Callable[[str], Path], tmp_path: Path
-) -> None:
-    folder = shutil.copytree(folders(MLX[0]), tmp_path / "model")
-    tensors = load_file(folder / "model.safetensors")
-    halves = {name: tensor.half() for name, tensor in tensors.items()}
-    save_file(halves, folder / "model.safetensors", {"format": "mlx"})
-    engine = open_engine(choose_engine("mlx", 4), str(folder), tmp_path / "cache")
-    assert float_dtypes(engine) == {mx.float16}

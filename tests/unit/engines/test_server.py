@@ -88,13 +88,23 @@ def test_the_frame_goes_as_a_small_jpeg_with_the_prompt(server: ScriptedServer) 
     assert seen.shape == (720, 1280, 3)
 
 
-def test_a_clip_goes_as_several_pictures_the_oldest_first(server: ScriptedServer) -> None:
+def test_a_clip_goes_as_several_pictures_and_a_question_that_follows_as_a_turn(
+    server: ScriptedServer,
+) -> None:
     clip = clip_of(*(np.full((40, 60, 3), level, np.uint8) for level in (10, 100, 200)))
     pieces = list(ServerEngine(server.url, None).describe(query(clip, "What moves?")))
     assert text_of(pieces).strip() == SAID
     sent = server.asked()[-1]
     assert [round(float(picture.mean()), -1) for picture in sent.pictures()] == [10, 100, 200]
     assert sent.prompt() == "What moves?"
+    follows = query(clip[:1], "And where?", before=("What is it?", "A cat."))
+    assert list(ServerEngine(server.url, None).describe(follows))
+    first, *later = server.asked()[-1].facts()["messages"]
+    assert [part["type"] for part in first["content"]] == ["image_url", "text"]
+    assert first["content"][1]["text"] == "What is it?"
+    assert later == [
+        {"role": "assistant", "content": "A cat."}, {"role": "user", "content": "And where?"},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -229,27 +239,20 @@ def test_the_model_is_the_one_that_is_served_or_named(
     assert server.asked()[-1].facts()["model"] == expected
 
 
-def test_a_choice_of_models_is_left_to_the_user(server: ScriptedServer) -> None:
-    server.models = json_answer({"data": [{"id": name} for name in ("a", "b\x1b[31m", "c")]})
-    with pytest.raises(ModelError, match=r"serves a, b\[31m, c; name one with --model"):
-        ServerEngine(server.url, None)
-    caption(ServerEngine(server.url, "c"))
-    assert server.asked()[-1].facts()["model"] == "c"
-
-
 @pytest.mark.parametrize(
-    ("models", "words"),
+    ("models", "named", "words"),
     [
-        ([{"id": "one"}], r"does not list smolvlm; it serves one"),
-        (None, r"lists no model; load one there first"),  # as Ollama has it
+        ([{"id": "one"}], "smolvlm", r"does not list smolvlm; it serves one"),
+        (None, "smolvlm", r"lists no model; load one there first"),  # as Ollama has it
+        ([{"id": "a"}, {"id": "b\x1b[31m"}], None, r"serves a, b\[31m; name one with --model"),
     ],
 )
-def test_a_model_that_is_not_listed_is_not_asked_for(
-    server: ScriptedServer, models: list[dict[str, str]] | None, words: str
+def test_a_model_that_is_not_listed_or_one_of_several_is_not_asked_for(
+    server: ScriptedServer, models: list[dict[str, str]] | None, named: str | None, words: str
 ) -> None:
     server.models = json_answer({"data": models})
     with pytest.raises(ModelError, match=words):
-        ServerEngine(server.url, "smolvlm")
+        ServerEngine(server.url, named)
     assert server.asked() == []
 
 
@@ -433,6 +436,7 @@ FAULTS: dict[str, tuple[Answer, str, bool]] = {
     "no choices": (raw(b'data: {"choices": 7}\n\n'), INVALID, False),
     "noise": (raw(bytes(range(256)) * 9), INVALID, False),
     "no end": (endless(b"x" * 65536), INVALID, False),
+    "text without end": (endless(event("la " * 1000)), INVALID, False),
     "compressed": (squeezed, INVALID, False),
 }  # fmt: skip
 
@@ -526,12 +530,6 @@ def test_a_handshake_that_drips_comes_to_an_end() -> None:
         assert not thread.is_alive()  # the connection is closed, too
 
 
-def test_text_without_end_comes_to_one(server: ScriptedServer) -> None:
-    server.answer = endless(event("la " * 1000))
-    with pytest.raises(EngineError, match="its answer is too long"):
-        caption(ServerEngine(server.url, None), max_tokens=10)
-
-
 def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
     hung_up = threading.Event()
 
@@ -550,19 +548,6 @@ def test_who_stops_iterating_hangs_up(server: ScriptedServer) -> None:
     closing()
     assert hung_up.wait(10)
     assert threading.active_count() <= threads + 1  # the server's own; nothing waits for a deadline
-
-
-def test_a_question_that_follows_goes_as_a_turn_of_the_chat(server: ScriptedServer) -> None:
-    engine = ServerEngine(server.url, None)
-    assert list(
-        engine.describe(query(clip_of(GREY), "And where?", before=("What is it?", "A cat.")))
-    )
-    first, *later = server.asked()[-1].facts()["messages"]
-    assert [part["type"] for part in first["content"]] == ["image_url", "text"]
-    assert first["content"][1]["text"] == "What is it?"
-    assert later == [
-        {"role": "assistant", "content": "A cat."}, {"role": "user", "content": "And where?"},
-    ]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------- how sure it is

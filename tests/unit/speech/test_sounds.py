@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 
 from narrator.speech.sounds import Sound
-from narrator.speech.synthesizer import LIMITS, Limits
-from narrator.speech.voice import Voice
-from narrator.speech.voices import VoiceSettings
+from narrator.speech.synthesizer import Limits
 from support.program import wait_until
 from support.sound import SoundCard, loudest_hertz, times_of
 
-from .conftest import Sink
+from .conftest import OpenVoice
 
 
 def test_they_differ_in_what_is_heard_and_none_is_louder_than_speech() -> None:
@@ -33,22 +27,6 @@ def test_they_differ_in_what_is_heard_and_none_is_louder_than_speech() -> None:
     assert gaps.min() > 0.12  # two semitones
 
 
-OpenVoice = Callable[..., Voice]
-
-
-@pytest.fixture
-def open_voice(speech: None, sink: Sink) -> Iterator[OpenVoice]:
-    opened: list[Voice] = []
-
-    def open_voice(limits: Limits = LIMITS, **settings: Any) -> Voice:
-        opened.append(Voice(replace(VoiceSettings(sounds=True), **settings), sink, limits))
-        return opened[-1]
-
-    yield open_voice
-    for voice in opened:
-        voice.close()
-
-
 def count(sound: Sound, card: SoundCard) -> int:
     assert wait_until(lambda: not card.is_open, 60)
     return len(times_of(sound.samples(1.0), card.played()))
@@ -57,7 +35,7 @@ def count(sound: Sound, card: SoundCard) -> int:
 def test_no_sound_waits_for_a_voice_that_starts(
     open_voice: OpenVoice, plugged_in: SoundCard
 ) -> None:
-    voice = open_voice(Limits(command=("sleep", "60")))
+    voice = open_voice(Limits(command=("sleep", "60")), aloud=True, sounds=True)
     voice.play(Sound.ANSWER)
     assert wait_until(lambda: count(Sound.ANSWER, plugged_in) == 1, 20)
 
@@ -67,7 +45,7 @@ def test_while_something_is_waited_for_that_is_heard_until_a_hush(
 ) -> None:
     monkeypatch.setattr("narrator.speech.voice.LOOKING_AFTER_S", 0.1)
     monkeypatch.setattr("narrator.speech.voice.LOOKING_EVERY_S", 0.1)
-    voice = open_voice()
+    voice = open_voice(aloud=True, sounds=True)
     voice.wait_until_ready()
     voice.looking(True)
     assert wait_until(lambda: count(Sound.LOOKING, plugged_in) >= 2, 20)

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from narrator.errors import UsageError
 from narrator.speech.renderer import Renderer
 from narrator.speech.synthesizer import Limits
 from narrator.speech.voice import Voice
@@ -128,14 +127,6 @@ def test_rate_and_volume_are_obeyed(open_voice: OpenVoice, sink: Sink) -> None:
     assert loudness(low) == pytest.approx(loudness(quick) / 5, rel=0.1)
 
 
-def test_a_voice_that_does_not_exist_is_a_usage_error(open_voice: OpenVoice) -> None:
-    voice = open_voice(voice="nobody's voice")
-    with pytest.raises(UsageError, match="--list-voices"):
-        voice.wait_until_ready()
-    with pytest.raises(UsageError, match="--list-voices"):
-        voice.say(SHORT, 0, 0.0)
-
-
 def test_a_text_is_rendered_that_nobody_hears(speech: None) -> None:
     with closing(Renderer(VoiceSettings(rate=450))) as render:
         short, long = render(SHORT), render("Two small dogs sleep on a red chair.")
@@ -227,26 +218,6 @@ def test_without_a_speech_engine_that_is_told_once(
     assert not voice.audible
     told = "no voice: espeak-ng is not installed (./install.sh says how)"
     assert caplog.messages == [f"{told}; the captions go on as text"]
-
-
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")
-def test_a_full_disk_is_reported_and_speech_goes_on_when_there_is_room(
-    open_voice: OpenVoice, sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if os.system(f"mount -t tmpfs -o size=6m tmpfs {tmp_path} 2>/dev/null"):
-        pytest.skip("may not mount")
-    try:
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        voice = open_voice(Limits(pauses_s=(0.0, 0.1)))
-        say(voice, SHORT)
-        (tmp_path / "large").write_bytes(bytes(5_000_000))
-        assert wait_until(lambda: voice.say(SHORT, 0, 0.0) and voice.trouble, 60)
-        assert f"there is no room left in {tmp_path}" in str(voice.trouble)
-        (tmp_path / "large").unlink()
-        assert wait_until(lambda: voice.say(LONG, 1, 0.0) and LONG in sink.texts, 60)
-        voice.close()
-    finally:
-        os.system(f"umount {tmp_path}")
 
 
 def test_close_leaves_no_process_no_file_and_no_thread_waiting(
