@@ -205,20 +205,6 @@ def test_a_question_does_not_take_an_alert_back() -> None:
     assert loop.output.captions[1].question == "Who is it"
 
 
-def test_a_look_that_fails_costs_its_frame(logged: pytest.LogCaptureFixture) -> None:
-    loop = watching([1.0] * 4)
-    looks: Iterator[float | ValueError] = iter([ValueError("broken"), 1.0, 1.0, 1.0])
-
-    def likely(question: str) -> float:
-        if isinstance(look := next(looks), ValueError):
-            raise look
-        return look
-
-    loop.engine.likely = likely
-    assert loop.run().output.texts == ["A red cat on a mat."]
-    assert "a frame could not be described: broken" in logged.text
-
-
 # -- what is asked
 
 

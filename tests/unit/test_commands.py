@@ -9,7 +9,7 @@ import pytest
 from narrator.commands import BY_NAME, MORE_PROMPT, TYPED, Request
 from narrator.frames.frame import Frame
 from narrator.typed import command_of
-from support.stand_ins import FrameSource, Loop, SpeakerLog, a_frame
+from support.stand_ins import FrameSource, Loop, a_frame
 
 
 def echo(clip: Sequence[Frame], prompt: str) -> Iterator[str]:
@@ -66,16 +66,6 @@ def test_quiet_goes_on_in_text_and_speak_ends_it() -> None:
     assert len(loop.output.texts) > 3
     said = Loop(echo, FrameSource(6), "quiet", "Speak!", "quiet.", "SPEAK").run().speaker.said
     assert said[:4] == ["(hush)", "The voice is on.", "(hush)", "The voice is on."]
-
-
-def test_where_there_is_no_voice_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    speaker = SpeakerLog()
-    speaker.audible = False
-    with caplog.at_level("INFO", "narrator"):
-        Loop(echo, FrameSource(2), "hush", "quiet", speaker=speaker).run()
-    told = [record.getMessage() for record in caplog.records]
-    assert sum("no voice: --mute was given" in line for line in told) == 2
-    assert "(hush)" not in speaker.said
 
 
 def test_a_pause_lets_questions_wait_and_go_on_answers_them() -> None:

@@ -93,14 +93,6 @@ def test_a_kept_file_never_overwrites_the_source_or_another_one(
     assert not Path(both).exists()
 
 
-def test_passwords_are_not_repeated(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    address = "rtsp://me:s3cret@camera/video?s3cret"
-    assert "s3cret" not in refused(["film.mp4", address], capsys)
-    assert "s3cret" not in refused([address, "--source", address], capsys)
-
-
 WORDS = st.one_of(
     st.sampled_from(NAMES),
     st.sampled_from(["0", "1", "80", "-1", "0.5", "nan", "mlx", "=", "-", "--", "x.mp4", "1e9"]),

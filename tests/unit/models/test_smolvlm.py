@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,23 @@ from narrator.frames.frame import Frame
 from narrator.models.smolvlm import SmolVlmInputs
 from narrator.settings import CLIP_PROMPT, MAX_CLIP_FRAMES
 from support import made_models
+from support.asking import clip_of, noise
 from support.drawn_scenes import draw, random_journey, spoil
 
 IMAGE_TOKEN = 21  # of the bundled tokenizer
 PROMPT = "What is that?"
+ASKING: dict[str, Any] = {
+    "add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "np",
+}  # fmt: skip
 
 
-def clip_of(images: Sequence[np.ndarray], seconds: Sequence[float] | None = None) -> list[Frame]:
-    """Pictures as engines take them, taken at `seconds`, or one a second."""
-    return [
-        Frame(image, taken=100.0 + at, at=7.25 + at)
-        for image, at in zip(images, seconds or range(len(images)))
-    ]
+GREY = np.full((48, 64, 3), 100, np.uint8)
 
 
-def grey(count: int = 1) -> list[np.ndarray]:
-    return [np.full((48, 64, 3), 100, np.uint8)] * count
-
-
-def noise(size: tuple[int, int] = (480, 640)) -> np.ndarray:
-    return np.random.default_rng(11).integers(0, 255, (*size, 3), dtype=np.uint8)
+def at_seconds(seconds: Sequence[float], *images: np.ndarray) -> list[Frame]:
+    """A clip of pictures, each of GREY unless given, that were taken then."""
+    clip = clip_of(*(images or [GREY] * len(seconds)))
+    return [replace(frame, taken=100.0 + at, at=7.25 + at) for frame, at in zip(clip, seconds)]
 
 
 def prepared(
@@ -48,13 +46,7 @@ def picture_as_transformers_asks(processor: Any, frame: Frame, detail: bool) -> 
     """What transformers makes of the same frame and PROMPT."""
     processor.image_processor.do_image_splitting = detail
     content = [{"type": "image", "image": frame.rgb()}, {"type": "text", "text": PROMPT}]
-    return processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="np",
-    )
+    return processor.apply_chat_template([{"role": "user", "content": content}], **ASKING)
 
 
 def clip_as_transformers_asks(
@@ -91,7 +83,7 @@ def processor(tiny: Path) -> Any:
 def test_a_picture_is_asked_about_as_transformers_own_processor_asks(
     tiny: Path, processor: Any, detail: bool, size: tuple[int, int]
 ) -> None:
-    clip = clip_of([cv2.GaussianBlur(noise(size), (0, 0), 5)])
+    clip = clip_of(cv2.GaussianBlur(noise(*size), (0, 0), 5))
     theirs = picture_as_transformers_asks(processor, clip[0], detail)
     ids, pixels = prepared(SmolVlmInputs(tiny), clip, PROMPT, detail)
     assert ids == theirs["input_ids"][0].tolist()
@@ -106,7 +98,7 @@ def test_at_384_pixels_too(tmp_path: Path) -> None:
     folder = made_models.smolvlm_384(tmp_path / "384")
     processor = made_models.transformers_processor(folder)
     for size, detail in (((31, 57), False), ((480, 640), True), ((1080, 1920), True)):
-        clip = clip_of([np.full((*size, 3), (30, 20, 220), np.uint8)])
+        clip = clip_of(np.full((*size, 3), (30, 20, 220), np.uint8))
         theirs = picture_as_transformers_asks(processor, clip[0], detail)
         ids, pixels = prepared(SmolVlmInputs(folder), clip, PROMPT, detail)
         assert ids == theirs["input_ids"][0].tolist()
@@ -122,8 +114,8 @@ def test_a_smolvlm_as_transformers_5_saves_it_is_prepared_the_same(
     (model / "preprocessor_config.json").unlink()
     processor.save_pretrained(model)
     assert not (model / "preprocessor_config.json").exists()
-    found = prepared(SmolVlmInputs(model), clip_of([noise()]), PROMPT, detail=True)
-    expected = prepared(SmolVlmInputs(tiny), clip_of([noise()]), PROMPT, detail=True)
+    found = prepared(SmolVlmInputs(model), clip_of(noise()), PROMPT, detail=True)
+    expected = prepared(SmolVlmInputs(tiny), clip_of(noise()), PROMPT, detail=True)
     assert found[0] == expected[0]
     assert np.array_equal(found[1], expected[1])
 
@@ -138,7 +130,7 @@ def test_a_clip_is_asked_about_as_transformers_own_processor_asks(
     rng = np.random.default_rng(3)
     images = [spoil(draw(scene), rng) for scene in random_journey(rng, len(seconds))]
     theirs = clip_as_transformers_asks(processor, images, seconds)
-    ids, pixels = prepared(SmolVlmInputs(tiny), clip_of(images, seconds), PROMPT)
+    ids, pixels = prepared(SmolVlmInputs(tiny), at_seconds(seconds, *images), PROMPT)
     assert ids == theirs["input_ids"][0].tolist()
     assert pixels.shape == theirs["pixel_values"][0].shape == (len(seconds), 3, 128, 128)
     # It resizes in another way, with torchvision: near, but not the same.
@@ -152,22 +144,20 @@ def test_a_question_that_follows_is_a_turn_as_in_transformers_own_processor(
     messages: list[dict[str, Any]] = [
         {"role": role, "content": [{"type": "text", "text": text}]} for role, text in texts.items()
     ]
-    messages[0]["content"].insert(0, {"type": "image", "image": clip_of(grey())[0].rgb()})
+    messages[0]["content"].insert(0, {"type": "image", "image": clip_of(GREY)[0].rgb()})
     messages.append({"role": "user", "content": [{"type": "text", "text": PROMPT}]})
     processor.image_processor.do_image_splitting = False
-    expected = processor.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="np"
-    )
+    expected = processor.apply_chat_template(messages, **ASKING)
     before = ("What is there?", "A cat.")
-    ids = SmolVlmInputs(tiny).numbers(clip_of(grey()), PROMPT, before=before)
+    ids = SmolVlmInputs(tiny).numbers(clip_of(GREY), PROMPT, before=before)
     assert ids == expected["input_ids"][0].tolist()
 
 
 def test_a_camera_that_is_a_little_late_changes_no_word(tiny: Path) -> None:
     inputs = SmolVlmInputs(tiny)
-    ids = inputs.numbers(clip_of(grey(3), (0.0, 1.0, 2.0)), CLIP_PROMPT)
-    assert inputs.numbers(clip_of(grey(3), (0.03, 0.98, 2.4)), CLIP_PROMPT) == ids
-    assert inputs.numbers(clip_of(grey(3), (0.0, 1.0, 2.6)), CLIP_PROMPT) != ids
+    ids = inputs.numbers(at_seconds((0.0, 1.0, 2.0)), CLIP_PROMPT)
+    assert inputs.numbers(at_seconds((0.03, 0.98, 2.4)), CLIP_PROMPT) == ids
+    assert inputs.numbers(at_seconds((0.0, 1.0, 2.6)), CLIP_PROMPT) != ids
 
 
 # ---------------------------------------------------------------------------------------- settings

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -21,7 +19,6 @@ from narrator.speech.voices import (
     language_tag,
     list_voices,
 )
-from support.program import process_table, wait_until
 
 
 @pytest.mark.parametrize(
@@ -152,22 +149,3 @@ def test_english_is_spoken_by_an_english_voice_unless_another_is_wanted(
 ) -> None:
     assert choose_voice(wanted, english, VOICES, usual) == voice
     assert choose_voice(None, True, VOICES[1:3], usual) == usual  # where there is none
-
-
-def test_a_child_that_hangs_ends_with_the_program() -> None:
-    opening, command = Opening(), ("sleep", "60.01")
-
-    def sleeps() -> bool:
-        return ("sleep 60.01", os.getpid()) in [(row[3], row[1]) for row in process_table()]
-
-    def list_them() -> None:
-        with contextlib.suppress(EngineError):
-            list_voices(opening, command)
-
-    thread = threading.Thread(target=list_them)
-    thread.start()
-    assert wait_until(sleeps, 60)
-    opening.opened.close()
-    thread.join(60)
-    assert not thread.is_alive()
-    assert not sleeps()
