@@ -98,14 +98,6 @@ def test_a_camera_that_goes_while_it_is_tried_is_trouble(mjpeg: MjpegCamera, wat
     assert lines[0].startswith("stream: trouble: it was opened, but sent no more pictures")
 
 
-def test_a_camera_that_is_dead_is_trouble(mjpeg: MjpegCamera, watched: Try) -> None:
-    mjpeg.kill()
-    code, lines = watched()
-    assert code == ExitCode.SOURCE
-    assert "can't be reached: the connection was refused; is it on" in lines[0]
-    assert [line.split(":")[1] for line in lines] == [" trouble", " ok", " ok", " ok"]
-
-
 def test_a_picture_is_bright_enough_after_its_only_frame(
     tmp_path: Path, server: ScriptedServer, try_out: Try
 ) -> None:
@@ -146,11 +138,10 @@ def test_a_model_that_is_not_on_disk_is_trouble_and_is_not_downloaded(
 
 
 def test_a_server_that_does_not_come_to_an_end_is_trouble(
-    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try
+    server: ScriptedServer, watched: Try
 ) -> None:
     server.answer = silent()
-    limits = CheckLimits(picture_s=0.3, model_s=0.5)
-    code, lines = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", limits=limits)
+    code, lines = watched(limits=CheckLimits(picture_s=0.3, model_s=0.5))
     assert code == ExitCode.ENGINE
     assert lines[1] == "model: trouble: no answer in 0.5 s; try a smaller --model"
     assert lines[2].startswith("voice: ok: ")
@@ -262,4 +253,6 @@ def test_with_json_it_is_one_object_and_a_servers_words_are_data(
     facts = json.loads(line)
     assert (facts["ok"], facts["exit_code"], code) == (False, 3, ExitCode.SOURCE)
     assert facts["source"]["ok"] is False
+    told = "can't be reached: the connection was refused; is it on"
+    assert told in facts["source"]["message"]
     assert "caption" not in facts["model"]  # It was of no picture of the source's.

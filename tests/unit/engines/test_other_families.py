@@ -121,7 +121,7 @@ def test_torch_has_the_probabilities_of_transformers_own_generate(
     ("name", "kind", "told"),
     [
         ("one_picture", "ModelError", "this model does not take 3 frames at once"),
-        ("paligemma", "ModelError", "has no chat template, so it can't take a prompt"),
+        ("no_template", "ModelError", "has no chat template, so it can't take a prompt"),
         ("qwen2_vl", "UsageError", "--detail is for models that look at tiles"),
     ],
 )

@@ -26,10 +26,11 @@ from support.published import REPOSITORIES, needs_published, small_model
 pytestmark = needs_published
 
 ORIGINALS, MLX = REPOSITORIES[:3], REPOSITORIES[3:]
-# Each conversion takes seconds: of one of each layout, unless all are asked for.
-CONVERTED = REPOSITORIES if "FULL_SIZE_MODELS" in os.environ else [ORIGINALS[2], MLX[0]]
+# Each conversion takes seconds: of one, unless all are asked for.
+CONVERTED = REPOSITORIES if "FULL_SIZE_MODELS" in os.environ else [ORIGINALS[2]]
 LOADED = [(name, *how) for name in REPOSITORIES for how in [("mlx", 4), ("torch", 16)]]
-LOADED += [(name, *how) for name in CONVERTED for how in [("mlx", 16), ("openvino", 8)]]
+LOADED += [(name, "mlx", 16) for name in (ORIGINALS[2], MLX[0])]
+LOADED += [(name, "openvino", 8) for name in CONVERTED]
 
 
 @pytest.fixture(scope="module")
