@@ -194,27 +194,11 @@ def one_picture(folder: Path) -> Path:
     return folder
 
 
-def paligemma(folder: Path) -> Path:
-    """PaliGemma, which has no chat template."""
-    from transformers import (
-        PaliGemmaConfig,
-        PaliGemmaForConditionalGeneration,
-        PaliGemmaProcessor,
-        SiglipImageProcessor,
-    )  # fmt: skip
-
-    tokenizer = tokenizer_with("<image>")
-    text = {"model_type": "gemma", **TEXT, "head_dim": 16, "vocab_size": len(tokenizer)}
-    config = PaliGemmaConfig(
-        vision_config={"model_type": "siglip_vision_model", **VISION, "vision_use_head": False},
-        text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        projection_dim=64,
-    )
-    pictures = SiglipImageProcessor(size={"height": 64, "width": 64})
-    pictures.image_seq_length = 16
-    processor = PaliGemmaProcessor(pictures, tokenizer)
-    return save(PaliGemmaForConditionalGeneration(config), processor, folder)
+def no_template(folder: Path) -> Path:
+    """An Idefics3 without a chat template, as PaliGemma and others are published."""
+    idefics3(folder)
+    (folder / "chat_template.jinja").unlink()
+    return folder
 
 
 def smolvlm_384(folder: Path) -> Path:
@@ -350,7 +334,7 @@ def apples(tensors: Iterable[tuple[str, np.ndarray]]) -> Iterable[tuple[str, np.
 
 # ------------------------------------------------------------------------------ a process by itself
 
-OTHERS = ("llava", "qwen2_vl", "idefics3", "one_picture", "paligemma")
+OTHERS = ("llava", "qwen2_vl", "idefics3", "one_picture", "no_template")
 TOKENS = 12
 PROMPT = "What is that?"
 
@@ -395,8 +379,8 @@ def asked_through_torch(folder: Path) -> dict[str, Any]:
     from support.asking import chances, query, text_of
 
     facts: dict[str, Any] = {}
-    clips = {name: [Frame(image, 0.0, 0.0)] for name, image in pictures().items()}
-    clips["clip"] = [clip[0] for clip in clips.values()]
+    single = {name: [Frame(image, 0.0, 0.0)] for name, image in pictures().items()}
+    clips = {"clip": [clip[0] for clip in single.values()], **single}  # what may be refused first
     try:
         opened = open_engine(choose_engine("torch", None), str(folder), folder.parent / "cache")
         facts["opened"] = type(opened).__name__

@@ -72,24 +72,26 @@ def awake(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Awake]:
     made.close()
 
 
-@pytest.mark.parametrize("awake", ["darwin", "linux"], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("awake", "number"), [("darwin", signal.SIGKILL), ("linux", signal.SIGKILL),
+                          ("linux", signal.SIGTERM)], indirect=["awake"],
+)  # fmt: skip
 def test_the_tools_end_with_the_program_however_it_ends(awake: Awake, number: int) -> None:
     platform = "darwin" if "caffeinate" in awake.started(1)[0] else "linux"
     started = [line.split()[0] for line in awake.started(len(TOOLS[platform]))]
     assert started == sorted(TOOLS[platform])
+    if platform == "darwin":
+        assert awake.started(1) == [f"caffeinate -i -w {awake.process.pid}"]
     os.kill(awake.process.pid, number)
     assert awake.process.wait(20) == (0 if number == signal.SIGTERM else -number)
     assert awake.tools_gone()
 
 
-@pytest.mark.parametrize("awake", ["darwin"], indirect=True)
-def test_a_mac_is_told_which_process_to_wait_for(awake: Awake) -> None:
-    assert awake.started(1) == [f"caffeinate -i -w {awake.process.pid}"]
-
-
-@pytest.mark.parametrize("platform", ["darwin", "linux", "freebsd"])
-@pytest.mark.parametrize("tools", [{}, REFUSING], ids=["none", "refusing"])
+@pytest.mark.parametrize(
+    ("platform", "tools"),
+    [("darwin", {}), ("linux", {}), ("linux", REFUSING), ("freebsd", REFUSING)],
+    ids=["darwin", "linux", "refusing", "freebsd"],
+)
 def test_without_a_tool_that_works_nothing_is_said(
     tmp_path: Path, platform: str, tools: dict[str, str]
 ) -> None:

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from narrator.bench import ROWS, TOKENS, bench, measure, table
-from narrator.engines.engine import Piece, Query
-from narrator.errors import ModelError
+from narrator.bench import ROWS, bench, measure, table
+from narrator.engines.engine import Engine
+from narrator.errors import ModelError, UsageError
 from narrator.options import parse_options
+from support.stand_ins import SayingEngine
 
 
-def test_it_prints_one_object_whose_figures_fit_each_other(
-    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_of_a_model_without_tiles_it_prints_one_object_whose_figures_fit_each_other(
+    tiny: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def without_tiles(engine: Engine, prompt: str, detail: bool, repeats: int) -> dict[str, Any]:
+        if detail:
+            raise UsageError("--detail is for models that look at tiles")
+        return measure(engine, prompt, detail, repeats=3)
+
+    monkeypatch.setattr("narrator.bench.measure", without_tiles)
     bench(parse_options(["--bench", "--json", "--engine", "torch", "--model", str(tiny)]), tmp_path)
     facts = json.loads(capsys.readouterr().out)
     assert (facts["model"], facts["engine"].split()[:2]) == (str(tiny), ["torch", "on"])
     assert facts["load_s"] > 0
-    for form in ("one_tile", "detail"):
-        figures = facts[form]
-        assert figures["repeats"] >= 5
-        for _, name, *_ in ROWS:
-            middle, least, most = figures[name]
-            assert 0 <= least <= middle <= most
-        assert figures["first_token_s"][0] <= figures["caption_s"][0]
-        per_minute = 60 / figures["caption_s"][0]
-        assert figures["captions_per_minute"][0] == pytest.approx(per_minute, rel=0.1)
-        assert figures["peak_memory_mb"] > 100
+    figures = facts["one_tile"]
+    assert figures["repeats"] == 3
+    for _, name, *_ in ROWS:
+        middle, least, most = figures[name]
+        assert 0 <= least <= middle <= most
+    assert figures["first_token_s"][0] <= figures["caption_s"][0]
+    assert figures["captions_per_minute"][0] == pytest.approx(60 / figures["caption_s"][0], rel=0.1)
+    assert figures["peak_memory_mb"] > 100
+    text = table(facts)
+    assert f"; {tiny}; loaded in {facts['load_s']:.1f} s" in text
+    assert f"{figures['peak_memory_mb']} MB" in text
+    assert "--detail" not in text
 
 
 def test_a_model_that_would_have_to_be_downloaded_is_not_measured(tmp_path: Path) -> None:
@@ -39,58 +51,7 @@ def test_a_model_that_would_have_to_be_downloaded_is_not_measured(tmp_path: Path
         bench(options, tmp_path)
 
 
-class Counting:
-    """An engine that keeps what it was asked."""
-
-    label = "counting"
-
-    def __init__(self, text: str = "A cat.") -> None:
-        self._text = text
-        self.asked: list[Query] = []
-
-    def describe(self, query: Query) -> Iterator[Piece]:
-        self.asked.append(query)
-        return iter([Piece(letter, None) for letter in self._text])
-
-    def likelihoods(self, query: Query, questions: Sequence[str]) -> list[float | None]:
-        return [None for _ in questions]
-
-
-def test_each_caption_is_of_another_frame_and_the_first_one_only_warms_up() -> None:
-    engine = Counting()
-    assert measure(engine, "What?", detail=True, repeats=3)["repeats"] == 3
-    assert len({query.clip[0].image.tobytes() for query in engine.asked}) == 4
-    assert {(query.prompt, query.max_tokens, query.detail) for query in engine.asked} == {
-        ("What?", TOKENS, True)
-    }
-
-
-def test_a_model_that_ends_without_a_word_is_said_to_give_nothing_to_measure() -> None:
-    with pytest.raises(ModelError, match="ends without a word"):
-        measure(Counting(""), "What?", detail=False, repeats=3)
-
-
-FIGURES = {
-    "first_token_s": [0.512, 0.5, 0.61],
-    "tokens_per_s": [51.26, 48.0, 53.0],
-    "caption_s": [0.97, 0.9, 1.1],
-    "captions_per_minute": [61.9, 55.0, 66.0],
-    "peak_memory_mb": 1400,
-    "repeats": 9,
-}
-FACTS = {"model": "smolvlm2-256m", "engine": "torch on the CPU, bfloat16", "load_s": 2.5}
-
-
-def test_the_table_says_the_same_as_the_object() -> None:
-    text = table({**FACTS, "one_tile": FIGURES, "detail": {**FIGURES, "repeats": 5}})
-    assert "torch on the CPU, bfloat16; smolvlm2-256m; loaded in 2.5 s" in text
-    for cell in ("0.51 s (0.50 to 0.61)", "51.3 /s", "0.97 s", "1400 MB"):
-        assert text.count(cell) == 2
-    assert text.endswith("median (least to most) of 9 and 5")
-
-
-def test_a_model_without_tiles_has_one_column() -> None:
-    text = table({**FACTS, "one_tile": FIGURES})
-    assert "--detail" not in text
-    assert text.count("0.51 s (0.50 to 0.61)") == 1
-    assert text.endswith("of 9")
+def test_a_model_that_says_nothing_gives_nothing_to_measure() -> None:
+    silent = SayingEngine(lambda clip, prompt: iter([""]))
+    with pytest.raises(ModelError, match="says nothing, so there is nothing to measure"):
+        measure(silent, "What?", detail=False, repeats=3)

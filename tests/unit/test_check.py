@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -21,10 +22,7 @@ from narrator.process import Shutdown
 from narrator.settings import SERVER_KEY
 from support.asking import noise
 from support.camera import MjpegCamera, as_jpeg
-from support.captions import SCENES
-from support.drawn_scenes import caption_of, draw
-from support.server import ScriptedServer, describe, json_answer, say, status
-from support.sound import SoundCard
+from support.server import SAID, ScriptedServer, describe, json_answer, status
 from support.webcam import Webcam
 
 Tried = tuple[ExitCode, list[str]]
@@ -56,20 +54,21 @@ def watched(mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try) -> Try:
     return partial(try_out, "--source", mjpeg.url, "--engine", server.url, "--mute")
 
 
-def test_where_all_is_well_each_part_says_so(mjpeg: MjpegCamera, tiny: Path, try_out: Try) -> None:
-    mjpeg.show(draw(SCENES[0]))
-    code, lines = try_out("--source", mjpeg.url, "--model", tiny, "--mute")
+def test_where_all_is_well_each_part_says_so_and_nothing_is_written(
+    mjpeg: MjpegCamera, server: ScriptedServer, watched: Try, tmp_path: Path
+) -> None:
+    files = ("--wav", tmp_path / "x.wav", "--vtt", tmp_path / "x.vtt", "--save", tmp_path / "x")
+    code, lines = watched(*files)
     assert code == ExitCode.OK
+    assert not list(tmp_path.iterdir())
     stream, model, voice, network = lines
-    assert stream.startswith("stream: ok: 640 by 480 pixels, bright enough, ")
+    assert stream.startswith("stream: ok: 320 by 240 pixels, bright enough, ")
     assert stream.endswith(" pictures a second")
-    assert re.match(
-        r"model: ok: tiny_smolvlm2, \w+ on .*, ready in \d+\.\d s, a caption in \d+\.\d\d s: ",
-        model,
-    )
-    assert model.endswith(f": {caption_of(SCENES[0])}")
+    ready = r"model: ok: small at .*, ready in \d+\.\d s, a caption in \d+\.\d\d s: "
+    assert re.match(ready, model)
+    assert model.endswith(f": {SAID}")
     assert voice == "voice: ok: not tried, as --mute is given"
-    assert network == f"network: ok: used for {mjpeg.url} alone"
+    assert network == f"network: ok: used for {mjpeg.url} and {server.url} alone"
 
 
 # --------------------------------------------------------------------------------------- the camera
@@ -85,41 +84,21 @@ def test_a_dark_camera_is_trouble(mjpeg: MjpegCamera, watched: Try) -> None:
     assert lines[1].startswith("model: ok: ")
 
 
-def test_a_camera_that_is_covered_while_it_is_tried_is_trouble(
+def test_a_camera_that_goes_while_it_is_tried_is_trouble(
     mjpeg: MjpegCamera, watched: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free, covered = as_jpeg(noise(240, 320)), as_jpeg(np.full((240, 320, 3), 40, np.uint8))
-    mjpeg.film(iter([free] * 15 + [covered] * 9999).__next__)
     monkeypatch.setattr(check, "PICTURE_S", 3.0)
-    code, lines = watched()
-    assert code == ExitCode.SOURCE
-    assert lines[0] == (
-        "stream: trouble: The lens seems to be covered. Take away what is in front of the lens."
-    )
+    jpeg, sent = as_jpeg(noise(240, 320)), itertools.count()
 
-
-@pytest.mark.parametrize("how", ["stall", "drop"])
-def test_a_camera_that_sends_no_second_picture_is_trouble(
-    mjpeg: MjpegCamera, watched: Try, how: str
-) -> None:
-    jpeg = as_jpeg(noise(240, 320))
-
-    def last() -> bytes:
-        getattr(mjpeg, how)()
+    def until_it_goes() -> bytes:
+        if next(sent) == 15:
+            mjpeg.drop()
         return jpeg
 
-    mjpeg.film(last)
+    mjpeg.film(until_it_goes)
     code, lines = watched()
     assert code == ExitCode.SOURCE
     assert lines[0].startswith("stream: trouble: it was opened, but sent no more pictures")
-
-
-def test_a_camera_that_is_dead_is_trouble(mjpeg: MjpegCamera, watched: Try) -> None:
-    mjpeg.kill()
-    code, lines = watched()
-    assert code == ExitCode.SOURCE
-    assert "can't be reached: the connection was refused; is it on" in lines[0]
-    assert [line.split(":")[1] for line in lines] == [" trouble", " ok", " ok", " ok"]
 
 
 def test_a_picture_is_bright_enough_after_its_only_frame(
@@ -133,62 +112,32 @@ def test_a_picture_is_bright_enough_after_its_only_frame(
 @pytest.mark.parametrize(
     ("mode", "told"),
     [
-        ("0 stall C920", "camera 0 (C920) sends no picture; unplug it"),
-        ("0 busy C920", "camera 0 (C920) is in use by another program; close it"),
-        ("2 plugged Laptop", "camera 0 is not connected; --list-cameras lists"),
+        ("0 plugged C920", "ok: C920, 1920 by 1080 pixels, bright enough, "),
+        ("0 busy C920", "trouble: camera 0 (C920) is in use by another program; close it"),
+        ("2 plugged Laptop", "trouble: camera 0 is not connected; --list-cameras lists"),
     ],
 )
-def test_a_camera_in_trouble_does_not_keep_the_others_from_being_tried(
+def test_a_camera_is_told_by_its_name_and_its_trouble_keeps_no_other_part_from_being_tried(
     webcam: Webcam, server: ScriptedServer, try_out: Try, mode: str, told: str
 ) -> None:
     webcam.show(mode)
     code, lines = try_out("--engine", server.url, "--mute")
-    assert code == ExitCode.SOURCE
-    assert lines[0].startswith(f"camera: trouble: {told}")
+    assert code == (ExitCode.OK if told.startswith("ok") else ExitCode.SOURCE)
+    assert lines[0].startswith(f"camera: {told}")
     assert lines[1].startswith("model: ok: ")
-
-
-def test_a_camera_is_told_by_its_name(webcam: Webcam, server: ScriptedServer, try_out: Try) -> None:
-    webcam.show("0 plugged C920")
-    code, lines = try_out("--engine", server.url, "--mute")
-    assert code == ExitCode.OK
-    assert lines[0].startswith("camera: ok: C920, 1920 by 1080 pixels, bright enough, ")
 
 
 # ---------------------------------------------------------------------------------------- the model
 
 
-@pytest.mark.parametrize(
-    ("model", "code", "told"),
-    [
-        ("smolvlm2-500m", ExitCode.MODEL, "is not on this machine; run pete_sounds.py"),
-        ("nosuch", ExitCode.MODEL, "is not in --list-models"),
-        ("half", ExitCode.MODEL, "it needs *.safetensors files"),
-    ],
-)
-def test_a_model_that_can_not_be_had_is_trouble_and_is_not_downloaded(
-    demo_clip: Any,
-    tmp_path: Path,
-    try_out: Try,
-    monkeypatch: pytest.MonkeyPatch,
-    model: str,
-    code: ExitCode,
-    told: str,
+def test_a_model_that_is_not_on_disk_is_trouble_and_is_not_downloaded(
+    demo_clip: Any, tmp_path: Path, try_out: Try
 ) -> None:
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "config.json").write_text(json.dumps({"model_type": "smolvlm"}))
-    monkeypatch.chdir(tmp_path)
-    got, lines = try_out("--source", demo_clip.path, "--model", model, "--mute")
-    assert (got, lines[1][:16]) == (code, "model: trouble: ")
-    assert told in lines[1]
-    assert [path.name for path in tmp_path.iterdir()] == ["half"]
-
-
-def test_a_model_that_says_nothing_is_trouble(server: ScriptedServer, watched: Try) -> None:
-    server.answer = say("")
-    code, lines = watched()
-    assert code == ExitCode.ENGINE
+    code, lines = try_out("--source", demo_clip.path, "--model", "smolvlm2-500m", "--mute")
+    assert code == ExitCode.MODEL
     assert lines[1].startswith("model: trouble: ")
+    assert "is not on this machine; run pete_sounds.py" in lines[1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_caption_is_data_and_a_password_is_never_told(
@@ -224,18 +173,6 @@ def aloud(
     return aloud
 
 
-def test_each_line_is_spoken(
-    aloud: Callable[..., Tried], sound_card: SoundCard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in sound_card.environment.items():
-        monkeypatch.setenv(name, value)
-    code, lines = aloud("--no-sounds", "--voice", "en-gb")
-    assert code == ExitCode.OK
-    assert lines[2].startswith("voice: ok: English (Great Britain)")
-    assert len(lines) == 4
-    assert 0.1 < sound_card.seconds() / len(" ".join(lines).split()) < 1.5
-
-
 def test_a_machine_without_a_sound_device_is_trouble_that_is_told_once(
     aloud: Callable[..., Tried],
     monkeypatch: pytest.MonkeyPatch,
@@ -251,33 +188,20 @@ def test_a_machine_without_a_sound_device_is_trouble_that_is_told_once(
     assert caplog.messages == ["trying camera, model and voice one after the other; Ctrl-C ends it"]
 
 
-@pytest.mark.parametrize(
-    ("code", "told"),
-    [
-        (
-            "raise RuntimeError('out of order')",
-            "no voice: speech failed (out of order); --mute works without it",
-        ),
-        (
-            "import os; os._exit(1)",
-            "no voice: speech failed (it ended unexpectedly); --mute works without it",
-        ),
-    ],
-    ids=["refuses", "dies"],
-)
 def test_a_broken_voice_is_trouble(
     aloud: Callable[..., Tried],
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
-    code: str,
-    told: str,
 ) -> None:
     """pyttsx3 is a stand-in that fails."""
     folder = tmp_path_factory.mktemp("broken")
-    (folder / "pyttsx3.py").write_text(f"{code}\n")
+    (folder / "pyttsx3.py").write_text("import os; os._exit(1)")
     monkeypatch.setenv("PYTHONPATH", str(folder))
-    got, lines = aloud()
-    assert (got, lines[2]) == (ExitCode.ENGINE, f"voice: trouble: {told}")
+    code, lines = aloud()
+    assert code == ExitCode.ENGINE
+    assert lines[2] == (
+        "voice: trouble: no voice: speech failed (it ended unexpectedly); --mute works without it"
+    )
     assert lines[3].startswith("network: ok: ")
 
 
@@ -290,41 +214,27 @@ def test_a_voice_that_does_not_exist_is_a_wrong_option(aloud: Callable[..., Trie
 # ----------------------------------------------------------------------------------------- as JSON
 
 
-def test_a_servers_words_are_data_in_json_too(
+def test_with_json_it_is_one_object_and_a_servers_words_are_data(
     mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SERVER_KEY, 'sk-"1234567')
     server.models = json_answer({"data": [{"id": '\x9b2J\u202e sk-"1234567'}]})
     server.answer = describe(lambda _: 'A "red"\x85\x1b[2J star, sk-"1234567.')
-    _, [line] = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", "--json")
-    assert line.isprintable()
-    assert json.loads(line)["model"]["caption"] == 'A "red" [2J star, ***.'
-    assert "1234567" not in line
-
-
-def test_with_json_it_is_one_object(
-    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try
-) -> None:
     code, [line] = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", "--json")
+    assert line.isprintable()
+    assert "1234567" not in line
     facts = json.loads(line)
-    assert (facts["ok"], facts["exit_code"], code) == (True, 0, 0)
     assert list(facts) == ["ok", "exit_code", "source", "model", "voice", "network"]
+    assert (facts["ok"], facts["exit_code"], code) == (True, 0, 0)
     assert facts["source"]["width"] == 320
     assert facts["source"]["pictures_per_s"] > 1
     assert facts["model"]["caption_s"] > 0
-    assert facts["model"]["caption"] in facts["model"]["message"]
+    assert facts["model"]["caption"] == 'A "red" [2J star, ***.'
     mjpeg.kill()
     code, [line] = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", "--json")
     facts = json.loads(line)
     assert (facts["ok"], facts["exit_code"], code) == (False, 3, ExitCode.SOURCE)
     assert facts["source"]["ok"] is False
+    told = "can't be reached: the connection was refused; is it on"
+    assert told in facts["source"]["message"]
     assert "caption" not in facts["model"]  # It was of no picture of the source's.
-
-
-def test_nothing_is_written(
-    mjpeg: MjpegCamera, server: ScriptedServer, try_out: Try, tmp_path: Path
-) -> None:
-    files = ("--wav", tmp_path / "x.wav", "--vtt", tmp_path / "x.vtt", "--save", tmp_path / "x")
-    code, _ = try_out("--source", mjpeg.url, "--engine", server.url, "--mute", *files)
-    assert code == ExitCode.OK
-    assert list(tmp_path.iterdir()) == []

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
 from narrator.child import Child, Supervisor
 from narrator.settings import PROJECT
+from support.program import wait_until
 
 ECHO = """
 from narrator.child import Parent
@@ -29,13 +30,6 @@ while True:
 
 def python(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
-
-
-def wait_until(fact: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not fact():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:
@@ -52,21 +46,19 @@ def test_a_child_answers_each_message_though_its_libraries_print(
         assert child.ask({"a": "ä\n"}, 60) == {"heard": {"a": "ä\n"}}
         long = {"b": "b" * 200_000}  # more than a pipe holds
         assert child.ask(long, 60) == {"heard": long}
-        wait_until(lambda: "printed by a library" in caplog.text)
+        assert wait_until(lambda: "printed by a library" in caplog.text, 60)
 
 
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("import time; time.sleep(600)", "no answer in time"),
         ("print('{\"half\":', end='', flush=True); import time; time.sleep(600)", "no answer"),
         ("raise SystemExit", "ended unexpectedly"),
-        ("print('hello', flush=True)", "invalid reply"),
         ("print('[1]', flush=True)", "invalid reply"),
         ("print('[' * 100_000, flush=True)", "invalid reply"),
         ("while True: print(end='a' * 65536)", "invalid reply"),
     ],
-    ids=["silent", "half", "gone", "words", "list", "deep", "endless"],
+    ids=["half", "gone", "list", "deep", "endless"],
 )
 def test_a_child_that_does_not_answer_properly_is_an_error(code: str, why: str) -> None:
     with Child(python(code)) as child, pytest.raises(ChildProcessError, match=why):
@@ -78,8 +70,7 @@ def test_a_stopped_child_holds_up_nobody() -> None:
     with Child(python(ECHO)) as child:
         child.ask({}, 60)
         os.kill(child.pid, signal.SIGSTOP)
-        for _ in range(100):
-            child.send({"text": "a" * 10_000})
+        child.send({"text": "a" * 1_000_000})  # more than a pipe holds
         with pytest.raises(ChildProcessError, match="it was stopped"):
             child.ask({}, 60)
 
@@ -94,7 +85,7 @@ time.sleep(600)
     with Child(python(code)) as child:
         pid = child.receive(60)["pid"]
         assert is_running(pid)
-    wait_until(lambda: not is_running(pid))
+    assert wait_until(lambda: not is_running(pid), 60)
     assert child.returncode == -signal.SIGKILL
 
 
@@ -112,7 +103,7 @@ time.sleep(600)
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.kill()
-    wait_until(lambda: not is_running(pid))
+    assert wait_until(lambda: not is_running(pid), 60)
 
 
 class Work:
@@ -175,6 +166,6 @@ def test_close_ends_the_child_and_its_replacement(work: Work) -> None:
     work.start(ECHO, 0.0)
     pid = work.pids.get(timeout=60)
     work.supervisor.close()
-    wait_until(lambda: not is_running(pid))
+    assert wait_until(lambda: not is_running(pid), 60)
     assert work.pids.empty()
     assert work.events.empty()

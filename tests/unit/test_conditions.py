@@ -10,34 +10,24 @@ from narrator.settings import MAX_CONDITION_LENGTH, MAX_CONDITIONS
 BETWEEN = (IN_VIEW + OUT_OF_VIEW) / 2
 
 
-def alerts(*looks: float | None) -> list[int]:
-    """The numbers of the looks, from 1 on, that an alert comes of."""
+@pytest.mark.parametrize(
+    ("looks", "told_at"),
+    [
+        ([IN_VIEW, IN_VIEW], [2]),
+        ([1.0, 0.0, 1.0, 1.0], [4]),
+        ([1.0, BETWEEN, 1.0, None, 1.0], []),
+        ([1.0] * 20, [2]),
+        ([1.0, 1.0, OUT_OF_VIEW, OUT_OF_VIEW, 1.0, 1.0], [2, 6]),
+        ([1.0, 1.0, 0.0, 1.0, 1.0, 1.0], [2]),  # one that denies it
+        ([1.0, 1.0, BETWEEN, None, BETWEEN, 1.0, 1.0], [2]),
+        ([1.0, 1.0, 0.0, None, 0.0, 1.0, 1.0], [2]),
+    ],
+)
+def test_it_is_told_after_two_looks_that_agree_and_again_after_two_that_deny_it(
+    looks: list[float | None], told_at: list[int]
+) -> None:
     condition = Condition("a cat")
-    return [at for at, look in enumerate(looks, 1) if condition.look(look, float(at))]
-
-
-def test_it_is_told_after_two_looks_that_agree() -> None:
-    assert alerts(1.0, 1.0) == [2]
-    assert alerts(IN_VIEW, IN_VIEW) == [2]
-    assert alerts(1.0, 0.0, 1.0, 1.0) == [4]
-    assert alerts(1.0, BETWEEN, 1.0) == alerts(1.0, None, 1.0) == []
-
-
-def test_it_is_told_once_while_it_stays() -> None:
-    assert alerts(*[1.0] * 20) == [2]
-    assert alerts(*[1.0, BETWEEN] * 10) == []
-
-
-def test_it_is_told_again_after_two_looks_that_deny_it() -> None:
-    assert alerts(1.0, 1.0, 0.0, 0.0, 1.0, 1.0) == [2, 6]
-    assert alerts(1.0, 1.0, OUT_OF_VIEW, OUT_OF_VIEW, 1.0, 1.0) == [2, 6]
-
-
-@pytest.mark.parametrize("doubt", [BETWEEN, None])
-def test_one_that_denies_it_or_doubt_does_not_arm_it_again(doubt: float | None) -> None:
-    assert alerts(1.0, 1.0, 0.0, 1.0, 1.0, 1.0) == [2]
-    assert alerts(1.0, 1.0, doubt, doubt, doubt, 1.0, 1.0) == [2]
-    assert alerts(1.0, 1.0, 0.0, doubt, 0.0, 1.0, 1.0) == [2]
+    assert [at for at, look in enumerate(looks, 1) if condition.look(look, float(at))] == told_at
 
 
 def test_a_thing_and_a_sentence_are_asked_for_each_in_its_way() -> None:
@@ -61,20 +51,13 @@ def test_it_is_looked_for_when_the_scene_changed_and_every_few_seconds() -> None
 def test_a_look_that_found_something_is_followed_by_another_at_once() -> None:
     waiting = Conditions(["a cat", "a dog"])
     assert waiting.look([0.0, 1.0], 10.0) == []
+    assert waiting.summary(130.0) == "Watching for: a cat, not seen yet; a dog, seen 2 minutes ago."
     assert waiting.due(changed=False, now=10.1)
     [(alert, probability)] = waiting.look([0.0, 0.9], 10.1)
     assert (alert.text, probability) == ("a dog", 0.9)
     assert not waiting.due(changed=False, now=10.2)
     waiting.look([0.0, 0.0], 10.2)  # the first that denies it
     assert waiting.due(changed=False, now=10.3)
-
-
-def test_all_are_listed_with_when_they_were_last_seen() -> None:
-    waiting = Conditions()
-    assert waiting.summary(0.0) == "Not watching for anything."
-    waiting = Conditions(["a cat", "a dog"])
-    waiting.look([0.0, 1.0], 10.0)
-    assert waiting.summary(130.0) == "Watching for: a cat, not seen yet; a dog, seen 2 minutes ago."
 
 
 def test_what_it_watches_for_is_bounded_and_each_once() -> None:

@@ -29,12 +29,10 @@ def entered(keys: str) -> list[str]:
     ("keys", "before", "after"),
     [
         ("what iz\x7fs", "what is", ""),
-        ("wat" + LEFT * 2 + "h", "wh", "at"),
         ("wat" + LEFT * 9 + RIGHT + "h", "wh", "at"),
         ("is it" + HOME + "what ", "what ", "is it"),
         ("is" + HOME + "\x1b[3~" + END + "t", "st", ""),  # Delete
         ("one two" + LEFT + "\x17", "one ", "o"),  # Ctrl-W
-        ("one two" + LEFT + "\x15", "", "o"),  # Ctrl-U
         ("one two" + LEFT + "\x0b", "one tw", ""),  # Ctrl-K
         ("abc\x01\x04\x06\x05\x02", "b", "c"),  # Ctrl-A, D, F, E, B
         ("abc\x1bOH\x1bOC\x1b[4~\x1bOD", "ab", "c"),  # another terminal's keys

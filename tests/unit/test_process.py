@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,26 +23,28 @@ shutdown.on_signals()
 """
 
 
+Start = Callable[[str], "subprocess.Popen[str]"]
+
+
 @pytest.fixture
-def children() -> Iterator[list[subprocess.Popen[str]]]:
-    """The processes that a test starts."""
+def start() -> Iterator[Start]:
+    """Runs code behind SET_UP until it prints "ready"."""
     started: list[subprocess.Popen[str]] = []
-    yield started
+
+    def start(code: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [sys.executable, "-c", SET_UP + code], cwd=ROOT, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        started.append(child)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        return child
+
+    yield start
     for child in started:
         child.kill()
         child.communicate()
-
-
-def start(children: list[subprocess.Popen[str]], code: str) -> subprocess.Popen[str]:
-    """Run this behind SET_UP until it prints "ready"."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", SET_UP + code], cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    children.append(child)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    return child
 
 
 def end(child: subprocess.Popen[str], number: int = signal.SIGTERM) -> list[str]:
@@ -53,61 +55,46 @@ def end(child: subprocess.Popen[str], number: int = signal.SIGTERM) -> list[str]
     return printed.splitlines()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_what_is_open_is_closed_in_reverse_order(
-    children: list[subprocess.Popen[str]], number: int
-) -> None:
-    code = """
+CODES = {
+    "what is open is closed in reverse order": (
+        """
 for name in ("source", "voice"):
     with shutdown.opening() as opened:
         opened.callback(tell, name)
 tell("ready")
 time.sleep(60)
-"""
-    assert end(start(children, code), number) == ["first", "voice", "source"]
-
-
-def test_it_ends_though_what_is_being_opened_never_is(
-    children: list[subprocess.Popen[str]],
-) -> None:
-    code = """
+""",
+        ["first", "voice", "source"],
+    ),
+    "what is being opened never is": (
+        """
 with shutdown.opening() as opened:
     opened.callback(tell, "never")
     tell("ready")
     time.sleep(60)
-"""
-    assert end(start(children, code)) == ["first"]
-
-
-def test_it_ends_though_what_is_being_closed_never_is(
-    children: list[subprocess.Popen[str]],
-) -> None:
-    code = """
+""",
+        ["first"],
+    ),
+    "what is being closed never is": (
+        """
 with shutdown.opening() as opened:
     opened.callback(time.sleep, 60)
 tell("ready")
 time.sleep(60)
-"""
-    assert end(start(children, code)) == ["first"]
-
-
-def test_it_ends_though_no_thread_can_be_started(
-    children: list[subprocess.Popen[str]],
-) -> None:
-    """As when memory is short."""
-    code = """
+""",
+        ["first"],
+    ),
+    "no thread can be started": (  # as when memory is short
+        """
 def fails(*_): raise RuntimeError("can't start new thread")
 threading._start_new_thread = threading._start_joinable_thread = fails
 tell("ready")
 time.sleep(60)
-"""
-    assert end(start(children, code)) == ["first"]
-
-
-def test_who_fails_because_of_the_end_does_not_go_on(
-    children: list[subprocess.Popen[str]],
-) -> None:
-    code = """
+""",
+        ["first"],
+    ),
+    "who fails because of the end does not go on": (
+        """
 closed = threading.Event()
 with shutdown.opening() as opened:
     opened.callback(time.sleep, 0.2)
@@ -116,18 +103,25 @@ tell("ready")
 closed.wait()
 shutdown.give_way()
 tell("an error that is none")
-"""
-    assert end(start(children, code)) == ["first"]
+""",
+        ["first"],
+    ),
+}
 
 
-def test_other_signals_do_not_end_it(children: list[subprocess.Popen[str]]) -> None:
-    code = """
+@pytest.mark.parametrize(("code", "printed"), CODES.values(), ids=CODES)
+def test_it_ends_when_it_is_asked_to_though(start: Start, code: str, printed: list[str]) -> None:
+    assert end(start(code)) == printed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_some_signals_end_it_and_no_others(start: Start, number: int) -> None:
+    child = start("""
 signal.signal(signal.SIGUSR1, lambda *_: tell("still here"))
 tell("ready")
 while True: time.sleep(0.1)
-"""
-    child = start(children, code)
+""")
     child.send_signal(signal.SIGUSR1)
     assert child.stdout is not None
     assert child.stdout.readline() == "still here\n"
-    assert end(child) == ["first"]
+    assert end(child, number) == ["first"]

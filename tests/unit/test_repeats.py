@@ -9,15 +9,6 @@ from narrator.repeats import Repeats, are_alike
 WALKS = "A man walks across the road."
 
 
-def after(*captions: str) -> Repeats:
-    """What is known after these captions, one a second."""
-    repeats = Repeats(after_s=60.0)
-    for second, caption in enumerate(captions):
-        repeats.spoken(caption, float(second))
-        repeats.described([caption])
-    return repeats
-
-
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -26,7 +17,6 @@ def after(*captions: str) -> Repeats:
         ("Two people are sitting on a bench.", "Two people sit on the bench."),
         ("A boy rides a bike.", "There is a boy riding a bike."),
         ("A girl is running.", "A girl runs."),
-        ("The boat passes.", "The boat is passing."),
         ("他在路上走。", "他在路上走"),
     ],
 )
@@ -39,7 +29,6 @@ def test_nearly_the_same_words_are_alike(one: str, other: str) -> None:
     ("one", "other"),
     [
         ("A red circle on the left.", "A red circle on the right."),
-        ("A man walks across the road.", "A woman walks across the road."),
         ("A dog is on the sofa.", "Dogs are on the sofa."),
         ("Two people.", "Three people."),
         ("A dog bites a man.", "A man bites a dog."),
@@ -54,28 +43,20 @@ def test_what_differs_in_what_it_says_is_not_alike(one: str, other: str) -> None
     assert not are_alike(other, one)
 
 
-def test_while_a_scene_moves_nothing_of_the_last_minute_is_said_again() -> None:
-    repeats = after(WALKS, "A red car.", "Nobody is there.")
+def test_what_counts_as_a_repeat_while_a_scene_rests_and_while_it_moves() -> None:
+    repeats = Repeats(after_s=60.0)
+    for second, caption in enumerate(["A red car.", "Nobody is there.", WALKS]):
+        repeats.spoken(caption, float(second))
+        repeats.described([caption])
+    assert repeats.is_repeat(WALKS, 3.0)
+    assert not repeats.is_repeat("A red car.", 3.0)  # is again as it was, and rests: that is news
+    repeats.described(["A man is walking across the road."])  # and was not said again
+    assert repeats.is_repeat(WALKS, 3.0)
     repeats.moving = True
-    assert repeats.is_repeat("A man is walking across the road.", 59.0)
+    assert repeats.is_repeat("A red car.", 59.0)
     assert not repeats.is_repeat("A woman walks across the road.", 59.0)
-    assert not repeats.is_repeat(WALKS, 60.5)
-
-
-def test_a_scene_that_is_again_as_it_was_is_news_once_it_rests() -> None:
-    repeats = after("The door is open.", "The door is closed.")
-    assert not repeats.is_repeat("The door is open.", 3.0)
-    assert repeats.is_repeat("The door is closed.", 3.0)
-
-
-def test_what_was_not_said_again_is_still_the_last_caption() -> None:
-    repeats = after(WALKS)
-    repeats.described(["A man is walking across the road."])
-    assert repeats.is_repeat(WALKS, 2.0)
-    assert not repeats.is_repeat(WALKS, 61.0)
-
-
-def test_after_forgetting_everything_is_worth_a_word() -> None:
-    repeats = after(WALKS)
+    assert not repeats.is_repeat("A red car.", 61.0)
+    repeats.moving = False
+    assert not repeats.is_repeat(WALKS, 63.0)
     repeats.forget()
-    assert not repeats.is_repeat(WALKS, 1.0)
+    assert not repeats.is_repeat(WALKS, 3.0)

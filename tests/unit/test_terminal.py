@@ -1,14 +1,15 @@
-"""What is logged on stderr. The line that is typed is in test_line_editor.py, and on a
-pseudo-terminal in tests/program/test_typing.py."""
+"""What is logged on stderr, and where nothing may be drawn again. The line that is typed is in
+test_line_editor.py, and on a pseudo-terminal in tests/program/test_typing.py."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
-import types
 
 import pytest
 
+from narrator.redrawing import may_redraw
 from narrator.terminal import Terminal, log_to
 
 log = logging.getLogger("narrator.test")
@@ -35,37 +36,29 @@ def test_a_traceback_is_for_debugging_alone(capsys: pytest.CaptureFixture[str]) 
     assert printed.endswith("ValueError: broken\n")
 
 
-def test_a_closed_stderr_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Closed:
-        def write(self, text: str) -> int:
-            raise OSError("closed")
-
-        def flush(self) -> None:
-            raise ValueError("closed")
-
-    monkeypatch.setattr(sys, "stderr", Closed())
-    log.info("nobody reads this")
-
-
-def test_a_message_is_printed_while_tqdm_is_being_imported(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))  # nothing in it yet
-    log.info("a word")
-    assert capsys.readouterr().err == "pete_sounds: a word\n"
-
-
 def test_a_secret_is_masked_in_messages_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
-    log_to(Terminal(), ["s3cret-key"])
+    log_to(Terminal(), ["s3cret-key", "x"])
     logging.getLogger("narrator").setLevel(logging.DEBUG)
-    log.info("your key s3cret-key is bad")
+    log.info("your key s3cret-key is bad; next: 'x'")
     log.debug("", exc_info=ValueError("at http://me:s3cret-key@host"))
     printed = capsys.readouterr().err
-    assert "your key *** is bad" in printed
+    assert "your key *** is bad; next: '***'" in printed  # a short one where it stands alone
     assert "s3cret" not in printed
 
 
-def test_a_short_secret_is_masked_where_it_stands_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    log_to(Terminal(), ["x"])
-    log.info("your key x is bad; next: 'x'")
-    assert capsys.readouterr().err == "pete_sounds: your key *** is bad; next: '***'\n"
+@pytest.mark.parametrize(
+    ("environment", "terminal", "may"),
+    [
+        ({"TERM": "xterm", "ACCESSIBLE": "0"}, True, True),
+        ({"TERM": "xterm", "ACCESSIBLE": "1"}, True, False),
+        ({"TERM": "xterm"}, False, False),
+        ({"TERM": "dumb"}, True, False),
+        ({}, True, False),
+    ],
+)
+def test_who_wants_whole_lines_gets_them(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], terminal: bool, may: bool
+) -> None:
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert may_redraw() is may

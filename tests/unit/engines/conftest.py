@@ -32,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scenes() -> tuple[list[np.ndarray], Truths]:
     """Pictures (BGR), and what is true of each."""
     rng = np.random.default_rng(UNSEEN_SEED)
-    images, truths = zip(*(random_scene(rng) for _ in range(100)))
+    images, truths = zip(*(random_scene(rng) for _ in range(40)))
     return list(images), list(truths)
 
 
@@ -40,7 +40,7 @@ def scenes() -> tuple[list[np.ndarray], Truths]:
 def clips() -> Clips:
     """Clips of two, three and four pictures (BGR), and what is true of each."""
     rng = np.random.default_rng(UNSEEN_SEED + 1)
-    clips, truths = zip(*(random_clip(rng, 2 + number % 3) for number in range(30)))
+    clips, truths = zip(*(random_clip(rng, 2 + number % 3) for number in range(10)))
     return list(clips), list(truths)
 
 
@@ -54,11 +54,3 @@ def in_float32(tiny: Path) -> TorchEngine:
 def said_in_float32(in_float32: TorchEngine, scenes: tuple[list[np.ndarray], Truths]) -> list[str]:
     """What it says of each scene."""
     return [caption(in_float32, image) for image in scenes[0]]
-
-
-@pytest.fixture(scope="session")
-def said_of_clips(
-    in_float32: TorchEngine, clips: tuple[list[list[np.ndarray]], Truths]
-) -> list[str]:
-    """What it says of each clip."""
-    return [caption(in_float32, *images) for images in clips[0]]

@@ -19,7 +19,7 @@ def test_without_the_hub_it_is_one_line_and_a_code_and_the_demo_is_ready(
     assert line is not None
     program.here = folder
     running = program.start(shell=line[1])
-    result = running.finished()
+    result = running.finished(170)
     assert (result.returncode, result.stdout) == (4, "")
     no_hub, *others = result.stderr.splitlines()
     assert no_hub.startswith("pete_sounds: ")

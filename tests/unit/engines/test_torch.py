@@ -46,36 +46,26 @@ def test_its_tokens_are_those_of_transformers_own_generate(
         assert chances(in_float32, asked) == pytest.approx(likely, abs=1e-4)
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A machine without a GPU."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    return monkeypatch
-
-
 @pytest.mark.parametrize(
-    ("able", "dtype"),
-    [({"avx512_bf16": True}, torch.bfloat16), ({"bf16": True}, torch.bfloat16),
-     ({"avx2": True, "avx512_bf16": False}, torch.float32)],
-)  # fmt: skip
-def test_a_cpu_calculates_in_bfloat16_where_it_can_itself(
-    machine: pytest.MonkeyPatch, able: dict[str, bool], dtype: torch.dtype
+    ("cuda", "mps", "cpu", "expected"),
+    [
+        (None, False, {"avx512_bf16": True}, ("cpu", torch.bfloat16)),
+        (None, False, {"avx2": True, "avx512_bf16": False}, ("cpu", torch.float32)),
+        (True, True, {}, ("cuda", torch.bfloat16)),
+        (False, True, {}, ("cuda", torch.float32)),
+        (None, True, {}, ("mps", torch.bfloat16)),
+    ],
+)
+def test_it_calculates_in_bfloat16_where_the_device_can_itself(
+    monkeypatch: pytest.MonkeyPatch,
+    cuda: bool | None,
+    mps: bool,
+    cpu: dict[str, bool],
+    expected: tuple[str, torch.dtype],
 ) -> None:
-    machine.setattr(torch.cpu, "get_capabilities", lambda: able)
-    assert (torch_device(), torch_dtype()) == ("cpu", dtype)
-
-
-@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_cuda_comes_before_all_else(
-    machine: pytest.MonkeyPatch, native: bool, dtype: torch.dtype
-) -> None:
-    machine.setattr(torch.cuda, "is_available", lambda: True)
-    machine.setattr(torch.backends.mps, "is_available", lambda: True)
-    machine.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
-    assert (torch_device(), torch_dtype()) == ("cuda", dtype)
-
-
-def test_an_apple_gpu_calculates_in_bfloat16(machine: pytest.MonkeyPatch) -> None:
-    machine.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert (torch_device(), torch_dtype()) == ("mps", torch.bfloat16)
+    """cuda: whether a GPU of NVIDIA's can; None where there is none."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
+    assert (torch_device(), torch_dtype()) == expected

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
+import torchvision  # noqa: F401
 
 from support.fake_hub import FakeHub, fake_hub
 from support.program import NOBODY

@@ -1,4 +1,4 @@
-"""--list-models: the presets and what is on disk, with and without packages."""
+"""--list-models: the presets, their pins and what is on disk, with and without packages."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ def test_what_is_on_disk_is_listed_with_its_size_and_its_folder(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub, made = cache / "hub", cache / "pete_sounds"
+    list_models(cache)
+    assert capsys.readouterr().out.endswith("\non disk: nothing yet\n")
     repository = hub / "models--mlx-community--SmolVLM2-256M-Video-Instruct-mlx"
     sizes = {
         repository / "blobs/a": 300_000_000,
@@ -66,6 +68,9 @@ def test_what_is_on_disk_is_listed_with_its_size_and_its_folder(
     )
 
 
-def test_an_empty_disk_is_told(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    list_models(cache)
-    assert capsys.readouterr().out.endswith("\non disk: nothing yet\n")
+def test_each_preset_is_pinned_to_a_whole_commit_and_a_whole_hash() -> None:
+    for name, preset in PRESETS.items():
+        for checkpoint in preset.values():
+            assert re.fullmatch(r"[0-9a-f]{40}", checkpoint.revision or "")
+        if name != "fastvlm-0.5b":  # of which nobody has noted one
+            assert re.fullmatch(r"[0-9a-f]{64}", preset["mlx"].sha256 or "")

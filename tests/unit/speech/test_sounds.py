@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 
 from narrator.speech.sounds import Sound
-from narrator.speech.synthesizer import LIMITS, Limits
-from narrator.speech.voice import Voice
-from narrator.speech.voices import VoiceSettings
+from narrator.speech.synthesizer import Limits
 from support.program import wait_until
 from support.sound import SoundCard, loudest_hertz, times_of
 
-from .conftest import Sink
-
-
-def samples_of(sound: Sound, volume: float = 1.0) -> np.ndarray:
-    return np.frombuffer(sound.samples(volume), "<i2").astype(int)
+from .conftest import OpenVoice
 
 
 def test_they_differ_in_what_is_heard_and_none_is_louder_than_speech() -> None:
     heard = set()
     for sound in Sound:
-        samples = samples_of(sound)
+        samples = np.frombuffer(sound.samples(1.0), "<i2").astype(int)
         assert 0.05 < len(samples) / 22050 < 0.4
         assert 0.25 < np.abs(samples).max() / 32768 < 0.31
+        half = np.frombuffer(sound.samples(0.5), "<i2").astype(int)
+        assert np.abs(half).max() < 0.16 * 32768
         heard.add(loudest_hertz(samples))
     assert len(heard) == len(Sound)
     gaps = np.diff(sorted(heard)) / sorted(heard)[:-1]
     assert gaps.min() > 0.12  # two semitones
-
-
-def test_they_follow_the_volume() -> None:
-    assert np.abs(samples_of(Sound.ALERT, 0.5)).max() < 0.16 * 32768
-    assert not samples_of(Sound.ALERT, 0.0).any()
-
-
-OpenVoice = Callable[..., Voice]
-
-
-@pytest.fixture
-def open_voice(speech: None, sink: Sink) -> Iterator[OpenVoice]:
-    opened: list[Voice] = []
-
-    def open_voice(limits: Limits = LIMITS, **settings: Any) -> Voice:
-        opened.append(Voice(replace(VoiceSettings(sounds=True), **settings), sink, limits))
-        return opened[-1]
-
-    yield open_voice
-    for voice in opened:
-        voice.close()
 
 
 def count(sound: Sound, card: SoundCard) -> int:
@@ -64,7 +35,7 @@ def count(sound: Sound, card: SoundCard) -> int:
 def test_no_sound_waits_for_a_voice_that_starts(
     open_voice: OpenVoice, plugged_in: SoundCard
 ) -> None:
-    voice = open_voice(Limits(command=("sleep", "60")))
+    voice = open_voice(Limits(command=("sleep", "60")), aloud=True, sounds=True)
     voice.play(Sound.ANSWER)
     assert wait_until(lambda: count(Sound.ANSWER, plugged_in) == 1, 20)
 
@@ -74,7 +45,7 @@ def test_while_something_is_waited_for_that_is_heard_until_a_hush(
 ) -> None:
     monkeypatch.setattr("narrator.speech.voice.LOOKING_AFTER_S", 0.1)
     monkeypatch.setattr("narrator.speech.voice.LOOKING_EVERY_S", 0.1)
-    voice = open_voice()
+    voice = open_voice(aloud=True, sounds=True)
     voice.wait_until_ready()
     voice.looking(True)
     assert wait_until(lambda: count(Sound.LOOKING, plugged_in) >= 2, 20)
@@ -91,22 +62,14 @@ def test_while_something_is_waited_for_that_is_heard_until_a_hush(
     assert count(Sound.LOOKING, plugged_in) == before
 
 
-@pytest.mark.parametrize("settings", [{"sounds": False}, {"aloud": False}], ids=["off", "unheard"])
+@pytest.mark.parametrize("how", ["off", "unheard", "muted"])
 def test_where_they_are_not_wanted_none_is_heard(
-    open_voice: OpenVoice, plugged_in: SoundCard, settings: dict[str, bool]
+    open_voice: OpenVoice, plugged_in: SoundCard, how: str
 ) -> None:
-    voice = open_voice(**settings)
+    voice = open_voice(sounds=how != "off", aloud=how != "unheard")
+    voice.mute(how == "muted")
     voice.play(Sound.READY)
-    voice.say("A word.", 1, 0.0)
-    voice.wait_until_quiet()
-    assert count(Sound.READY, plugged_in) == 0
-
-
-def test_a_muted_voice_plays_none(open_voice: OpenVoice, plugged_in: SoundCard) -> None:
-    voice = open_voice()
-    voice.mute(True)
-    voice.play(Sound.ALERT)
     voice.mute(False)
     voice.say("A word.", 1, 0.0)
     voice.wait_until_quiet()
-    assert count(Sound.ALERT, plugged_in) == 0
+    assert count(Sound.READY, plugged_in) == 0

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from narrator.errors import UsageError
 from narrator.speech.renderer import Renderer
 from narrator.speech.synthesizer import Limits
 from narrator.speech.voice import Voice
@@ -21,7 +20,7 @@ from narrator.speech.voices import COMMAND, VoiceSettings
 from support.program import children, process_table, wait_until
 from support.sound import SoundCard
 
-from .conftest import OpenVoice, Sink
+from .conftest import OpenVoice, Sink, plug_in
 
 SHORT = "A red star."
 LONG = "A very large yellow triangle with rounded corners stands at the bottom right of the wall."
@@ -49,8 +48,11 @@ def speech_children() -> list[int]:
     return [pid for pid, _, _, line in process_table() if pid in ours and COMMAND[-1] in line]
 
 
-def test_a_sentence_takes_as_long_as_its_words(open_voice: OpenVoice, sink: Sink) -> None:
+def test_a_sentence_takes_as_long_as_its_words_and_nothing_is_printed(
+    open_voice: OpenVoice, sink: Sink, capfd: pytest.CaptureFixture[str]
+) -> None:
     say(open_voice(), SHORT, LONG)
+    assert capfd.readouterr() == ("", "")
     assert sink.texts == [SHORT, LONG]
     short, long = (samples for _, samples in sink.kept)
     assert 0.5 < seconds(short) < 2
@@ -58,19 +60,13 @@ def test_a_sentence_takes_as_long_as_its_words(open_voice: OpenVoice, sink: Sink
     assert min(loudness(short), loudness(long)) > 300
 
 
-def test_nothing_is_printed(open_voice: OpenVoice, capfd: pytest.CaptureFixture[str]) -> None:
-    say(open_voice(), SHORT)
-    assert capfd.readouterr() == ("", "")
-
-
 def test_all_sentences_of_the_newest_caption_are_heard_and_kept(
     speech: None, sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = SoundCard(tmp_path / "card", 1.0)
-    for name, value in card.environment.items():
-        monkeypatch.setenv(name, value)
-    with closing(card), closing(Voice(VoiceSettings(rate=100), sink)) as voice:
-        voice.say("This is the first.", 0, 0.0)
+    card = SoundCard(tmp_path / "card", 2.0)
+    plug_in(card, monkeypatch)
+    with closing(card), closing(Voice(VoiceSettings(), sink)) as voice:
+        voice.say(LONG, 0, 0.0)
         assert wait_until(card.seconds, 60)
         for caption in range(1, 4):
             for sentence in ("One.", "Two.", "Three."):
@@ -78,14 +74,13 @@ def test_all_sentences_of_the_newest_caption_are_heard_and_kept(
         assert voice.quiet_in(0.0) > 1
         voice.wait_until_quiet()
         assert voice.quiet_in(0.0) == 0
-    assert sink.texts == ["This is the first.", "One. 3", "Two. 3", "Three. 3"]
+    assert sink.texts == [LONG, "One. 3", "Two. 3", "Three. 3"]
 
 
 def test_a_hushed_sentence_is_kept_as_far_as_it_was_heard(
     speech: None, sink: Sink, slow_sound_card: SoundCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in slow_sound_card.environment.items():
-        monkeypatch.setenv(name, value)
+    plug_in(slow_sound_card, monkeypatch)
     with closing(Voice(VoiceSettings(), sink)) as voice:
         for sentence in (LONG, SHORT, SHORT):
             voice.say(sentence, 1, 0.0)
@@ -132,15 +127,6 @@ def test_rate_and_volume_are_obeyed(open_voice: OpenVoice, sink: Sink) -> None:
     assert loudness(low) == pytest.approx(loudness(quick) / 5, rel=0.1)
 
 
-def test_a_voice_that_does_not_exist_is_a_usage_error(open_voice: OpenVoice) -> None:
-    voice = open_voice(voice="nobody's voice")
-    for _ in range(2):
-        with pytest.raises(UsageError, match="--list-voices"):
-            voice.wait_until_ready()
-    with pytest.raises(UsageError, match="--list-voices"):
-        voice.say(SHORT, 0, 0.0)
-
-
 def test_a_text_is_rendered_that_nobody_hears(speech: None) -> None:
     with closing(Renderer(VoiceSettings(rate=450))) as render:
         short, long = render(SHORT), render("Two small dogs sleep on a red chair.")
@@ -160,11 +146,11 @@ def test_a_child_that_ends_or_stops_at_any_moment_is_replaced_and_no_sentence_lo
 ) -> None:
     voice = open_voice(Limits(render_timeout_s=0.5), rate=450)
     voice.wait_until_ready()
-    times = 6
+    times = 4
     for each in range(times):
         [child] = speech_children()
         voice.say(SHORT, each, 0.0)
-        time.sleep(0.005 * each)
+        time.sleep(0.01 * each)
         os.kill(child, number)
         voice.wait_until_quiet()
         assert wait_until(lambda child=child: speech_children() not in ([], [child]), 60)  # type: ignore[misc]
@@ -192,20 +178,6 @@ def test_a_child_that_never_lives_is_reported_once_and_comes_back(
     ]
 
 
-@pytest.mark.parametrize(
-    "answer", ["{}", '{"voice": 3}', '{"voice": null}', "nonsense", '{"trouble": "no reason"}']
-)
-def test_a_child_that_answers_nonsense_is_given_up(
-    open_voice: OpenVoice, caplog: pytest.LogCaptureFixture, answer: str
-) -> None:
-    command = ("sh", "-c", f"read x; echo '{answer}'; exec sleep 60")
-    voice = open_voice(Limits(command=command))
-    voice.wait_until_ready()
-    assert voice.say(SHORT, 0, 0.0) is False
-    assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("no voice: speech failed (")
-
-
 @pytest.mark.parametrize("answer", ['{"path": "/no/such"}', '{"path": "/etc/passwd"}', "{}"])
 def test_a_sentence_without_a_sound_file_is_dropped(
     open_voice: OpenVoice, sink: Sink, answer: str
@@ -217,17 +189,6 @@ def test_a_sentence_without_a_sound_file_is_dropped(
     voice.say(SHORT, 0, 0.0)
     voice.wait_until_quiet()
     assert sink.texts == []
-
-
-def test_a_sink_that_fails_does_not_end_the_voice(
-    open_voice: OpenVoice, sink: Sink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    voice = open_voice()
-    with monkeypatch.context() as broken:
-        broken.setattr(sink, "keep", lambda text, samples: 1 / 0)
-        say(voice, SHORT)
-    say(voice, LONG)
-    assert sink.texts == [LONG]
 
 
 def test_without_a_speech_engine_that_is_told_once(
@@ -247,32 +208,6 @@ def test_without_a_speech_engine_that_is_told_once(
     assert caplog.messages == [f"{told}; the captions go on as text"]
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")
-def test_a_full_disk_is_reported_and_speech_goes_on_when_there_is_room(
-    open_voice: OpenVoice, sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if os.system(f"mount -t tmpfs -o size=6m tmpfs {tmp_path} 2>/dev/null"):
-        pytest.skip("may not mount")
-    try:
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        voice = open_voice(Limits(pauses_s=(0.0, 0.1)))
-        say(voice, SHORT)
-        (tmp_path / "large").write_bytes(bytes(5_000_000))
-        assert wait_until(lambda: voice.say(SHORT, 0, 0.0) and voice.trouble, 60)
-        assert f"there is no room left in {tmp_path}" in str(voice.trouble)
-        (tmp_path / "large").unlink()
-        assert wait_until(lambda: voice.say(LONG, 1, 0.0) and LONG in sink.texts, 60)
-        voice.close()
-    finally:
-        os.system(f"umount {tmp_path}")
-
-
-def test_no_temporary_folder_is_an_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
-    with pytest.raises(OSError, match="No such file"):
-        Voice(VoiceSettings())
-
-
 def test_close_leaves_no_process_no_file_and_no_thread_waiting(
     speech: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,8 +220,8 @@ def test_close_leaves_no_process_no_file_and_no_thread_waiting(
     waiting = threading.Thread(target=voice.wait_until_quiet)
     waiting.start()
     voice.close()
-    waiting.join(5)
+    waiting.join(60)
     assert not waiting.is_alive()
-    assert wait_until(lambda: not set(speech_children()) & set(children), 5)
+    assert wait_until(lambda: not set(speech_children()) & set(children), 60)
     assert list(tmp_path.iterdir()) == []
     assert voice.say(SHORT, 0, 0.0) is False
