@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
-import wave
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from narrator.errors import SourceError
 from narrator.frames.files import open_film
 from support.broken_files import answer_to, broken_files
-from support.frames import RED, brightening, next_frame, number_of, plain, until_ended
+from support.frames import RED, brightening, next_frame, plain
 from support.program import ROOT
 from support.video import write_video
 
@@ -63,13 +63,11 @@ def test_what_a_file_holds_counts_not_how_it_is_called(tmp_path: Path, video: Pa
 @pytest.mark.parametrize(
     "name",
     [
-        "with some spaces.mp4",
         "Küche früh \u732b.mp4",
         "-leading dash.mp4",
         "12:30.mp4",
         "http:video.mp4",
         "100%d%03d.mp4",
-        "what? [a] 'video' #1.mp4",
         "two\nlines.mp4",
     ],
 )
@@ -101,24 +99,22 @@ def test_a_name_that_is_not_unicode_is_refused(tmp_path: Path, video: Path) -> N
 # ------------------------------------------------------------------------ files that are no source
 
 
-TEXT = "\n".join(f"line {i}" for i in range(200))
+TEXT = b"a line of words\n" * 200
+SOUND = b"RIFF\xf4\x07\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x22\x56\0\0\x44\xac\0\0\2\0\x10\0data"
+SOUND += b"\xd0\7\0\0" + bytes(2000)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("notes.txt", TEXT.encode()),
-        ("notes.nfo", TEXT.encode()),
-        ("notes.md", TEXT.encode()),
-        ("notes.mp4", TEXT.encode()),
-        ("notes", TEXT.encode()),
+        ("notes.txt", TEXT),
+        ("notes.mp4", TEXT),
         ("page.html", b"<!doctype html><title>404</title>"),
         ("empty.mp4", b""),
-        ("empty.png", b""),
         ("zeros.avi", bytes(100_000)),
         ("half.png", b"\x89PNG\r\n\x1a\n"),
-        ("half.jpg", b"\xff\xd8\xff\xe0"),
         ("words.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHello.\n"),
+        ("sound.wav", SOUND),
     ],
 )
 def test_a_file_that_shows_nothing_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
@@ -126,24 +122,9 @@ def test_a_file_that_shows_nothing_is_refused(tmp_path: Path, name: str, content
     assert f"{name} is not a picture or video" in complaint(tmp_path / name)
 
 
-def test_a_sound_file_is_refused(tmp_path: Path) -> None:
-    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
-        sound.setparams((1, 2, 22050, 0, "NONE", "not compressed"))
-        sound.writeframes(bytes(2000))
-    assert "is not a picture or video" in complaint(tmp_path / "sound.wav")
-
-
-def test_a_video_that_was_cut_off_is_refused_or_shown_as_far_as_it_goes(
-    tmp_path: Path, video: Path
-) -> None:
-    cut = tmp_path / "cut.mp4"
-    cut.write_bytes(video.read_bytes()[:-500])  # The index of an MP4 is at its end.
-    assert "is not a picture or video" in complaint(cut)
-    whole = write_video(tmp_path / "whole.avi", brightening(30), FPS, "MJPG").read_bytes()
-    cut = tmp_path / "cut.avi"
-    cut.write_bytes(whole[: len(whole) // 2])
-    with closing(open_film(str(cut))) as film:
-        assert 5 < number_of(list(until_ended(film))[-1]) < 25
+def test_a_video_without_its_index_is_refused(tmp_path: Path, video: Path) -> None:
+    (tmp_path / "cut.mp4").write_bytes(video.read_bytes()[:-500])  # It is at the end of an MP4.
+    assert "is not a picture or video" in complaint(tmp_path / "cut.mp4")
 
 
 @pytest.mark.parametrize(
@@ -155,14 +136,11 @@ def test_a_file_that_can_not_be_opened_is_named(name: str) -> None:
     assert "can't be opened" in complaint(name)
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_folder_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
     assert "is a folder; give a video or a picture" in complaint(tmp_path)
-
-
-def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert "is no ordinary file" in complaint(tmp_path / "pipe.mp4")
-    assert "is no ordinary file" in complaint("/dev/zero")
+    for path in (tmp_path / "pipe.mp4", "/dev/zero"):
+        assert "is no ordinary file" in complaint(path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -177,20 +155,16 @@ MAGIC = [
     b"",
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",
-    b"BM",
     b"II*\0",
     b"RIFF\x40\0\0\0AVI LIST",
-    b"RIFF\x40\0\0\0WEBPVP8 ",
     b"\0\0\0\x18ftypmp42",
     b"\x1a\x45\xdf\xa3",
     b"GIF89a",
-    b"\0\0\x01\xb3",
     b"#EXTM3U\n",
-    b"P6\n",
     b"--picture\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8",
 ]
 few = settings(
-    max_examples=20,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -201,16 +175,9 @@ def only_frames_or_a_complaint(content: bytes, suffix: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{suffix}"
         path.write_bytes(content)
-        try:
-            film = open_film(str(path))
-        except SourceError:
-            return
-        with closing(film):
-            for _ in range(20):
-                frame = film.newest(0)
-                if frame is not None:
-                    assert frame.image.ndim == 3
-                    assert frame.image.dtype == np.uint8
+        with contextlib.suppress(SourceError), closing(open_film(str(path))) as film:
+            for frame in filter(None, (film.newest(0) for _ in range(20))):
+                assert (frame.image.ndim, frame.image.dtype) == (3, np.uint8)
 
 
 @few
@@ -248,5 +215,5 @@ def test_damaged_files_are_frames_or_a_complaint(
 
 def test_broken_files_of_each_kind_are_shown_or_refused(tmp_path: Path) -> None:
     """Random, cut off, damaged and mislabelled; tools/measure_frames.py takes 200 of them."""
-    answers = {path.name: answer_to(path) for path in broken_files(tmp_path, 60)}
+    answers = {path.name: answer_to(path) for path in broken_files(tmp_path, 16)}
     assert set(answers.values()) == {"refused", "shown to its end"}, answers
