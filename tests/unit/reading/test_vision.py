@@ -132,11 +132,10 @@ def test_what_vision_finds_is_read_from_the_top(mac: None, monkeypatch: pytest.M
     assert [line.box for line in page.lines] == [(100, 20, 200, 40), (100, 130, 300, 150)]
 
 
-def test_nothing_found_is_no_text(mac: None) -> None:
+def test_nothing_found_is_no_text_and_a_failure_is_told_in_visions_words(
+    mac: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert list(Page(opening.open_reader(), IMAGE).sentences()) == ["I see no text."]
-
-
-def test_a_failure_is_told_in_visions_words(mac: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "error", "the request was cancelled")
     with pytest.raises(RuntimeError, match="the request was cancelled"):
         opening.open_reader().find(IMAGE)

@@ -1,4 +1,4 @@
-"""Scene: what the loop is told of each frame."""
+"""Scene: what the loop is told of each frame, and the thumbnail that all of it looks at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from narrator.errors import SourceError
 from narrator.frames.frame import Frame
 from narrator.scene.picture_check import CLEAR_AGAIN, PictureProblem
 from narrator.scene.scene import Scene
+from narrator.scene.thumbnail import Thumbnail
 
 FPS = 10
 ROOM = np.kron(
@@ -66,17 +67,13 @@ def test_the_dark_is_announced_when_it_lasts_and_what_comes_after_it_is_compared
     assert not scene.changed  # the same room as before
 
 
-def test_a_film_that_ends_in_the_dark_says_so_once() -> None:
-    scene = Scene()
-    looks(scene, ROOM, 0.0)
-    assert PictureProblem.DARK.value in looks(scene, DARK, 1.0)
-    assert scene.look(Frame(DARK, 2.0, 2.0), last=True) is None
-
-
-def test_of_the_last_frame_a_problem_is_told_at_once() -> None:
+def test_of_the_last_frame_a_problem_is_told_at_once_unless_it_was() -> None:
     scene = Scene()
     assert scene.look(Frame(DARK, 0.0, 0.0), last=True) == PictureProblem.DARK.value
     assert scene.look(Frame(ROOM, 0.1, 0.1), last=True) is None
+    scene = Scene()
+    assert PictureProblem.DARK.value in looks(scene, DARK, 1.0)
+    assert scene.look(Frame(DARK, 2.0, 2.0), last=True) is None
 
 
 def test_what_can_not_be_described_for_long_is_given_up_where_nobody_waits() -> None:
@@ -87,3 +84,17 @@ def test_what_can_not_be_described_for_long_is_given_up_where_nobody_waits() -> 
     looks(scene, DARK, 9.0, 7.9)
     with pytest.raises(SourceError, match=r"too dark to see\. Switch on a light, or"):
         looks(scene, DARK, 17.0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "small"),
+    [((1080, 1920), (270, 480)), ((90, 160), (90, 160)), ((1, 1), (1, 1))],
+)
+def test_a_thumbnail_is_small_and_as_bright_as_the_frame(
+    shape: tuple[int, int], small: tuple[int, int]
+) -> None:
+    thumbnail = Thumbnail.of(Frame(np.full((*shape, 3), (10, 77, 200), np.uint8), 5.0, 0.0))
+    assert thumbnail.taken == 5.0
+    assert thumbnail.picture.shape == (*small, 3)
+    assert thumbnail.cells.shape == (48, 64, 3)
+    assert (thumbnail.cells == (10, 77, 200)).all()
