@@ -95,19 +95,3 @@ def test_what_was_forgotten_or_cleared_is_in_no_clip() -> None:
     assert [frame.at for frame in latest.clip_to(frame_at(12))] == [12]
     latest.clear()
     assert latest.newest(0) is None
-
-
-def test_two_threads_may_use_it() -> None:
-    latest = LatestFrame(4)
-
-    def feed() -> None:
-        for number in range(3000):
-            latest.put(Frame(IMAGE, time.monotonic(), number / 100))
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    while thread.is_alive():
-        latest.newest(0)
-        clip = latest.clip_to(frame_at(100.0))
-        assert all(a.at < b.at for a, b in zip(clip, clip[1:]))
-    thread.join()

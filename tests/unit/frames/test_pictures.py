@@ -108,12 +108,6 @@ def test_a_picture_of_a_format_without_orientation_is_shown(
     assert is_upright(image_in(coded(Image.fromarray(UPRIGHT), name, **options)))
 
 
-def test_the_grid_above_is_one() -> None:
-    data = turned(6, "HEIF", tile_size=64)
-    assert Image.open(io.BytesIO(data)).info["tiling"]["num_columns"] == WIDTH // 64
-    assert b"irot" in data  # as an iPhone tells how it was held
-
-
 def test_an_orientation_that_can_not_be_read_is_none() -> None:
     data = coded(Image.fromarray(UPRIGHT), "PNG", exif=b"Exif\0\0no EXIF at all")
     assert is_upright(image_in(data))

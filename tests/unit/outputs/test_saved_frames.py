@@ -34,13 +34,7 @@ def save(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "A red circle on the left.",
-        "Café, ένας κύκλος, круг, 左边有一个红色的圆圈, 😀.",
-        "語" * 100_000,
-    ],
-    ids=["ascii", "unicode", "long"],
+    "text", ["Café, ένας κύκλος, круг, 左边有一个红色的圆圈, 😀.", "語" * 100_000], ids=len
 )
 def test_any_caption_can_be_read_back(tmp_path: Path, text: str) -> None:
     SavedFrames(str(tmp_path)).write(Caption(FRAME, TAKEN, text, 0.1, 0.2, 0.3, False))
@@ -56,11 +50,8 @@ def test_exiftool_reads_the_same(tmp_path: Path) -> None:
     if shutil.which("exiftool") is None:
         pytest.skip("needs exiftool")
     text = "Café, круг, 左边, 😀."
-    said = subprocess.run(
-        ["exiftool", "-j", "-validate", "-a", "-warning", "-all", str(save(tmp_path, text))],
-        check=True,
-        capture_output=True,
-    ).stdout
+    command = ["exiftool", "-j", "-validate", "-a", "-warning", "-all", str(save(tmp_path, text))]
+    said = subprocess.run(command, check=True, capture_output=True).stdout
     facts = json.loads(said)[0]
     assert facts["ImageDescription"] == facts["UserComment"] == text
     assert facts["DateTimeOriginal"] == "2026:11:23 10:08:42"
@@ -73,22 +64,10 @@ def test_frames_of_one_millisecond_keep_apart(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    saved = sorted(tmp_path.iterdir())
+    saved = sorted(tmp_path.iterdir())  # nor did one write over another's
     assert sorted(inside(path)["comment"] for path in saved) == [str(n) for n in range(10)]
-    assert all(path.stat().st_mode & 0o777 == 0o666 & ~umask() for path in saved)
-
-
-def umask() -> int:
     os.umask(mask := os.umask(0))
-    return mask
-
-
-def test_the_file_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
-    other = tmp_path / "2026-11-23T10-08-42.123.jpg"
-    other.write_text("not ours")
-    assert save(tmp_path, "A cat.").name == "2026-11-23T10-08-42.123-2.jpg"
-    assert other.read_text() == "not ours"
-    assert len(list(tmp_path.iterdir())) == 2
+    assert all(path.stat().st_mode & 0o777 == 0o666 & ~mask for path in saved)
 
 
 # ----------------------------------------------------------------------------------------- trouble

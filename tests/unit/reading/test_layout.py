@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -80,15 +79,6 @@ def test_two_lines_do_not_tell_how_long_a_row_may_be() -> None:
 def test_blocks_end_where_there_is_space_or_another_size() -> None:
     boxes: list[Box] = [(0, 0, 400, 60), (0, 70, 300, 90), (0, 100, 300, 120), (0, 180, 300, 200)]
     assert [row.ends for row in rows_of(quads_of(boxes))] == [True, False, True, True]
-
-
-def test_where_rules_contradict_each_other_each_row_is_still_read_once() -> None:
-    random = np.random.default_rng(1)
-    corners = random.uniform(0, 500, (60, 2))
-    boxes = [
-        (x, y, x + width, y + 20) for (x, y), width in zip(corners, random.uniform(5, 400, 60))
-    ]
-    assert sorted(itertools.chain(*order(boxes))) == list(range(60))
 
 
 def test_the_angle_of_a_page() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from narrator.frames.frame import Frame
 from narrator.scene.gate import SceneGate
 from narrator.scene.thumbnail import Thumbnail
-from support.filmed import STILL, Camera, Picture, Thing, carpet, happening, room
+from support.filmed import STILL, Camera, Picture, Thing, happening, room
 
 FPS = 15
 NOISY = Camera(fps=FPS, noise=6)
@@ -81,16 +81,6 @@ def test_what_a_camera_does_by_itself_is_no_change(condition: str) -> None:
     assert captions(lambda at: scene, 3, camera=STILL[condition]) == [0.0]
 
 
-def test_fine_texture_in_a_shaking_hand_is_no_change() -> None:
-    scene = carpet(np.random.default_rng(2))
-    assert captions(lambda at: scene, 3, camera=STILL["shake a pixel"]) == [0.0]
-
-
-def test_a_window_that_is_blown_out_as_the_exposure_hunts_is_no_change() -> None:
-    scene = room(np.random.default_rng(108))
-    assert captions(lambda at: scene, 8, camera=STILL["exposure hunts"], seed=57) == [0.0]
-
-
 def test_hues_that_a_codec_keeps_badly_are_no_change() -> None:
     rng = np.random.default_rng(1)
     key_frames = [rng.uniform(-4.5, 4.5, (8, 10, 1)) * (1.0, 0.0, 0.8) for _ in range(6)]
@@ -133,15 +123,6 @@ def dusk(seed: int) -> Picture:
     return street
 
 
-def gradients(seed: int) -> Picture:
-    """From one level to another, across or down."""
-    rng = np.random.default_rng(seed)
-    ends = rng.uniform(0, 255, 2)
-    ramp = np.linspace(ends[0], ends[1], 320, dtype=np.float32)
-    picture = np.repeat(ramp[None], 240, axis=0)
-    return np.repeat((picture if seed % 2 else picture[:, ::-1])[:, :, None], 3, axis=2)
-
-
 def text(seed: int) -> Picture:
     """Lines of letters, dark on light or light on dark."""
     rng = np.random.default_rng(seed)
@@ -181,7 +162,7 @@ def looks_new(gate: SceneGate, images: list[np.ndarray], start: float) -> list[i
 
 ANY_SCENE = st.builds(
     lambda draw, seed: draw(seed),
-    st.sampled_from([dusk, gradients, text, clutter]),
+    st.sampled_from([dusk, text, clutter]),
     st.integers(0, 2**20),
 )
 
@@ -282,15 +263,6 @@ def test_who_comes_while_others_walk_is_described_but_walking_on_is_not() -> Non
     assert len(times) <= 12  # the first is slow enough to be taken for at rest now and then
 
 
-def test_a_picture_that_is_given_twice_is_not_at_rest() -> None:
-    """As a camera or film of two pictures a second may be passed on."""
-
-    def scene(at: float) -> Picture:
-        return with_object(wall(), 100 + 30 * (int(at * 2) if at > 2 else 0), 0.04)
-
-    assert len(captions(scene, 8, camera=Camera(fps=4, noise=0))) <= 3
-
-
 # -- something happens
 
 
@@ -327,16 +299,14 @@ def test_an_object_that_comes_to_rest_is_described_at_rest() -> None:
 
 
 def test_an_object_that_creeps_or_fades_in_is_not_taken_for_drift() -> None:
-    dark = (60, 60, 60)
-    times = captions(
-        lambda at: with_object(wall(), -45 + 8 * at, paint=dark), 12, Camera(fps=6, noise=6)
-    )
-    assert len(times) >= 2
+    def creeping(at: float) -> Picture:
+        return with_object(wall(), -45 + 8 * at, paint=(60, 60, 60))
 
     def fading(at: float) -> Picture:
         level = 110 - 1.1 * at
         return with_object(np.full((480, 640, 3), 110, np.float32), 320, paint=(level,) * 3)
 
+    assert len(captions(creeping, 12, camera=Camera(fps=6, noise=6))) >= 2
     assert len(captions(fading, 30, camera=Camera(fps=4, noise=4))) >= 2
 
 
@@ -355,16 +325,6 @@ def test_one_spoiled_frame_is_no_change() -> None:
     assert captions(scene, 4) == [0.0]
 
 
-def test_a_large_object_comes_and_goes_in_two_captions() -> None:
-    scene = room(np.random.default_rng(8))
-
-    def visited(at: float) -> Picture:
-        return with_object(scene, 300, 0.4, (50, 60, 90)) if 2 < at < 4 else scene
-
-    times = captions(visited, 6, camera=Camera(fps=FPS, noise=5, exposure=0.08))
-    assert [round(at) for at in times] == [0, 2, 4]
-
-
 # -- besides
 
 
@@ -373,12 +333,3 @@ def test_a_frame_of_another_size_can_be_compared() -> None:
     gate.set_reference(Thumbnail.of(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, 0.0)))
     small = Thumbnail.of(Frame(np.zeros((90, 160, 3), np.uint8), 1.0, 1.0))
     assert gate.has_changed(small) is False
-
-
-def test_a_clock_that_runs_backwards_does_no_harm() -> None:
-    times = (5.0, 4.0, 4.005, 1.0, 1.2, 1.4)
-    images = [np.full((48, 64, 3), 100 + 20 * (number % 2), np.uint8) for number in range(6)]
-    gate = SceneGate()
-    gate.set_reference(Thumbnail.of(Frame(images[0], 6.0, 0.0)))
-    for image, taken in zip(images, times):
-        gate.has_changed(Thumbnail.of(Frame(image, taken, 0.0)))

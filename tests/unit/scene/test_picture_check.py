@@ -76,27 +76,7 @@ def test_a_dim_room_can_be_seen_while_there_is_contrast_in_it() -> None:
     assert said(film(lambda at: furnished() * 0.1, 2)) == []
 
 
-def test_a_short_black_picture_is_nothing() -> None:
-    scene = between(1.0, 1.3, furnished(), furnished() * 0)
-    check, unreadable = PictureCheck(), 0
-    for at, image in film(scene, 3):
-        assert check.look(Thumbnail.of(Frame(image, taken=at, at=at))) is None
-        unreadable += not check.readable
-    assert 3 <= unreadable <= 6  # but nobody should caption it
-
-
 # -- what can't
-
-
-def test_darkness_is_told_once_and_its_end_too() -> None:
-    def evening(at: float) -> Picture:
-        light = np.interp(at, [0, 1, 4, 5, 6], [1, 1, 0.01, 0.01, 1])
-        return furnished() * np.float32(light)
-
-    assert [sentence for _, sentence in said(film(evening, 7, Camera(fps=8, noise=5)))] == [
-        PictureProblem.DARK.value,
-        CLEAR_AGAIN,
-    ]
 
 
 def red_hand(glow: float) -> Picture:

@@ -45,15 +45,6 @@ def test_a_scene_is_new_once_and_again_when_it_changed() -> None:
     assert changed[-1] is True
 
 
-def test_always_takes_every_frame_for_a_change() -> None:
-    scene = Scene(always=True)
-    for number in range(5):
-        frame = Frame(ROOM, number / FPS, 0.0)
-        scene.look(frame)
-        assert scene.changed
-        scene.set_reference(frame)
-
-
 def test_the_dark_is_announced_when_it_lasts_and_what_comes_after_it_is_compared() -> None:
     scene = Scene()
     assert set(looks(scene, ROOM, 0.0)) == {None}
