@@ -4,7 +4,6 @@ plugged in again. FAKE: the Mac, see capture_child/sitecustomize.py; the capture
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from narrator.errors import SourceError
 from narrator.frames.cameras import NAMED
 from narrator.frames.live import ASKING
 from narrator.frames.opening import list_cameras, open_source
@@ -59,43 +57,12 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mac:
     return made
 
 
-def until_ended(source: Source) -> None:
-    """Look on, for ever."""
-    while True:
-        source.newest(0.1)
-
-
 def level_of(source: Source) -> int:
     """Which camera it is."""
     return round(float(next_frame(source).image.mean()) / 50) * 50
 
 
 # ------------------------------------------------------------------------------------- permission
-
-
-def test_while_macos_asks_the_user_is_told_and_the_camera_opens_once_it_is_allowed(
-    mac: Mac, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "narrator")
-    mac.set(status=PENDING)
-    with closing(open_source("0")) as source:
-        assert source.messages() == [ASKING]
-        assert not any(source.newest(0.1) for _ in range(8))
-        assert mac.asked == 1
-        mac.set(status=ALLOWED)
-        assert heard(source, "is connected") == ["The camera is connected."]
-        assert level_of(source) == 100
-    assert caplog.messages == []  # nothing that OpenCV writes
-
-
-def test_a_user_who_refuses_is_told_where_to_allow_it(mac: Mac) -> None:
-    mac.set(status=PENDING)
-    with closing(open_source("0", waits=True)) as source:
-        source.newest(0.2)
-        mac.set(status=DENIED)
-        with pytest.raises(SourceError, match="System Settings > Privacy & Security > Camera"):
-            until_ended(source)
-    assert mac.asked == 1
 
 
 def test_once_waits_for_the_answer_too(mac: Mac, program: Program, server: ScriptedServer) -> None:
@@ -106,11 +73,14 @@ def test_once_waits_for_the_answer_too(mac: Mac, program: Program, server: Scrip
     running = program.start(*arguments)
     running.stderr.wait_for(ASKING)
     running.stderr.wait_for("ready in")
+    assert mac.asked == 1
     mac.set(status=ALLOWED)
     result = running.finished()
     assert (result.returncode, len(result.stdout.splitlines())) == (0, 1)
     assert all(line.startswith("pete_sounds: ") for line in result.stderr.splitlines())
+    mac.set(status=PENDING)
     running = program.start(*arguments)
+    running.stderr.wait_for(ASKING)
     mac.set(status=DENIED)
     result = running.finished()
     assert result.returncode == 3

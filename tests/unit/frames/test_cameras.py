@@ -165,17 +165,6 @@ def test_a_camera_is_read_in_full_size_and_its_jpegs_are_decoded_when_they_are_u
         assert getattr(source, "name", "") == "C920"
 
 
-def test_a_camera_without_that_size_gives_what_it_has(
-    webcam: Webcam, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PETE_CAM_FORMATS", "YUYV:640x480@30,YUYV:1920x1080@5")
-    webcam.show("0 plugged:1 Old")
-    with closing(open_source("0")) as source:
-        image = next_frame(source).image
-        assert image.shape == (480, 640, 3)
-        assert scene_of(image) == 1
-
-
 NOT_YET = {
     "": "The camera is not connected yet; trying again.",
     "0 busy C920": "The camera is in use by another program; trying again.",

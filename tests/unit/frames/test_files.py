@@ -80,16 +80,6 @@ def test_of_a_film_nothing_is_in_view_before_it_was_taken(one_second: Path) -> N
             assert film.newest(0) is not None
 
 
-def test_a_film_that_breaks_off_ends_there(tmp_path: Path) -> None:
-    noise = np.random.default_rng(1)
-    images = (noise.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(100))
-    path = write_video(tmp_path / "whole.avi", images, 10, "MJPG")
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with closing(film_of(path)) as film:
-        assert len(list(until_ended(film))) < 60
-        assert 3 < (film.length or 0) < 6
-
-
 def test_clips_of_a_film_are_of_its_own_time(tmp_path: Path) -> None:
     path = write_video(tmp_path / "slow.avi", brightening(25), 5, "MJPG")
     with closing(film_of(path, clip_length=3)) as film:

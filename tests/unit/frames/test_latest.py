@@ -75,15 +75,6 @@ def test_at_the_start_or_of_a_slow_source_there_are_fewer_frames() -> None:
     assert [frame.at for frame in slow] == [18, 20, 22]
 
 
-def test_a_frame_of_a_burst_is_in_clips_only_when_it_was_taken() -> None:
-    latest = LatestFrame(3)
-    latest.put(frame_at(0), settle_s=5)
-    assert len(latest.clip_to(frame_at(2))) == 1
-    latest.complete()
-    latest.newest(0)
-    assert [frame.at for frame in latest.clip_to(frame_at(2))] == [0, 2]
-
-
 def test_what_was_forgotten_or_cleared_is_in_no_clip() -> None:
     latest = filled(4, until=9.0)
     before = frame_at(9.5)

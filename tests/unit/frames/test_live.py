@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from narrator.errors import SourceError
-from narrator.frames.faults import BurstDetector, FreezeDetector
+from narrator.frames.faults import FreezeDetector
 from narrator.frames.frame import Frame
 from narrator.frames.live import LiveLimits, LiveSource
 from support.camera import MjpegCamera, as_jpeg, made_at, stamped_picture
@@ -77,24 +77,6 @@ def test_a_slow_reader_of_a_stream_sees_what_is_there_now(mjpeg: MjpegCamera) ->
         assert 0 <= first.at < second.at
 
 
-def test_a_stream_of_any_shape_keeps_it_when_it_changes(mjpeg: MjpegCamera) -> None:
-    with closing(patient(mjpeg.url)) as source:
-        for width, height in ((480, 640), (317, 179)):
-            upright = plain(RED, width, height)
-            upright[height // 2 :] = BLUE
-            mjpeg.show(upright)
-
-            def has_changed(shape: tuple[int, ...] = upright.shape) -> bool:
-                frame = source.newest(0.1)
-                return frame is not None and frame.image.shape == shape
-
-            assert wait_until(has_changed, 10)
-            image = next_frame(source).image
-            assert np.abs(image[height // 4].mean(axis=0) - RED).max() < 25
-            assert np.abs(image[-height // 4].mean(axis=0) - BLUE).max() < 25
-        assert source.messages() == []
-
-
 def test_a_broken_picture_now_and_then_is_skipped() -> None:
     good, count = as_jpeg(plain(RED)), iter(range(10**6))
     camera = MjpegCamera(fps=50)
@@ -119,14 +101,6 @@ def test_a_backlog_that_comes_at_once_is_not_shown() -> None:
         camera.come_back()
         assert made_at(next_frame(source).image) > held_up_until - 0.1
         assert source.messages() == []
-
-
-@pytest.mark.parametrize(("apart_s", "held_back"), [(0.01, 0), (0.6, 3)], ids=["fast", "slow"])
-def test_of_an_even_stream_only_what_is_slow_has_to_stand_for_a_moment(
-    apart_s: float, held_back: int
-) -> None:
-    detector = BurstDetector(after_s=0.5, longest_s=2.0, settle_s=0.015)
-    assert sum(detector.settle_s(number * apart_s) > 0 for number in range(4)) == held_back
 
 
 # ---------------------------------------------------------------------------- sources that are lost
@@ -206,18 +180,6 @@ def test_a_stream_that_was_back_is_soon_tried_again(mjpeg: MjpegCamera) -> None:
             heard(source, "trying")
             mjpeg.come_back()
             assert heard(source, "is back") == [BACK]
-
-
-def test_a_pause_shorter_than_a_stall_is_forgiven(mjpeg: MjpegCamera) -> None:
-    with closing(patient(mjpeg.url)) as source:
-        next_frame(source)
-        mjpeg.stall()
-        while source.newest(0.4) is not None:
-            pass
-        mjpeg.show(plain(BLUE))
-        mjpeg.come_back()
-        assert is_shown(source, BLUE)
-        assert source.messages() == []
 
 
 def test_a_clip_does_not_span_an_outage() -> None:
@@ -337,8 +299,8 @@ def test_a_child_that_dies_again_and_again_is_an_outage(
     (tmp_path / "av.py").write_text("raise SystemExit")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(SourceError, match="the stream sends no picture"):
-        patient(mjpeg.url)
-    with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
+        watched(mjpeg.url)
+    with closing(LiveSource("stream", mjpeg.url, 1, QUICK, waits=True)) as source:
         assert source.messages() == ["The stream sends no picture; trying again."]
         (tmp_path / "av.py").unlink()
         assert heard(source, "is connected") == ["The stream is connected."]

@@ -10,10 +10,7 @@ import pytest
 
 from narrator.errors import SourceError
 from narrator.frames.cameras import NAMED
-from narrator.frames.files import Film, PlayedFile
-from narrator.frames.live import LiveSource
 from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
-from support.camera import MjpegCamera
 from support.frames import RED, plain
 
 
@@ -67,18 +64,6 @@ def test_a_file_may_be_named_by_its_address(tmp_path: Path) -> None:
 
 
 # -------------------------------------------------------------------------------------- opening it
-
-
-def test_each_kind_has_its_source(tmp_path: Path, mjpeg: MjpegCamera) -> None:
-    path = str(tmp_path / "red.png")
-    cv2.imwrite(path, plain(RED))
-    for source, every_frame, kind in [
-        (path, False, PlayedFile),
-        (path, True, Film),
-        (mjpeg.url, False, LiveSource),
-    ]:
-        with closing(open_source(source, every_frame)) as opened:
-            assert type(opened) is kind
 
 
 def test_a_camera_that_is_not_there_is_named_or_waited_for() -> None:

@@ -64,7 +64,6 @@ def test_that_nothing_listens_and_that_a_host_is_unknown_is_told() -> None:
     ("answer", "told"),
     [
         (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "needs the right user and password (401)"),
-        (b"RTSP/1.0 404 Not Found\r\n\r\n", "gets an error from its server (404)"),
         (b"SSH-2.0-OpenSSH\r\n", "shows no picture"),
     ],
 )
@@ -244,11 +243,3 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(
         assert frame.at == 0.0
         assert source.messages() == ["The stream is connected."]
     assert caplog.text.count("trying again") == 1
-
-
-def test_of_a_stream_that_came_while_nobody_looked_nothing_more_is_told(mjpeg: MjpegCamera) -> None:
-    mjpeg.kill()
-    with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
-        mjpeg.restart()
-        assert wait_until(lambda: source.peek(), 20)
-        assert source.messages() == []

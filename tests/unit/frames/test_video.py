@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from narrator.errors import SourceError, UsageError
+from narrator.errors import SourceError
 from narrator.frames.files import Film, PlayedFile, open_film
 from narrator.frames.frame import Frame
 from narrator.frames.live import LiveSource
 from narrator.frames.opening import open_source
 from support.answers import files_of, served
-from support.camera import MjpegCamera, as_jpeg
+from support.camera import as_jpeg
 from support.frames import brightening, next_frame, number_of, until_ended
 from support.video import write_video
 
@@ -175,13 +175,6 @@ def test_a_playlist_with_an_end_is_a_film(tmp_path: Path) -> None:
         frames = list(until_ended(source))
     assert len(frames) == 25
     assert colour_at(frames[-1].image, 0.25, 0.5) == "red"
-
-
-def test_every_frame_of_a_live_stream_can_not_be_had(mjpeg: MjpegCamera) -> None:
-    with pytest.raises(UsageError, match="--vtt is for films"):
-        open_source(mjpeg.url, every_frame=True)
-    with pytest.raises(SourceError, match="the connection was refused"):
-        open_source("http://127.0.0.1:9/film.mp4", every_frame=True)
 
 
 # ------------------------------------------------------------------------------------ from a camera

@@ -79,14 +79,6 @@ def test_what_is_there_stays_until_it_begins(tmp_path: Path) -> None:
     assert not (tmp_path / "new.wav").exists()
 
 
-def test_a_file_that_is_none_of_ours_is_not_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "notes.wav"
-    path.write_text("My notes.")
-    with pytest.raises(UsageError, match="already holds something else; give another name"):
-        a_file(path)
-    assert path.read_text() == "My notes."
-
-
 def test_an_ending_that_does_not_fit_is_refused_with_the_right_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.mp3 files are not supported; use .*/song\.wav$"):
         a_file(tmp_path / "song.mp3")

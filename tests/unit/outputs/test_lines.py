@@ -43,24 +43,6 @@ def stdout_to(stream: TextIO, patch: pytest.MonkeyPatch) -> Iterator[None]:
         stream.close()
 
 
-def test_captions_are_printed_one_a_line_inside_what_is_around_them(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    printed = []
-
-    @contextmanager
-    def around() -> Iterator[None]:
-        printed.append(capsys.readouterr().out)
-        yield
-        printed.append(capsys.readouterr().out)
-
-    lines = Lines(False, around)
-    lines.write(caption())
-    lines.announce("The camera is back.")
-    lines.write(caption("A dog."))
-    assert printed == ["", "A cat.\n", "", "A dog.\n"]
-
-
 def test_as_json_it_is_an_object_a_line_with_the_names_of_the_contract(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

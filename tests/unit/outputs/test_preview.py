@@ -56,20 +56,6 @@ def test_frame_caption_marks_and_notes_are_drawn() -> None:
     assert shows("It is dark.", None, "an engine", "paused")
 
 
-def test_the_mark_for_looking_stands_while_the_engine_works() -> None:
-    preview, one = Shown(keys_at={1: "s"}), frame()
-    preview.show(one)
-    preview.write(caption(one, "A red circle."))
-    preview.looking(True)
-    assert preview.marks == ["", "looking"]
-    assert preview.caption == ""  # it is an older frame's
-    assert preview.pressed() == ["s"]  # pressed as it was drawn; not lost
-    preview.looking(False)
-    preview.show()
-    assert preview.marks == ["", "looking", ""]
-    assert preview.caption == "A red circle."
-
-
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has no DISPLAY")
 def test_a_display_is_tried_before_it_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

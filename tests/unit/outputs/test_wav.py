@@ -99,14 +99,6 @@ def test_another_programs_sound_is_not_overwritten(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_file_of_ours_is_begun_anew(wav: WavFile, path: Path) -> None:
-    wav.keep("One.", SECOND)
-    with closing(WavFile(str(path))) as other:
-        assert samples_in(path) == SECOND
-        other.begin()
-        assert samples_in(path) == b""
-
-
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac's files are not sparse by default")
 def test_it_ends_where_its_header_can_count_no_further(
     wav: WavFile, path: Path, monkeypatch: pytest.MonkeyPatch

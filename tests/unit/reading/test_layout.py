@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from narrator.reading.layout import Row, joined, page_angle, rows_of
+from narrator.reading.layout import Row, joined, rows_of
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -52,13 +52,6 @@ def test_what_is_above_all_is_read_first_wherever_it_stands() -> None:
     ]
 
 
-def test_the_order_in_which_lines_were_found_does_not_matter() -> None:
-    boxes = column(0, 0, 6) + column(340, 0, 6)
-    mixed = np.random.default_rng(0).permutation(12)
-    found = order([boxes[number] for number in mixed])
-    assert [mixed[number] for (number,) in found] == list(range(12))
-
-
 @TURNS
 def test_a_table_is_read_row_by_row(angle: float) -> None:
     prices = [(500.0, 30.0 * k, 560.0, 30.0 * k + 20) for k in range(4)]
@@ -79,12 +72,6 @@ def test_two_lines_do_not_tell_how_long_a_row_may_be() -> None:
 def test_blocks_end_where_there_is_space_or_another_size() -> None:
     boxes: list[Box] = [(0, 0, 400, 60), (0, 70, 300, 90), (0, 100, 300, 120), (0, 180, 300, 200)]
     assert [row.ends for row in rows_of(quads_of(boxes))] == [True, False, True, True]
-
-
-def test_the_angle_of_a_page() -> None:
-    for angle in (0, 10, -10, 90, -90):
-        found = math.degrees(page_angle(quads_of(column(0, 0, 3), angle)))
-        assert found == pytest.approx(angle, abs=0.1)
 
 
 @pytest.mark.parametrize(

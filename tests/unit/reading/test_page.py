@@ -76,13 +76,6 @@ def test_columns_are_kept_apart_below_their_heading() -> None:
 
 
 @real
-def test_a_menu_is_read_row_by_row() -> None:
-    names, prices = ["Tomato soup", "Cheese sandwich", "Tea"], ["4.50", "11.20", "2.00"]
-    rows = [f"{name} {price}" for name, price in zip(names, prices)]
-    assert read(beside(page(names), page(["   "]), page(prices))) == rows
-
-
-@real
 def test_the_boxes_are_where_the_lines_are() -> None:
     image = page(["EXIT", "Gate 14B"], 40)
     read_page = Page(open_reader(), image)
