@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 
 from narrator.errors import SourceError
 from narrator.frames.files import open_film
-from support.broken_files import answer_to, broken_files
 from support.frames import RED, brightening, next_frame, plain
 from support.video import write_video
 
@@ -132,14 +130,6 @@ def test_a_folder_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> Non
         assert "is no ordinary file" in complaint(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, video: Path) -> None:
-    locked = tmp_path / "locked.mp4"
-    locked.write_bytes(video.read_bytes())
-    locked.chmod(0)
-    assert "Permission denied" in complaint(locked)
-
-
 MAGIC = [
     b"",
     b"\x89PNG\r\n\x1a\n",
@@ -162,7 +152,7 @@ def short_files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
-@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_random_and_damaged_bytes_are_frames_or_a_complaint(
     short_files: list[bytes], data: st.DataObject
@@ -177,12 +167,11 @@ def test_random_and_damaged_bytes_are_frames_or_a_complaint(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{suffix}"
         path.write_bytes(content)
-        with contextlib.suppress(SourceError), closing(open_film(str(path))) as film:
+        try:
+            film = open_film(str(path))
+        except SourceError as error:
+            assert len(str(error).splitlines()) == 1  # noqa: PT017
+            return
+        with closing(film):
             for frame in filter(None, (film.newest(0) for _ in range(20))):
                 assert (frame.image.ndim, frame.image.dtype) == (3, np.uint8)
-
-
-def test_broken_files_of_each_kind_are_shown_or_refused(tmp_path: Path) -> None:
-    """Random, cut off, damaged and mislabelled; tools/measure_frames.py takes 200 of them."""
-    answers = {path.name: answer_to(path) for path in broken_files(tmp_path, 12)}
-    assert set(answers.values()) == {"refused", "shown to its end"}, answers

@@ -18,16 +18,6 @@ def frame_at(at: float) -> Frame:
     return Frame(IMAGE, time.monotonic(), at)
 
 
-def test_a_frame_that_nobody_took_is_replaced() -> None:
-    latest = LatestFrame(1)
-    latest.put(frame_at(1))
-    latest.put(newest := frame_at(2))
-    assert latest.peek() is newest
-    assert latest.newest(0) is newest
-    assert latest.at == 2
-    assert latest.newest(0) is latest.peek() is None
-
-
 def test_a_frame_that_has_to_settle_is_taken_once_none_has_followed_it() -> None:
     latest = LatestFrame(1)
     latest.put(frame_at(1), settle_s=5)

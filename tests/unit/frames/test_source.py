@@ -60,9 +60,7 @@ def test_a_source_keeps_to_what_source_promises(opened: Open) -> None:
         assert not source.ended
         frames = watch(source, 0.5)
         for frame in frames:
-            assert frame.image.dtype == np.uint8
-            assert frame.image.ndim == 3
-            assert frame.image.shape[2] == 3
+            assert (frame.image.dtype, *frame.image.shape[2:]) == (np.uint8, 3)
             assert frame.taken <= source.now()
             assert source.clip_to(frame) == [frame]
         assert [frame.at for frame in frames] == sorted({frame.at for frame in frames})
@@ -88,11 +86,8 @@ def test_a_clip_has_earlier_frames_until_it_is_forgotten(opened: Open) -> None:
         assert source.clip_to(frames[-1]) == [frames[-1]]
 
 
-@pytest.mark.parametrize("taken", [0, 1])
-def test_a_source_is_closed_at_any_moment_and_more_than_once(opened: Open, taken: int) -> None:
+def test_a_source_is_closed_before_its_first_frame_and_more_than_once(opened: Open) -> None:
     source = opened(1)
-    for _ in range(taken):
-        next_frame(source)
     source.close()
     source.close()
     assert not reading_threads()

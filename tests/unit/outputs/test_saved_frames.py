@@ -88,16 +88,14 @@ def test_trouble_is_told_once_each_way_and_harms_nothing(
     folder = tmp_path / "frames"
     saved = SavedFrames(str(folder))
     saved.prepare()
-    first = saved.save(FRAME, TAKEN, "first")
+    assert (first := saved.save(FRAME, TAKEN, "first"))
     with full_disk() if trouble == "full" else gone(folder):
         assert saved.save(FRAME, TAKEN, "second") is None
         assert saved.save(FRAME, TAKEN, "third") is None
-    last = saved.save(FRAME, TAKEN, "last")
+    assert (last := saved.save(FRAME, TAKEN, "last"))
     told = [record.getMessage() for record in caplog.records]
     assert told[0].startswith(f"frames can't be saved in {folder}: ")
     assert told[1:] == [f"frames are saved again in {folder}"]
-    assert first is not None
-    assert last is not None
     assert sorted(folder.iterdir()) == sorted([first, last])
     assert [inside(path)["comment"] for path in (first, last)] == ["first", "last"]
 

@@ -53,15 +53,11 @@ def test_what_is_above_all_is_read_first_wherever_it_stands() -> None:
 
 
 @TURNS
-def test_a_table_is_read_row_by_row(angle: float) -> None:
+def test_a_table_is_read_row_by_row_each_a_sentence(angle: float) -> None:
     prices = [(500.0, 30.0 * k, 560.0, 30.0 * k + 20) for k in range(4)]
-    assert order(column(0, 0, 4) + prices, angle) == [[0, 4], [1, 5], [2, 6], [3, 7]]
-
-
-def test_the_rows_of_a_table_are_sentences_of_their_own() -> None:
-    prices = [(500.0, 30.0 * k, 560.0, 30.0 * k + 20) for k in range(2)]
-    first, _ = rows_of(quads_of(column(0, 0, 2) + prices))
-    assert joined(first, "soup 4.50", "bread 2.00") == "soup 4.50\n"
+    rows = rows_of(quads_of(column(0, 0, 4) + prices, angle))
+    assert [row.quads for row in rows] == [[0, 4], [1, 5], [2, 6], [3, 7]]
+    assert joined(rows[0], "soup 4.50", "bread 2.00") == "soup 4.50\n"
 
 
 def test_two_lines_do_not_tell_how_long_a_row_may_be() -> None:

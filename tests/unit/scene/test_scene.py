@@ -1,4 +1,4 @@
-"""Scene: what the loop is told of each frame, and the thumbnail that all of it looks at."""
+"""Scene: what the loop is told of each frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from narrator.errors import SourceError
 from narrator.frames.frame import Frame
 from narrator.scene.picture_check import CLEAR_AGAIN, PictureProblem
 from narrator.scene.scene import Scene
-from narrator.scene.thumbnail import Thumbnail
 
 FPS = 10
 ROOM = np.kron(
@@ -75,17 +74,3 @@ def test_what_can_not_be_described_for_long_is_given_up_where_nobody_waits() -> 
     looks(scene, DARK, 9.0, 7.9)
     with pytest.raises(SourceError, match=r"too dark to see\. Switch on a light, or"):
         looks(scene, DARK, 17.0)
-
-
-@pytest.mark.parametrize(
-    ("shape", "small"),
-    [((1080, 1920), (270, 480)), ((90, 160), (90, 160)), ((1, 1), (1, 1))],
-)
-def test_a_thumbnail_is_small_and_as_bright_as_the_frame(
-    shape: tuple[int, int], small: tuple[int, int]
-) -> None:
-    thumbnail = Thumbnail.of(Frame(np.full((*shape, 3), (10, 77, 200), np.uint8), 5.0, 0.0))
-    assert thumbnail.taken == 5.0
-    assert thumbnail.picture.shape == (*small, 3)
-    assert thumbnail.cells.shape == (48, 64, 3)
-    assert (thumbnail.cells == (10, 77, 200)).all()
