@@ -60,7 +60,8 @@ def test_a_source_keeps_to_what_source_promises(opened: Open) -> None:
         assert not source.ended
         frames = watch(source, 0.5)
         for frame in frames:
-            assert (frame.image.dtype, *frame.image.shape[2:]) == (np.uint8, 3)
+            assert frame.image.dtype == np.uint8
+            assert frame.image.shape[2:] == (3,)
             assert frame.taken <= source.now()
             assert source.clip_to(frame) == [frame]
         assert [frame.at for frame in frames] == sorted({frame.at for frame in frames})

