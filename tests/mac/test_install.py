@@ -35,14 +35,6 @@ def test_a_mac_with_nothing_on_it(tmp_path: Path) -> None:
     assert machine.asked("dialog") == []  # which macOS's own python3 would open
 
 
-def test_a_mac_with_the_command_line_tools(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
-    printed = installed(machine)
-    assert last_command(printed, machine) == "python3 pete_sounds.py"
-    assert machine.asked("pip") == ["pip"]
-    assert machine.asked("curl") == []
-
-
 def test_a_mac_with_homebrew(tmp_path: Path) -> None:
     machine = Machine(tmp_path, homebrew=True)
     printed = installed(machine)
@@ -52,16 +44,14 @@ def test_a_mac_with_homebrew(tmp_path: Path) -> None:
     assert "To remove it too: brew uninstall uv" in installed(machine, "./install.sh clean")
 
 
-def test_what_it_takes_is_said_before_it_begins(tmp_path: Path) -> None:
+def test_a_mac_with_the_command_line_tools_is_left_without_frameworks(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
-    first, *_ = installed(machine).splitlines()
+    printed = installed(machine)
+    assert last_command(printed, machine) == "python3 pete_sounds.py"
+    assert machine.asked("pip") == ["pip"]
+    assert machine.asked("curl") == []
+    first = printed.splitlines()[0]
     assert re.fullmatch(r"This takes about 3 GB of disk, and \d minutes at 100 Mbit/s\.", first)
-    assert "GB" not in installed(machine)  # It is all there now.
-
-
-def test_every_framework_of_macos_is_left_out(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
-    installed(machine)
     (dry, real) = (line for line in machine.asked("uv") if line.startswith("uv pip install"))
     assert "--excludes .install/excluded" in dry
     assert "--excludes .install/excluded" in real
@@ -79,26 +69,20 @@ def test_a_python3_that_can_not_run_it_is_not_named(tmp_path: Path, python3: str
     assert last_command(printed, machine) == ".venv/bin/python pete_sounds.py"
 
 
-@pytest.mark.parametrize("tools", [True, False])
-def test_what_it_prints_last_works_where_it_was_printed(tmp_path: Path, tools: bool) -> None:
-    machine = Machine(tmp_path, tools=tools)
+def test_what_it_prints_last_works_where_it_was_printed(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, tools=False)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     printed = installed(machine, '"../Pete Sounds/install.sh"', elsewhere)
     assert last_command(printed, machine, elsewhere).startswith("cd ")
 
 
-@pytest.mark.parametrize("line", ["./install.sh", "bash install.sh"])
-def test_under_rosetta_it_goes_on_without(tmp_path: Path, line: str) -> None:
-    machine = Machine(tmp_path, machine="x86_64", translated="1")
-    printed = installed(machine, line)
-    assert "Intel" not in printed
-    assert last_command(printed, machine) == "python3 pete_sounds.py"
-
-
-def test_arguments_go_on_without_rosetta(tmp_path: Path) -> None:
+def test_under_rosetta_it_goes_on_without_and_so_do_its_arguments(tmp_path: Path) -> None:
     machine = Machine(tmp_path, machine="x86_64", translated="1")
     assert installed(machine, "./install.sh clean") == "Nothing to remove.\n"
+    printed = installed(machine, "bash install.sh")
+    assert "Intel" not in printed
+    assert last_command(printed, machine) == "python3 pete_sounds.py"
 
 
 def test_a_uv_for_intel_is_left_alone(tmp_path: Path) -> None:
@@ -119,16 +103,16 @@ def refused(machine: Machine) -> str:
     return result.stdout
 
 
-def test_an_intel_mac_is_told_what_is_needed(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, machine="x86_64", translated="none")
-    assert "Apple Silicon needed" in refused(machine)
+def test_an_intel_mac_and_an_older_macos_are_told_what_is_needed(tmp_path: Path) -> None:
+    for name in ("intel", "old"):
+        (tmp_path / name).mkdir()
+    intel = Machine(tmp_path / "intel", machine="x86_64", translated="none")
+    assert "Apple Silicon needed" in refused(intel)
+    old = Machine(tmp_path / "old", version="13.6.9")
+    assert "macOS 13.6.9 found, 14 or newer needed" in refused(old)
 
 
-def test_an_older_macos_is_told_what_is_needed(tmp_path: Path) -> None:
-    assert "macOS 13.6.9 found, 14 or newer needed" in refused(Machine(tmp_path, version="13.6.9"))
-
-
-@pytest.mark.parametrize(("accessible", "progress"), [("", "drawn"), ("0", "drawn"), ("1", "1")])
+@pytest.mark.parametrize(("accessible", "progress"), [("0", "drawn"), ("1", "1")])
 def test_progress_is_drawn_unless_a_screen_reader_reads(
     tmp_path: Path, accessible: str, progress: str
 ) -> None:

@@ -216,7 +216,6 @@ def test_sentences_are_rendered_one_after_another_from_aiff_with_rate_and_volume
         ({}, "Samantha", 700),
         ({"english": False}, "Anna", 300),
         ({"voice": "fr"}, "Thomas", 900),
-        ({"voice": "Albert"}, "Albert", 500),
     ],
 )
 def test_english_captions_get_an_english_voice_on_a_mac_set_to_german(

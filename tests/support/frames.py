@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -42,6 +41,19 @@ def next_frame(source: Source) -> Frame:
     return frame
 
 
+def heard(source: Source, part: str, timeout: float = 30) -> list[str]:
+    """Look on until a message has `part` in it; all messages up to that one."""
+    messages: list[str] = []
+
+    def look() -> bool:
+        source.newest(0.05)
+        messages.extend(source.messages())
+        return any(part in message for message in messages)
+
+    assert wait_until(look, timeout), f"no {part!r} among {messages}"
+    return messages
+
+
 def until_ended(source: Source) -> Iterator[Frame]:
     """Each frame that a quick reader sees."""
     while not source.ended:
@@ -54,14 +66,3 @@ def reading_threads() -> list[threading.Thread]:
     """The threads of sources that run."""
     names = ("frames", "narrator.frames.capture")
     return [thread for thread in threading.enumerate() if thread.name in names]
-
-
-class Altered:
-    """A real capture with some of its methods replaced, for what can't be made here."""
-
-    def __init__(self, capture: Any, **methods: Any) -> None:
-        self._capture = capture
-        self._methods = methods
-
-    def __getattr__(self, name: str) -> Any:
-        return self._methods.get(name) or getattr(self._capture, name)

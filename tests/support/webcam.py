@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from support.frames import BLUE, RED
-from support.program import ROOT
 
 SUPPORT = Path(__file__).parent
 GREY = (60, 60, 60)
 COLOURS = (RED, BLUE)  # of its scenes 0 and 1
+SIZES = ((640, 480), (1920, 1080))
 
 
 def build_webcam(folder: Path) -> Path:
@@ -26,14 +25,25 @@ def build_webcam(folder: Path) -> Path:
     subprocess.run(
         [compiler, *flags, str(SUPPORT / "v4l2_camera.c")], check=True, capture_output=True
     )
-    pictures = [folder / f"{number}.png" for number, _ in enumerate(COLOURS)]
-    for path, colour in zip(pictures, COLOURS):
-        image = np.full((480, 640, 3), colour, np.uint8)
-        image[:, 320:] = GREY
-        cv2.imwrite(str(path), image)
-    command = [sys.executable, str(SUPPORT / "v4l2_camera_frames.py"), str(ROOT)]
-    subprocess.run([*command, str(folder / "frames"), *map(str, pictures)], check=True)
+    (folder / "frames").mkdir()
+    rng = np.random.default_rng(1)
+    for width, height in SIZES:
+        for number, colour in enumerate(COLOURS):
+            image = np.full((height, width, 3), colour, np.uint8)
+            image[:, width // 2 :] = GREY
+            write_noisy(folder / "frames" / f"{number:02d}", image, rng)
+        write_noisy(folder / "frames" / "black", np.full((height, width, 3), 4, np.uint8), rng)
     return folder
+
+
+def write_noisy(path: Path, image: np.ndarray, rng: np.random.Generator) -> None:
+    """A scene twice, with other noise, as YUYV and JPEG."""
+    height, width = image.shape[:2]
+    for variant in range(2):
+        noisy = cv2.add(image, rng.integers(0, 9, image.shape, np.uint8))
+        name = f"{path}-{variant}.{width}x{height}"
+        Path(f"{name}.yuyv").write_bytes(cv2.cvtColor(noisy, cv2.COLOR_BGR2YUV_YUYV).tobytes())
+        cv2.imwrite(f"{name}.jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 class Webcam:

@@ -10,10 +10,7 @@ import pytest
 
 from narrator.errors import SourceError
 from narrator.frames.cameras import NAMED
-from narrator.frames.files import Film, PlayedFile
-from narrator.frames.live import LiveSource
 from narrator.frames.opening import SourceKind, open_source, resolve_source, source_kind
-from support.camera import MjpegCamera
 from support.frames import RED, plain
 
 
@@ -21,13 +18,15 @@ from support.frames import RED, plain
     ("source", "kind"),
     [
         ("0", SourceKind.CAMERA),
-        ("12", SourceKind.CAMERA),
         (f"{NAMED}C920", SourceKind.CAMERA),
+        ("/dev/video7", SourceKind.CAMERA),
+        ("/dev/v4l/by-id/usb-C920", SourceKind.CAMERA),
+        ("/dev/null", SourceKind.FILE),
+        ("/dev/video", SourceKind.FILE),
         ("20250115", SourceKind.FILE),
-        ("12.mp4", SourceKind.FILE),
         ("12:30.mp4", SourceKind.FILE),
+        ("a\0b", SourceKind.FILE),
         ("http:/nearly", SourceKind.FILE),
-        ("http://127.0.0.1/video", SourceKind.STREAM),
         ("RTSP://camera.local", SourceKind.STREAM),
     ],
 )
@@ -59,29 +58,12 @@ def test_a_file_may_be_named_by_its_address(tmp_path: Path) -> None:
         found = resolve_source(source)
         assert found == str(path)
         open_source(found).close()
-    with pytest.raises(SourceError, match=r"/no/such\.mp4 can't be opened"):
-        open_source(resolve_source("file:///no/such.mp4"))
-
-
-@pytest.mark.parametrize("source", ["nosuch.mp4", "photo.HEIC", "a\0b", "n" * 300 + ".png"])
-def test_a_file_that_is_missing_is_none(source: str) -> None:
-    with pytest.raises(SourceError, match="can't be opened"):
-        resolve_source(source)
+    for missing in ("file:///no/such.mp4", "nosuch.mp4", "photo.HEIC", "a\0b"):
+        with pytest.raises(SourceError, match="can't be opened"):
+            open_source(resolve_source(missing))
 
 
 # -------------------------------------------------------------------------------------- opening it
-
-
-def test_each_kind_has_its_source(tmp_path: Path, mjpeg: MjpegCamera) -> None:
-    path = str(tmp_path / "red.png")
-    cv2.imwrite(path, plain(RED))
-    for source, every_frame, kind in [
-        (path, False, PlayedFile),
-        (path, True, Film),
-        (mjpeg.url, False, LiveSource),
-    ]:
-        with closing(open_source(source, every_frame)) as opened:
-            assert type(opened) is kind
 
 
 def test_a_camera_that_is_not_there_is_named_or_waited_for() -> None:
@@ -91,7 +73,6 @@ def test_a_camera_that_is_not_there_is_named_or_waited_for() -> None:
         assert source.messages() == ["The camera is not connected yet; trying again."]
 
 
-@pytest.mark.parametrize("url", ["gopher://hole", "http://:80/", "http://host:port/"])
-def test_an_address_that_can_never_show_anything_is_not_waited_for(url: str) -> None:
+def test_an_address_that_can_never_show_anything_is_not_waited_for() -> None:
     with pytest.raises(SourceError):
-        open_source(url, waits=True)
+        open_source("http://host:port/", waits=True)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,47 +21,11 @@ from narrator.frames.streams import (
     answer_of,
     check_address,
     reason_for_none,
-    stream_problem,
 )
-from narrator.libraries import stream_options
+from support.answers import Answer, page, served
 from support.camera import MjpegCamera, as_jpeg
 from support.frames import GREEN, RED, brightening, is_colour, next_frame, number_of, plain
 from support.program import wait_until
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-def page(status: int, kind: str = "text/plain", body: bytes = b"", **headers: str) -> Answer:
-    """The same answer to every request."""
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        for name, value in {**headers, "Content-Type": kind, "Connection": "close"}.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
-
-
-@contextmanager
-def served(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Host and port of a server on loopback, with TLS where there is a context."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who is not trusted
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def complaint(url: str) -> str:
@@ -77,10 +38,8 @@ def complaint(url: str) -> str:
 
 WRONG = {
     "none": (page(404), "gets an error from its server (404)"),
-    "refused": (page(401), "needs the right user and password (401)"),
     "forbidden": (page(403), "needs the right user and password (403)"),
-    "failed": (page(503), "gets an error from its server (503)"),
-    "page": (page(200, "text/html", b"<html>hello</html>"), "is a page to be read, not a stream"),
+    "page": (page(200, "text/html", b"<html>hello</html>"), "is a web page, not a stream"),
     "elsewhere": (page(302, Location="/?token=s3cret"), "shows no picture; is it on"),
     "nonsense": (page(200, "video/mp4", b"nonsense"), "shows no picture; is it on"),
 }
@@ -98,17 +57,14 @@ def test_that_nothing_listens_and_that_a_host_is_unknown_is_told() -> None:
     for url in ("http://127.0.0.1:9/video", "rtsp://127.0.0.1:9/video"):
         assert f"stream {url} can't be reached: the connection was refused" in complaint(url)
     # FAKE: which hosts are not known depends on the network here.
-    assert "a name that is not known here" in reason_for_none(socket.gaierror(-2, "unknown"))
+    assert "unknown host name" in reason_for_none(socket.gaierror(-2, "unknown"))
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
         (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "needs the right user and password (401)"),
-        (b"RTSP/1.0 404 Not Found\r\n\r\n", "gets an error from its server (404)"),
-        (b"RTSP/1.0 200 OK\r\n\r\n", "shows no picture"),
         (b"SSH-2.0-OpenSSH\r\n", "shows no picture"),
-        (b"", "shows no picture"),
     ],
 )
 def test_what_an_rtsp_server_answers_is_told(answer: bytes, told: str) -> None:
@@ -127,16 +83,6 @@ def test_what_an_rtsp_server_answers_is_told(answer: bytes, told: str) -> None:
     assert b"s3cret" not in asked[0]
 
 
-def test_a_server_that_drips_its_header_is_not_waited_for() -> None:
-    def drip(request: BaseHTTPRequestHandler) -> None:
-        for count in range(100):
-            request.wfile.write(b"HTTP/1.1 200 OK\r\n" if count == 0 else b"X")
-            time.sleep(0.05)
-
-    with served(drip) as address:
-        assert "does not answer" in stream_problem(f"http://{address}/", 0.3)
-
-
 @pytest.mark.parametrize("fault", ["stall", "send_garbage"])
 def test_a_stream_without_a_picture_is_not_waited_for_long(mjpeg: MjpegCamera, fault: str) -> None:
     getattr(mjpeg, fault)()
@@ -144,40 +90,24 @@ def test_a_stream_without_a_picture_is_not_waited_for_long(mjpeg: MjpegCamera, f
         LiveSource("stream", mjpeg.url, 1, LiveLimits(open_s=1.0))
 
 
-def test_a_read_of_a_stream_that_stalls_comes_back(mjpeg: MjpegCamera) -> None:
-    capture, _ = open_stream(mjpeg.url, 5, 0.3)
-    mjpeg.stall()
-    started = time.monotonic()
-    while capture.read()[0]:
-        pass
-    assert time.monotonic() - started < 10  # by itself after 30
-
-
 # ------------------------------------------------------------------------------------- addresses
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host/video", "file:///etc/hostname", "concat://a|b", "pipe://0"]
-)
-def test_streams_of_other_kinds_are_refused(url: str) -> None:
-    with pytest.raises(SourceError, match="only http, https and rtsp streams"):
-        check_address(url)
-
-
-@pytest.mark.parametrize(
-    "url",
+    ("url", "told"),
     [
-        "http://",
-        "http:///video",
-        "http://a..b/",
-        "http://h:port/",
-        "http://h:0/",
-        "http://me:s3/c@h",
+        ("ftp://host/video", "only http, https and rtsp streams"),
+        ("concat://a|b", "only http, https and rtsp streams"),
+        ("http:///video", "is not a valid address"),
+        ("http://a..b/", "is not a valid address"),
+        ("http://h:0/", "is not a valid address"),
+        ("http://me:s3/c@h", "is not a valid address"),
     ],
 )
-def test_what_can_be_no_address_is_refused(url: str) -> None:
-    with pytest.raises(SourceError, match="is no address"):
+def test_what_can_be_no_stream_is_refused(url: str, told: str) -> None:
+    with pytest.raises(SourceError, match=told) as caught:
         check_address(url)
+    assert "s3" not in str(caught.value)
 
 
 def test_addresses_of_all_forms_pass() -> None:
@@ -186,16 +116,15 @@ def test_addresses_of_all_forms_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "form",
+    "url",
     [
-        "http://{user}:{password}@{address}/video",
-        "http://{address}/video?user={user}&pwd={password}",
-        "http://{user}:{password}@{address}/video?token={password}#{password}",
-        "rtsp://{user}:{password}@{address}/video?{password}",
+        "http://127.0.0.1:9/video?user=me&pwd=s3cret",
+        "http://me:s3cret@127.0.0.1:9/video?token=s3cret#s3cret",
+        "rtsp://me:s3cret@127.0.0.1:9/video?s3cret",
     ],
 )
-def test_passwords_are_masked_when_a_stream_can_not_be_opened(form: str) -> None:
-    line = complaint(form.format(user="me", password="s3cret", address="127.0.0.1:9"))
+def test_passwords_are_masked_when_a_stream_can_not_be_opened(url: str) -> None:
+    line = complaint(url)
     assert "s3cret" not in line
     assert "127.0.0.1" in line
 
@@ -204,20 +133,17 @@ def test_passwords_are_masked_when_a_stream_can_not_be_opened(form: str) -> None
 
 
 def test_an_address_of_one_picture_is_asked_again_every_second() -> None:
-    pictures, asked = brightening(30), []
+    pictures = brightening(30)
 
     def answer(request: BaseHTTPRequestHandler) -> None:
-        asked.append(time.monotonic())
         page(200, "image/jpeg", as_jpeg(next(pictures)))(request)
 
-    with (
-        served(answer) as address,
-        closing(LiveSource("stream", f"http://{address}/snapshot.jpg")) as source,
-    ):
-        numbers = [number_of(next_frame(source)) for _ in range(3)]
-        assert source.messages() == []
-    assert numbers == [0, 1, 2]
-    assert all(after - before > 0.9 for before, after in itertools.pairwise(asked))
+    with served(answer) as address:
+        started = time.monotonic()
+        with closing(LiveSource("stream", f"http://{address}/snapshot.jpg")) as source:
+            assert [number_of(next_frame(source)) for _ in range(3)] == [0, 1, 2]
+            assert source.messages() == []
+    assert time.monotonic() - started > 1.9
 
 
 def test_user_and_password_are_told_to_the_server_that_was_named_alone() -> None:
@@ -250,16 +176,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
     file = tmp_path_factory.mktemp("a certificate") / "camera.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]
-    command += [
-        "/CN=camera",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        str(file),
-        "-out",
-    ]
-    subprocess.run([*command, str(file.with_suffix(".crt"))], check=True, capture_output=True)
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=camera -addext"
+    files = ["-keyout", str(file), "-out", str(file.with_suffix(".crt"))]
+    command_line = [*command.split(), "subjectAltName=IP:127.0.0.1", *files]
+    subprocess.run(command_line, check=True, capture_output=True)
     file.write_bytes(file.read_bytes() + file.with_suffix(".crt").read_bytes())
     return file
 
@@ -298,15 +218,8 @@ def test_no_proxy_of_the_environment_is_asked(
         monkeypatch.setenv("http_proxy", f"http://{address}")
         monkeypatch.delenv("no_proxy", raising=False)
         open_stream(mjpeg.url, 5, 5)[0].release()
-        assert "refuses the connection" in complaint("http://127.0.0.1:9/video")
+        assert "the connection was refused" in complaint("http://127.0.0.1:9/video")
     assert asked == []
-
-
-def test_the_users_own_options_of_ffmpeg_win(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp|tls_verify;0")
-    options = stream_options()
-    assert (options["rtsp_transport"], options["tls_verify"]) == ("udp", "0")
-    assert options["http_proxy"] == "none"
 
 
 # --------------------------------------------------------------------- streams that come later
@@ -319,7 +232,7 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(
     mjpeg.kill()
     mjpeg.show(plain(GREEN))
     with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
-        assert "refuses the connection; is it on, on that port?; trying again" in caplog.text
+        assert "the connection was refused; is it on, and is the port right?; trying" in caplog.text
         assert source.newest(0.7) is None
         assert source.messages() == ["The stream is not connected yet; trying again."]
         mjpeg.restart()
@@ -328,11 +241,3 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(
         assert frame.at == 0.0
         assert source.messages() == ["The stream is connected."]
     assert caplog.text.count("trying again") == 1
-
-
-def test_of_a_stream_that_came_while_nobody_looked_nothing_more_is_told(mjpeg: MjpegCamera) -> None:
-    mjpeg.kill()
-    with closing(LiveSource("stream", mjpeg.url, waits=True)) as source:
-        mjpeg.restart()
-        assert wait_until(lambda: source.peek(), 20)
-        assert source.messages() == []

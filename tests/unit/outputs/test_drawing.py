@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from narrator.outputs.drawing import MARKS, draw_preview, laid_out, text_size
+from narrator.outputs.drawing import MARKS, draw_preview, laid_out
 
 SIZES = {320: 240, 640: 480, 1920: 1080}
 SHORT = "A red circle on the left."
@@ -37,18 +37,11 @@ def drawn(image: np.ndarray, caption: str, marks: Sequence[str] = ()) -> np.ndar
     return draw_preview(image, caption, 1.24, "torch on the CPU, bfloat16", marks)
 
 
-@pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("width", [320, 640])
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [(320, "long"), (320, "scripts"), (640, "short"), (640, "word"), (640, "chinese")],
+)
 def test_text_is_readable_on_any_picture_and_inside_its_margins(width: int, text: str) -> None:
-    readable_and_inside(width, text)
-
-
-@pytest.mark.parametrize("text", ["short", "long", "scripts"])
-def test_text_is_readable_at_the_largest_size(text: str) -> None:
-    readable_and_inside(1920, text)
-
-
-def readable_and_inside(width: int, text: str) -> None:
     on_black = drawn(picture("black", width), TEXTS[text])
     assert on_black.dtype == np.uint8
     assert on_black.shape == drawn(picture("black", width), "").shape
@@ -68,17 +61,6 @@ def readable_and_inside(width: int, text: str) -> None:
         near = np.ones((width // 100 + 4,) * 2)
         assert cv2.erode(canvas.max(axis=2), near)[letters].max() < 110
         assert (image == picture(kind, width)).all()  # left as it was
-
-
-@pytest.mark.parametrize("text", TEXTS)
-def test_nothing_is_lost_where_there_is_room_and_no_line_is_too_wide(text: str) -> None:
-    text = " ".join(TEXTS[text].split())[:1000].rstrip()
-    shown, lines = laid_out(text, 600, 22, 1000)
-    assert shown.split() == text.split()
-    # OpenCV breaks a line anywhere, so none is left to it that could break between words.
-    assert not any(" " in line for line in shown.splitlines() if text_size(line, 22)[0] > 600)
-    assert text_size(shown, 22, 600)[0] <= 600 + 1
-    assert lines >= text_size(text, 22)[0] / 600
 
 
 @pytest.mark.parametrize("text", ["long", "word", "chinese"])
@@ -107,9 +89,7 @@ def drawn_alone(letter: str) -> bytes:
     return draw_preview(picture("black", 320), letter, None, "").tobytes()
 
 
-@pytest.mark.parametrize(
-    "shape", [(48, 64), (1, 1), (2000, 100), (100, 2000), (2160, 3840), (1920, 1080)]
-)
+@pytest.mark.parametrize("shape", [(1, 1), (2000, 100), (100, 2000), (2160, 3840)])
 def test_any_size_of_picture_becomes_one_that_fits_a_window(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 128, np.uint8)
     height, width = drawn(image, LONG, ["looking"]).shape[:2]
@@ -119,28 +99,14 @@ def test_any_size_of_picture_becomes_one_that_fits_a_window(shape: tuple[int, in
 
 
 def test_each_mark_can_be_seen_and_told_from_the_others() -> None:
-    for width in SIZES:
-        for kind in ("white", "black", "busy"):
-            image = picture(kind, width)
-            plain = drawn(image, SHORT)
-            marked = [drawn(image, SHORT, [mark]) for mark in MARKS]
-            corner = (slice(0, width // 8), slice(0, width // 2))
-            for canvas in marked:
-                assert np.abs(canvas[corner].astype(int) - plain[corner]).max() > 100
-                assert (canvas[width // 8 :] == plain[width // 8 :]).all()
-            assert not (marked[0] == marked[1]).all()
-            assert not (marked[1] == marked[2]).all()
+    for width, kind in ((320, "white"), (640, "black"), (640, "busy")):
+        image = picture(kind, width)
+        plain = drawn(image, SHORT)
+        marked = [drawn(image, SHORT, [mark]) for mark in MARKS]
+        corner = (slice(0, width // 8), slice(0, width // 2))
+        for canvas in marked:
+            assert np.abs(canvas[corner].astype(int) - plain[corner]).max() > 100
+            assert (canvas[width // 8 :] == plain[width // 8 :]).all()
+        assert len({canvas.tobytes() for canvas in marked}) == len(MARKS)
     right = drawn(picture("white", 320), SHORT, list(MARKS))[:20, 300:]
     assert (right == 255).all()  # all three have room in the narrowest window
-
-
-def test_the_status_line_tells_engine_and_seconds() -> None:
-    image = picture("black", 640)
-    bottom = {
-        label: draw_preview(image, SHORT, seconds, label)[-40:]
-        for label, seconds in (("", None), ("torch", None), ("mlx", 1.2), ("", 1.2))
-    }
-    assert bottom[""][:, :320].max() < 60
-    assert bottom["torch"][:, :320].max() > 250
-    assert bottom["torch"][:, 320:].max() < 60
-    assert bottom["mlx"][:, 320:].max() > 250

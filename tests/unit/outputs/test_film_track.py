@@ -27,10 +27,9 @@ def _log_what_the_user_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "narrator")
 
 
-Said = list[tuple[float, int, str]]
-
-
-def placed(tmp_path: Path, said: Said, length: float | None = 60.0) -> list[Cue]:
+def placed(
+    tmp_path: Path, said: list[tuple[float, int, str]], length: float | None = 60.0
+) -> list[Cue]:
     """The cues of a film's sentences (second, caption, text)."""
     path = tmp_path / "out.vtt"
     with closing(VttFile(str(path), None)) as vtt:
@@ -43,14 +42,14 @@ def placed(tmp_path: Path, said: Said, length: float | None = 60.0) -> list[Cue]
     return cues_of(path)
 
 
-def test_sentences_of_a_caption_follow_one_another(tmp_path: Path) -> None:
+def test_sentences_follow_each_other_and_none_is_shown_over_the_next_one(tmp_path: Path) -> None:
     cues = placed(tmp_path, [(1.0, 0, "One two."), (1.0, 0, "Six ten.")])
     assert cues == [Cue(1.0, 3.0, "One two."), Cue(3.25, 5.25, "Six ten.")]
-
-
-def test_a_cue_is_shown_for_a_while_but_never_over_the_next_one(tmp_path: Path) -> None:
     cues = placed(tmp_path, [(1.0, 0, "One."), (1.0, 0, "Two."), (9.0, 1, "Three.")])
     assert cues[:2] == [Cue(1.0, 2.25, "One."), Cue(2.25, 3.75, "Two.")]
+    cues = placed(tmp_path, [(0.0, 0, "One two."), (0.0, 0, "Six.")], length=None)  # a picture
+    assert cues == [Cue(0.0, 2.0, "One two."), Cue(2.25, 3.75, "Six.")]
+    assert placed(tmp_path, [(1.0, 0, "[[slnc 5000]]")]) == []
 
 
 def test_a_second_sentence_gives_way_to_what_is_new(tmp_path: Path) -> None:
@@ -60,16 +59,6 @@ def test_a_second_sentence_gives_way_to_what_is_new(tmp_path: Path) -> None:
     # but not when it is over by then
     said[-1] = (5.5, 1, "New.")
     assert [cue.start for cue in placed(tmp_path, said)] == [1.0, 3.25, 5.5]
-
-
-def test_a_film_may_be_longer_than_its_file_says(tmp_path: Path, vtt: VttFile) -> None:
-    track = FilmNarrationTrack(vtt, None, rate=60, length=2.0)
-    for at in (1.0, 5.0):
-        track.say("One two.", int(at), at)
-    track.finish(9.0, ended=True)
-    vtt.close()
-    ends = [(cue.start, cue.end) for cue in cues_of(tmp_path / "out.vtt")]
-    assert ends == [(1.0, 3.0), (5.0, 7.0)]
 
 
 @pytest.mark.parametrize(("whole", "free"), [(False, 3.25), (True, 5.5)])
@@ -89,25 +78,17 @@ def test_an_announcement_waits_for_its_turn_and_the_old_one_is_dropped(tmp_path:
     assert [(cue.start, cue.text) for cue in cues] == [(0.0, long), (6.25, "It is clear.")]
 
 
-def test_the_last_sentence_ends_with_the_film(
+def test_what_has_no_room_before_the_end_is_left_out_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cues = placed(tmp_path, [(1.0, 0, "One two."), (59.0, 1, "Six ten.")])
-    assert cues[-1] == Cue(58.0, 60.0, "Six ten.")
     long = "One two three four five."
     assert len(placed(tmp_path, [(1.0, 0, "One two."), (59.0, 1, long)])) == 1
-    # no room after the one before
-    assert len(placed(tmp_path, [(56.5, 0, "One two."), (59.0, 1, "Six ten.")])) == 1
+    cues = placed(tmp_path, [(1.0, 0, "One two."), (59.0, 1, "Six ten.")])
+    assert cues[-1] == Cue(58.0, 60.0, "Six ten.")
     assert caplog.messages == [
-        "said 1.0 s early, as the film ends: Six ten.",
         f"left out, as the film ends: {long}",
-        "left out, as the film ends: Six ten.",
+        "said 1.0 s early, as the film ends: Six ten.",
     ]
-
-
-def test_a_picture_is_a_film_without_a_length(tmp_path: Path) -> None:
-    cues = placed(tmp_path, [(0.0, 0, "One two."), (0.0, 0, "Six.")], length=None)
-    assert cues == [Cue(0.0, 2.0, "One two."), Cue(2.25, 3.75, "Six.")]
 
 
 def test_each_sentence_has_the_length_and_the_place_of_its_sound(
@@ -148,7 +129,3 @@ def test_an_end_at_any_moment_writes_what_was_held_back_and_nothing_after_it(
     track.quiet_in(30.0)
     assert [cue.text for cue in cues_of(tmp_path / "out.vtt")] == ["One two.", "Three."]
     assert caplog.messages == []
-
-
-def test_what_can_not_be_spoken_is_no_sentence(tmp_path: Path) -> None:
-    assert placed(tmp_path, [(1.0, 0, "[[slnc 5000]]")]) == []

@@ -15,7 +15,7 @@ from typing import TextIO
 import numpy as np
 import pytest
 
-from narrator.errors import StopRequested, UsageError
+from narrator.errors import StopRequested
 from narrator.frames.frame import Frame
 from narrator.outputs.lines import Lines, json_of, stdout_is_read
 from narrator.outputs.output import Alert, Caption
@@ -43,24 +43,6 @@ def stdout_to(stream: TextIO, patch: pytest.MonkeyPatch) -> Iterator[None]:
         stream.close()
 
 
-def test_captions_are_printed_one_a_line_inside_what_is_around_them(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    printed = []
-
-    @contextmanager
-    def around() -> Iterator[None]:
-        printed.append(capsys.readouterr().out)
-        yield
-        printed.append(capsys.readouterr().out)
-
-    lines = Lines(False, around)
-    lines.write(caption())
-    lines.announce("The camera is back.")
-    lines.write(caption("A dog."))
-    assert printed == ["", "A cat.\n", "", "A dog.\n"]
-
-
 def test_as_json_it_is_an_object_a_line_with_the_names_of_the_contract(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -80,7 +62,10 @@ def test_as_json_it_is_an_object_a_line_with_the_names_of_the_contract(
         "confidence": None,
     }
     assert json.loads(second)["question"] == "Who?"
-    assert json_of(caption("A dog.", question="Who?")) == second
+    line = TextLine("EXIT", (10, 20, 110, 50), 0.987)
+    facts = json.loads(json_of(replace(caption("EXIT"), lines=[line])))
+    assert facts["text"] == [{"text": "EXIT", "box": [10, 20, 110, 50], "confidence": 0.987}]
+    assert json.loads(json_of(replace(caption("I see no text."), lines=[])))["text"] == []
 
 
 def test_an_alert_has_what_was_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,21 +92,6 @@ def test_a_pipe_that_nobody_reads_any_more_ends_it(monkeypatch: pytest.MonkeyPat
             lines.write(caption())
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_captions_that_can_not_be_written_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with stdout_to(open("/dev/full", "w"), monkeypatch):
-        assert stdout_is_read()
-        with pytest.raises(UsageError, match=r"captions can't be written: No space left"):
-            Lines(False, nothing).write(caption())
-
-
-def test_what_is_no_pipe_counts_as_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open(os.devnull, "w") as stream, stdout_to(stream, monkeypatch):
-        assert stdout_is_read()
-        stream.close()
-        assert stdout_is_read()  # a closed one can't be asked
-
-
 def test_a_closed_pipe_is_noticed_where_only_a_question_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,11 +108,3 @@ def test_a_closed_pipe_is_noticed_where_only_a_question_is_answered(
     monkeypatch.setattr(select, "poll", Poll)
     with os.fdopen(reading), os.fdopen(writing, "w") as pipe, stdout_to(pipe, monkeypatch):
         assert not stdout_is_read()
-
-
-def test_text_that_was_read_has_its_lines_with_their_boxes() -> None:
-    line = TextLine("EXIT", (10, 20, 110, 50), 0.987)
-    facts = json.loads(json_of(replace(caption("EXIT"), lines=[line])))
-    assert facts["text"] == [{"text": "EXIT", "box": [10, 20, 110, 50], "confidence": 0.987}]
-    assert json.loads(json_of(replace(caption("I see no text."), lines=[])))["text"] == []
-    assert "text" not in json.loads(json_of(caption()))

@@ -18,7 +18,7 @@ from narrator.errors import UsageError
 from narrator.frames.frame import Frame
 from narrator.outputs.drawing import draw_preview
 from narrator.outputs.output import Caption
-from narrator.outputs.preview import FRAMES_A_SECOND, Preview, check_display
+from narrator.outputs.preview import Preview, check_display
 from support.drawn_scenes import Scene, Shape, draw
 from support.shown import Shown
 
@@ -34,76 +34,26 @@ def caption(of: Frame, text: str) -> Caption:
     return Caption(of, datetime.now().astimezone(), text, 0.1, 1.5, 0.3, False)
 
 
-def test_frame_caption_label_and_seconds_are_drawn() -> None:
-    preview, one = Shown(), frame()
+def test_frame_caption_marks_and_notes_are_drawn() -> None:
+    preview, one = Shown(speaking=True), frame()
+
+    def shows(caption: str, seconds: float | None, label: str, *marks: str) -> bool:
+        drawn = draw_preview(RED, caption, seconds, label, ["speaking", *marks])
+        return bool((preview.pictures[-1] == drawn).all())
+
     preview.show(one)
-    assert (preview.pictures[-1] == draw_preview(RED, "", None, "an engine")).all()
+    assert shows("", None, "an engine")
     preview.write(caption(one, "A red circle."))
-    preview.show()
-    assert (preview.pictures[-1] == draw_preview(RED, "A red circle.", 1.5, "an engine")).all()
-    preview.announce("It is dark.")
-    preview.show()
-    assert (preview.pictures[-1] == draw_preview(RED, "It is dark.", None, "an engine")).all()
-
-
-def test_nothing_is_drawn_before_the_first_frame() -> None:
-    preview = Shown()
-    preview.announce("The camera is gone.")
-    preview.show()
-    preview.looking(True)
-    assert preview.pictures == []
-    assert preview.pressed() == []
-
-
-def test_the_marks_for_speaking_and_pause_are_drawn() -> None:
-    preview = Shown(speaking=True)
-    preview.show(frame())
-    expected = draw_preview(RED, "", None, "an engine", ["speaking"])
-    assert (preview.pictures[-1] == expected).all()
-    preview.paused = True
-    preview.show(frame(BLUE))  # The picture stands.
-    expected = draw_preview(RED, "", None, "an engine", ["speaking", "paused"])
-    assert (preview.pictures[-1] == expected).all()
-
-
-def test_the_mark_for_looking_stands_while_the_engine_works() -> None:
-    preview, one = Shown(keys_at={1: "s"}), frame()
-    preview.show(one)
-    preview.write(caption(one, "A red circle."))
-    preview.looking(True)
-    assert preview.marks == ["", "looking"]
-    assert preview.caption == ""  # it is an older frame's
-    assert preview.pressed() == ["s"]  # pressed as it was drawn; not lost
-    preview.looking(False)
-    preview.show()
-    assert preview.marks == ["", "looking", ""]
-    assert preview.caption == "A red circle."
-
-
-def test_a_note_stands_for_a_moment_in_the_place_of_the_label() -> None:
-    preview = Shown()
-    preview.show(frame())
     preview.note("saved one.jpg", seconds=60)
     preview.show()
-    assert (preview.pictures[-1] == draw_preview(RED, "", None, "saved one.jpg")).all()
+    assert shows("A red circle.", 1.5, "saved one.jpg")
+    preview.announce("It is dark.")
     preview.note("over", seconds=0)
     preview.show()
-    assert (preview.pictures[-1] == draw_preview(RED, "", None, "an engine")).all()
-
-
-def test_nothing_is_drawn_when_nothing_is_new() -> None:
-    preview, one = Shown(), frame()
-    for _ in range(50):
-        preview.show(one)
-    assert len(preview.pictures) == 1
-    preview.announce("It is dark.")
-    preview.show()
-    assert len(preview.pictures) == 2
-    started = time.monotonic()
-    for _ in range(100):  # Frames alone: not more often than an eye needs.
-        preview.show(frame())
-    drawn = len(preview.pictures) - 2
-    assert drawn <= (time.monotonic() - started) * FRAMES_A_SECOND + 1
+    assert shows("It is dark.", None, "an engine")
+    preview.paused = True
+    preview.show(frame(BLUE))  # The picture stands.
+    assert shows("It is dark.", None, "an engine", "paused")
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has no DISPLAY")
