@@ -213,12 +213,24 @@ source.close()
 """
 
 
-def test_a_film_is_read_from_stdin(tmp_path: Path) -> None:
-    data = write_video(tmp_path / "a.mkv", [RED_ON_THE_LEFT] * 10, 10).read_bytes()
+def read_from_stdin(data: bytes) -> list[list[float]]:
+    """Time, blue, green and red of each frame."""
     result = subprocess.run([sys.executable, "-c", READ], input=data, stdout=-1, check=True)
-    lines = [[float(value) for value in line.split()] for line in result.stdout.splitlines()]
+    return [[float(value) for value in line.split()] for line in result.stdout.splitlines()]
+
+
+def test_a_film_is_read_from_stdin(tmp_path: Path) -> None:
+    film = write_video(tmp_path / "a.mkv", [RED_ON_THE_LEFT] * 10, 10)
+    lines = read_from_stdin(film.read_bytes())
     assert [line[0] for line in lines] == pytest.approx([n / 10 for n in range(10)], abs=0.01)
     assert all(red > 200 and blue < 50 for _, blue, _, red in lines)
+
+
+def test_jpegs_are_read_from_stdin() -> None:
+    parts = b"--x\n\n".join([b"", *[as_jpeg(RED_ON_THE_LEFT)] * 12])
+    lines = read_from_stdin(parts)
+    assert len(lines) > 3
+    assert all(red > 200 for _, _, _, red in lines)
 
 
 @pytest.mark.parametrize("data", [b"", b"some words\n" * 100], ids=["nothing", "words"])
