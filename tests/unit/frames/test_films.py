@@ -247,6 +247,6 @@ def test_damaged_files_are_frames_or_a_complaint(
 
 
 def test_broken_files_of_each_kind_are_shown_or_refused(tmp_path: Path) -> None:
-    """Random, cut off, damaged and mislabelled; tools/measure_frames.py takes 200 of them."""
+    """Random, cut off, damaged and mislabelled."""
     answers = {path.name: answer_to(path) for path in broken_files(tmp_path, 60)}
     assert set(answers.values()) == {"refused", "shown to its end"}, answers
