@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -54,14 +53,3 @@ def reading_threads() -> list[threading.Thread]:
     """The threads of sources that run."""
     names = ("frames", "narrator.frames.capture")
     return [thread for thread in threading.enumerate() if thread.name in names]
-
-
-class Altered:
-    """A real capture with some of its methods replaced, for what can't be made here."""
-
-    def __init__(self, capture: Any, **methods: Any) -> None:
-        self._capture = capture
-        self._methods = methods
-
-    def __getattr__(self, name: str) -> Any:
-        return self._methods.get(name) or getattr(self._capture, name)
