@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from support.frames import BLUE, RED
-from support.program import ROOT
 
-SUPPORT = Path(__file__).parent
+SIZES = ((640, 480), (1920, 1080))
+VARIANTS = 4  # of each scene, with other noise
+NOISE = 2.5  # its standard deviation, as of a webcam by daylight
 GREY = (60, 60, 60)
 COLOURS = (RED, BLUE)  # of its scenes 0 and 1
 
@@ -23,17 +23,29 @@ def build_webcam(folder: Path) -> Path:
     """Compile the library, and draw what the camera shows. Raises CalledProcessError."""
     compiler = os.environ.get("CC", "cc")
     flags = ["-O2", "-w", "-shared", "-fPIC", "-o", str(folder / "v4l2_camera.so")]
-    subprocess.run(
-        [compiler, *flags, str(SUPPORT / "v4l2_camera.c")], check=True, capture_output=True
-    )
-    pictures = [folder / f"{number}.png" for number, _ in enumerate(COLOURS)]
-    for path, colour in zip(pictures, COLOURS):
-        image = np.full((480, 640, 3), colour, np.uint8)
-        image[:, 320:] = GREY
-        cv2.imwrite(str(path), image)
-    command = [sys.executable, str(SUPPORT / "v4l2_camera_frames.py"), str(ROOT)]
-    subprocess.run([*command, str(folder / "frames"), *map(str, pictures)], check=True)
+    source = Path(__file__).with_name("v4l2_camera.c")
+    subprocess.run([compiler, *flags, str(source)], check=True, capture_output=True)
+    (folder / "frames").mkdir()
+    for width, height in SIZES:
+        black = np.full((height, width, 3), 4, np.uint8)
+        write_scene(folder / "frames", "black", black)
+        for number, colour in enumerate(COLOURS):
+            image = np.full_like(black, colour)
+            image[:, width // 2 :] = GREY
+            write_scene(folder / "frames", f"{number:02d}", image)
     return folder
+
+
+def write_scene(folder: Path, name: str, image: np.ndarray) -> None:
+    """Each variant of a scene, as YUYV and as JPEG."""
+    rng = np.random.default_rng(1)
+    height, width = image.shape[:2]
+    for variant in range(VARIANTS):
+        noise = rng.normal(0, NOISE, (height, width, 1))
+        noisy = np.clip(image + noise, 0, 255).astype(np.uint8)
+        path = f"{folder}/{name}-{variant}.{width}x{height}"
+        Path(f"{path}.yuyv").write_bytes(cv2.cvtColor(noisy, cv2.COLOR_BGR2YUV_YUYV).tobytes())
+        cv2.imwrite(f"{path}.jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 class Webcam:
