@@ -75,14 +75,6 @@ def test_nothing_is_told_while_it_runs_and_stream_and_server_are_lost(
     hides(result.stdout + result.stderr)
 
 
-def test_a_key_that_can_not_be_sent_is_told_without_it(
-    program: Program, server: ScriptedServer, mjpeg: MjpegCamera
-) -> None:
-    program.environment[SERVER_KEY] = "s3cret\nkey"
-    told = run_with_secrets(program, "--source", mjpeg.url, "--engine", server.url, "--mute")
-    assert SERVER_KEY in told
-
-
 def test_a_key_that_the_server_repeats_is_told_without_it(
     program: Program, server: ScriptedServer, mjpeg: MjpegCamera
 ) -> None:
