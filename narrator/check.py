@@ -52,18 +52,15 @@ class Check:
         self._name = options.source
         self._clip: list[Frame] = []
         self._code, self._facts = ExitCode.OK, dict[str, Any]()
-        with shutdown.opening() as opened:
-            speaker, _ = open_speaker(self._options, None, opened)
-        self._speaker = speaker if isinstance(speaker, Voice) else None
+        self._speaker: Voice | None = None
 
     def run(self) -> ExitCode:
         """Return the exit code of the first part in trouble."""
         log.info("trying camera, model and voice one after the other; Ctrl-C ends it")
         of_voice = logging.getLogger("narrator.speech")  # Its own line reports what it would log.
         of_voice.setLevel(logging.DEBUG if self._options.debug else logging.WARNING)
-        if self._speaker is not None:
-            self._speaker.looking(True)
         try:
+            self._open_speaker()
             self._find("source", ExitCode.SOURCE, self._look)
             self._find("model", ExitCode.ENGINE, self._caption)
             self._find("voice", ExitCode.ENGINE, self._hear)
@@ -105,6 +102,13 @@ class Check:
                 self._speaker.say(line, 0, 0.0)
 
     # -- the parts
+
+    def _open_speaker(self) -> None:
+        with self._shutdown.opening() as opened:
+            speaker, _ = open_speaker(self._options, None, opened)
+        if isinstance(speaker, Voice):
+            self._speaker = speaker
+            speaker.looking(True)
 
     def _open_source(self) -> Source:
         self._name = resolve_source(self._options.source)

@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """What runs SmolVLM2 on this processor how fast, side by side: OpenVINO and transformers, and any
-OpenAI-compatible server that is already running, such as llama.cpp's.
+OpenAI-compatible server that runs, such as llama.cpp's. --detail: the frame in tiles.
 
     .venv/bin/python tools/random_checkpoint.py smolvlm2-256m FOLDER
     .venv/bin/python tools/measure_peers.py FOLDER [--detail] [--server URL]
-    .venv/bin/python tools/measure_peers.py FOLDER --memory
-    .venv/bin/python tools/measure_peers.py FOLDER --agreement
 
 All are loaded in one process and asked in turn about the same frame of 640x480, for 24 tokens,
 so that whatever else the machine does is borne by all. No engine has seen the
@@ -16,23 +14,19 @@ frame. A processor is held to AVX2 by
 
 from __future__ import annotations
 
-import argparse
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
+import torch
 
+from measuring import read_options
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine, Query
-from narrator.engines.openvino import OpenVinoEngine
 from narrator.engines.server import ServerEngine
+from narrator.engines.torch import TorchEngine
 from narrator.frames.frame import Frame
 from narrator.libraries import set_environment
 from narrator.settings import DEFAULT_PROMPT
@@ -41,11 +35,7 @@ TOKENS = 24
 
 
 def transformers(folder: Path, dtype: str) -> Engine:
-    """transformers' own model. Imported here: torch takes memory of which OpenVINO is free."""
-    import torch
-
-    from narrator.engines.torch import TorchEngine
-
+    """transformers' own model."""
     return TorchEngine(folder, "cpu", getattr(torch, dtype))
 
 
@@ -96,85 +86,14 @@ def measure_speed(engines: dict[str, Engine], rounds: int, detail: bool) -> None
         print(f"{name:24} {first:14.3f} {ratios[0]:6.2f} {whole:13.3f} {ratios[1]:6.2f}")
 
 
-def measure_memory(folder: Path, detail: bool) -> None:
-    """Print how soon each engine is ready, and its peak memory, in a process of its own."""
-    code = """
-import sys, time
-from pathlib import Path
-start = time.perf_counter()
-import measure_peers
-from narrator.bench import peak_memory
-engine = measure_peers.PEERS[sys.argv[1]](Path(sys.argv[2]))
-ready = time.perf_counter() - start
-measure_peers.ask(engine, measure_peers.frame_of_noise(0), sys.argv[3] == "True")
-print(f"{sys.argv[1]:24} ready in {ready:.2f} s, {peak_memory() / 1e6:.0f} MB")
-"""
-    for name in PEERS:
-        command = [sys.executable, "-c", code, name, str(folder), str(detail)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-        for _ in range(2):  # The first time, what is kept is made.
-            done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-        print(done.stdout.decode(), end="")
-
-
-def next_tokens(engine: Engine, frame: Frame, said: list[int]) -> list[int]:
-    """What an engine holds for the next token after each beginning of what was said."""
-    query = Query([frame], DEFAULT_PROMPT, TOKENS)
-    if isinstance(engine, OpenVinoEngine):
-        first = int(engine._begin(query).argmax())
-        return [first, *(int(engine._step([token]).argmax()) for token in said[:-1])]
-    import torch
-
-    from narrator.engines.torch import TorchEngine
-
-    assert isinstance(engine, TorchEngine)
-    inputs = engine._prepared(query)
-    inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([said[:-1]])], 1)
-    with torch.inference_mode():
-        found = engine._model(**inputs, logits_to_keep=len(said)).logits[0].argmax(-1)
-    return [int(token) for token in found]
-
-
-def measure_agreement(folder: Path, frames: int = 24) -> None:
-    """Print how many of an engine's tokens are those of transformers in float32, when each time it
-    is given the same ones before."""
-    from narrator.engines.torch import TorchEngine
-
-    engines = {name: make(folder) for name, make in PEERS.items()}
-    exact = engines["transformers float32"]
-    assert isinstance(exact, TorchEngine)
-    same, total = dict.fromkeys(engines, 0), 0
-    for seed in range(100, 100 + frames):
-        frame = frame_of_noise(seed)
-        said = [token for token, _ in exact._tokens(Query([frame], DEFAULT_PROMPT, TOKENS))]
-        total += len(said)
-        for name, engine in engines.items():
-            found = next_tokens(engine, frame, said)
-            same[name] += sum(one == other for one, other in zip(said, found))
-    for name, count in same.items():
-        print(f"{name:24} {100 * count / total:.1f} % of {total} tokens")
-
-
 def main() -> None:
     """Measure what is asked for."""
-    parser = argparse.ArgumentParser(description="SmolVLM2's engines, side by side")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--server", metavar="URL", help="measure a server, too")
-    parser.add_argument("--detail", action="store_true", help="the frame in tiles")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--memory", action="store_true", help="memory and start instead")
-    parser.add_argument("--agreement", action="store_true", help="tokens as in float32 instead")
-    options = parser.parse_args()
+    options = read_options(__doc__, "folder", server="", detail=False, rounds=9)
     set_environment()
-    if options.memory:
-        measure_memory(options.folder, options.detail)
-    elif options.agreement:
-        measure_agreement(options.folder)
-    else:
-        engines = {name: make(options.folder) for name, make in PEERS.items()}
-        if options.server:
-            engines["server"] = ServerEngine(options.server, None)
-        measure_speed(engines, options.rounds, options.detail)
+    engines = {name: make(options.folder) for name, make in PEERS.items()}
+    if options.server:
+        engines["server"] = ServerEngine(options.server, None)
+    measure_speed(engines, options.rounds, options.detail)
 
 
 if __name__ == "__main__":

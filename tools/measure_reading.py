@@ -1,6 +1,6 @@
 """How well and how fast text in view is read, beside Debian's tesseract-ocr on the same pages.
 
-    .venv/bin/python tools/measure_reading.py [PAGES]       pages of each kind, 4 if not told
+    .venv/bin/python tools/measure_reading.py --pages 4      of each kind
 
 Pages are drawn in free fonts (Debian: fonts-dejavu, fonts-liberation, fonts-freefont-ttf,
 fonts-open-sans; those that are here are used), clean from 12 to 60 pixels high, and at 24 to 40
@@ -15,18 +15,16 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from measuring import read_options
 from narrator.reading.opening import open_reader
 from narrator.reading.page import NO_TEXT, NOT_THE_REST, UNREADABLE, Page
 
@@ -55,20 +53,7 @@ TEXTS = (
     "Take one tablet of 250 mg every 8 hours with water. Do not take more than 4 tablets in 24 "
     "hours. Keep out of the reach of children, below 25 °C. Best before 03/2028. Lot B7719X.",
 )
-LONG = (
-    " ".join(TEXTS[:2])
-    + " There was nothing so very remarkable in that; nor did Alice think it so very much out of "
-    'the way to hear the Rabbit say to itself, "Oh dear! Oh dear! I shall be late!" (when she '
-    "thought it over afterwards, it occurred to her that she ought to have wondered at this, but "
-    "at the time it all seemed quite natural); but when the Rabbit actually took a watch out of "
-    "its waistcoat pocket, and looked at it, and then hurried on, Alice started to her feet, for "
-    "it flashed across her mind that she had never before seen a rabbit with either a waistcoat "
-    "pocket, or a watch to take out of it, and burning with curiosity, she ran across the field "
-    "after it, and fortunately was just in time to see it pop down a large hole under the hedge. "
-    "In another moment down went Alice after it, never once considering how in the world she was "
-    "to get out again. The hole went straight on like a tunnel for some way, and then dipped "
-    "suddenly down, so suddenly that she had not a moment."
-)
+LONG = " ".join(TEXTS * 2)[:1650]  # some 300 words
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 SMOOTHLY = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
 REMARKS = (NO_TEXT, NOT_THE_REST, UNREADABLE)
@@ -152,15 +137,8 @@ def distance(one: str, other: str, within: bool = False) -> int:
 
 def plain(text: str) -> str:
     """Without what is a matter of taste: kinds of space, of quotes and of dashes."""
-    kinds: dict[str, str | int | None] = {
-        "\u201c": '"',
-        "\u201d": '"',
-        "\u2018": "'",
-        "\u2019": "'",
-        "\u2013": "-",
-        "\u2014": "-",
-    }
-    return " ".join(text.translate(str.maketrans(kinds)).split())
+    kinds = str.maketrans("\u201c\u201d\u2018\u2019\u2013\u2014", "\"\"''--")
+    return " ".join(text.translate(kinds).split())
 
 
 def read(image: np.ndarray) -> tuple[str, float, float]:
@@ -229,7 +207,7 @@ def weigh_confidence(pages: int, random: np.random.Generator) -> None:
 
 
 def main() -> None:
-    pages = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+    pages: int = read_options(__doc__, pages=4).pages
     random = np.random.default_rng(0)
     print(
         f"{'':28}{'wrong':>9}{'tesseract':>11}{'first':>9}{'whole':>8}{'tesseract':>11}{'ratio':>7}"

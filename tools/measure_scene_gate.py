@@ -1,5 +1,6 @@
-"""Measures SceneGate and PictureCheck on drawn clips, and prints tables. Run it by hand (it takes
-about fifteen minutes): `python tools/measure_scene_gate.py`; --help lists what can be left out.
+"""Measures SceneGate and PictureCheck on drawn clips, and prints tables; takes fifteen minutes.
+
+    .venv/bin/python tools/measure_scene_gate.py --only cost        or still, or happening
 
 Nothing happens: ten minutes of film in all the conditions of filmed.STILL. Something does: clips in
 which an object of 2 % of the frame appears, slides in, leaves or moves, in one of those conditions,
@@ -9,24 +10,20 @@ half a second after the object came to rest (or a quarter before: it crept by th
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
-
+from measuring import read_options
 from narrator.frames.frame import Frame
 from narrator.scene.gate import SceneGate
 from narrator.scene.picture_check import PictureCheck
 from narrator.scene.thumbnail import Thumbnail
-from support.filmed import SCENES, STILL, Camera, Happening, Picture, happening
+from support.filmed import SCENES, STILL, Camera, Happening, happening
 
 BASE_S = 1000.0  # of the monotonic clock
 IN_TIME_S = 0.5
@@ -68,7 +65,8 @@ def measure_still(seconds: float) -> None:
         row = []
         for index, (kind, draw) in enumerate(SCENES.items()):
             scene = draw(np.random.default_rng(100 + number))
-            result = watched(still_film(camera, scene, each, seed=7 * number + index))
+            seed = 7 * number + index
+            result = watched(camera.film(lambda at: scene, each, seed))  # noqa: B023
             extra = len(result.times) - 1
             frames, captions = frames + result.frames, captions + extra
             sentences += len(result.said)
@@ -78,13 +76,6 @@ def measure_still(seconds: float) -> None:
         f"  all: {captions} captions in {frames} frames, {1000 * captions / frames:.2f} in a "
         f"thousand; the picture check said {sentences} sentences"
     )
-
-
-def still_film(
-    camera: Camera, scene: Picture, seconds: float, seed: int
-) -> Iterator[tuple[float, np.ndarray]]:
-    """A film of `scene` in which nothing happens."""
-    return camera.film(lambda at: scene, seconds, seed)
 
 
 def measure_happening(clips: int) -> None:
@@ -155,20 +146,15 @@ def median_ms(steps: Iterator[object], count: int = 300) -> float:
 
 def main() -> None:
     """Measure what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add = parser.add_argument
-    add("--seconds", type=float, default=600.0, help="of still film (default: %(default)s)")
-    add("--clips", type=int, default=100, help="of each kind (default: %(default)s)")
-    add("--only", choices=["cost", "still", "happening"])
-    options = parser.parse_args()
+    options = read_options(__doc__, seconds=600.0, clips=100, only="all")
     cv2.setNumThreads(1)
-    if options.only in (None, "cost"):
+    if options.only in ("all", "cost"):
         print("what a look costs (median, one core)")
         measure_cost()
-    if options.only in (None, "still"):
+    if options.only in ("all", "still"):
         print("nothing happens: captions after the first")
         measure_still(options.seconds)
-    if options.only in (None, "happening"):
+    if options.only in ("all", "happening"):
         print("something of 2 % of the frame happens")
         measure_happening(options.clips)
 

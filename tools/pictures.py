@@ -16,8 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
-
+from measuring import read_options
 from narrator.frames.frame import Frame
 from narrator.outputs.drawing import draw_preview
 from narrator.settings import DEMO
@@ -96,6 +95,7 @@ def terminal(command: str, answer: str) -> str:
 
 
 if __name__ == "__main__":
+    read_options(__doc__)
     FOLDER.mkdir(exist_ok=True)
     make_preview(FOLDER / "preview.png")
     make_terminal(FOLDER / "terminal.svg")

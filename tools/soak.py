@@ -13,11 +13,9 @@ anything else grew, or when a minute passed without a caption.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,8 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests"))
-
+from measuring import read_options
 from support.camera import MjpegCamera
 from support.drawn_scenes import random_scene
 from support.program import TINY, Program, Running, children
@@ -132,9 +129,7 @@ def soak(minutes: int, folder: Path) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=int, default=30, help="how long (default: %(default)s)")
-    options = parser.parse_args()
+    options = read_options(__doc__, minutes=30)
     with tempfile.TemporaryDirectory() as folder:
         raise SystemExit(0 if soak(options.minutes, Path(folder)) else 1)
 

@@ -31,7 +31,7 @@ def test_the_program_says_what_moved(program: Program, tmp_path: Path) -> None:
     film = write_video(tmp_path / "moving.mp4", film_of_two_movements())
     # With --vtt it is described as fast as it goes: what is said does not depend on this machine.
     result = program(
-        "--source", film, "--model", TINY, "--engine", "torch", "--frames", "3", "--mute",
+        "--source", film, "--model", TINY, "--frames", "3", "--mute",
         "--vtt", "moving.vtt",
     )  # fmt: skip
     assert result.returncode == ExitCode.OK, result.stderr

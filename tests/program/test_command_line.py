@@ -4,7 +4,6 @@ is loaded. Which options there are and what each takes is tested in tests/unit/t
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from narrator.errors import ExitCode
-from support.program import ROOT, Program, copy_program, ended_well, one_line
+from support.program import ROOT, Program, copy_program, one_line
 from support.server import ScriptedServer, status
 
 
@@ -34,7 +33,7 @@ def here(program: Program) -> Program:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--nosuch"], ["--limit", "-1"], ["--rate", "fast"], ["--limit", "1\n2"], ["--source"]],
+    [["--nosuch"], ["--limit", "1\n2"], ["--source"]],
 )
 def test_a_wrong_command_line_is_answered_in_one_line(
     program: Program, arguments: list[str]
@@ -44,10 +43,9 @@ def test_a_wrong_command_line_is_answered_in_one_line(
     assert line.endswith("(--help lists the options)")
 
 
-@pytest.mark.parametrize("target", ["no/such/folder/out.wav", "."])
-def test_a_wav_that_can_not_be_written_is_told(here: Program, target: str) -> None:
-    result = here("--source", "picture.png", "--wav", target, "--mute")
-    assert f"--wav {target} can't be written" in one_line(result, ExitCode.USAGE)
+def test_a_wav_that_can_not_be_written_is_told(here: Program) -> None:
+    result = here("--source", "picture.png", "--wav", "no/such/folder/out.wav", "--mute")
+    assert "--wav no/such/folder/out.wav can't be written" in one_line(result, ExitCode.USAGE)
 
 
 # ------------------------------------------------------------------- no such source, no such model
@@ -56,10 +54,7 @@ def test_a_wav_that_can_not_be_written_is_told(here: Program, target: str) -> No
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("99", "camera 99 is not connected"),
-        ("nosuch.mp4", "nosuch.mp4 can't be opened: No such file or directory"),
         ("notes.mp4", "notes.mp4 is not a picture or video"),
-        (".", "is a folder; give a video or a picture"),
         ("http://127.0.0.1:9/", "can't be reached: the connection was refused"),
         ("gopher://hole", "only http, https and rtsp streams can be watched"),
     ],
@@ -79,17 +74,12 @@ def test_no_camera_is_told(program: Program) -> None:
     ("model", "told"),
     [
         ("nosuch", "is not in --list-models, not a folder, and not a Hub repository"),
-        ("folder", "is not a model folder: it needs a config.json"),
-        ("weightless", "a smolvlm model without weights; it needs *.safetensors files"),
         ("broken", "broken/model.safetensors can't be used"),
     ],
 )
 def test_a_model_that_can_not_be_had_is_told(
     here: Program, tiny: Path, model: str, told: str
 ) -> None:
-    weightless = here.here / "weightless"
-    weightless.mkdir()
-    (weightless / "config.json").write_text(json.dumps({"model_type": "smolvlm"}))
     shutil.copytree(tiny, here.here / "broken", ignore=shutil.ignore_patterns("*.mp4"))
     (here.here / "broken" / "model.safetensors").write_bytes(b"no weights at all")
     result = here("--source", "picture.png", "--model", model, "--mute")
@@ -110,28 +100,11 @@ def test_measuring_a_model_that_is_not_on_disk_says_how_to_get_it(program: Progr
     assert "run pete_sounds.py with it once to download it (1.0" in told
 
 
-def test_a_server_that_is_not_there_is_told(here: Program) -> None:
-    result = here("--source", "picture.png", "--engine", "http://127.0.0.1:9", "--mute")
-    assert result.returncode == ExitCode.ENGINE
-    assert "does not answer" in result.stderr.splitlines()[-1]
-
-
-def test_a_models_own_mark_in_a_prompt_is_no_mark(program: Program) -> None:
-    result = program("--demo", "--prompt", "an <image>", "--once", "--mute")
-    ended_well(result)
-    assert result.stdout
-
-
-@pytest.mark.parametrize(
-    ("option", "code"), [("--list-models", ExitCode.MODEL), ("--list-voices", ExitCode.ENGINE)]
-)
-def test_a_list_that_can_not_be_printed_is_told(
-    program: Program, speech: None, option: str, code: ExitCode
-) -> None:
+def test_a_list_that_can_not_be_printed_is_told(program: Program) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no disk that is full")
-    result = program.start(option, shell='exec "$@" >/dev/full').finished()
-    assert "this can't be printed: No space left on device" in one_line(result, code)
+    result = program.start("--list-models", shell='exec "$@" >/dev/full').finished()
+    assert "this can't be printed: No space left on device" in one_line(result, ExitCode.MODEL)
 
 
 def test_too_little_memory_is_told_as_such(program: Program) -> None:
@@ -163,24 +136,8 @@ ODD = st.one_of(
         [
             *("", " ", "0", "99", "-1", "1", "4", "16", "200", "1e999", "nan", "inf", "0x10"),
             *("picture.png", "notes.mp4", "folder", ".", "/", "/dev/null", "/dev/zero", "no/such"),
-            *(
-                "smolvlm2-256m",
-                "owner/name",
-                "~",
-                "~nosuchuser/x",
-                "x" * 300,
-                "9" * 5000,
-                "/" * 5000,
-            ),
-            *(
-                "http://127.0.0.1:9/",
-                "http://[",
-                "://",
-                "a://b",
-                "\udcff",
-                "\x1b[2J\r\n",
-                "ü\u202e",
-            ),
+            *("smolvlm2-256m", "owner/name", "~", "~nosuchuser/x", "x" * 300, "9" * 5000),
+            *("http://127.0.0.1:9/", "http://[", "a://b", "\udcff", "\x1b[2J\r\n", "ü\u202e"),
         ]
     ),
     st.text(st.characters(exclude_characters="/\0"), max_size=6),  # --wav would write anywhere
@@ -201,7 +158,7 @@ WORDS = st.one_of(
 
 
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -231,11 +188,9 @@ def test_any_command_line_is_refused_in_one_line_or_ends_at_the_engine(
     [
         (["--source", "x" * 100_000], ExitCode.SOURCE),
         (["--source", "\udcff\udcfe.mp4", "--json"], ExitCode.SOURCE),
-        (["--wav", "\udcff/\u202e.wav", "--source", "picture.png"], ExitCode.USAGE),
         (["--prompt", "\x1b[2J" * 1000, "--model", "\udcff"], ExitCode.MODEL),
-        (["--limit=1", "--limit=2", "--limit=-3"], ExitCode.USAGE),
     ],
-    ids=["huge", "not Unicode", "WAV", "control characters", "repeated"],
+    ids=["huge", "not Unicode", "control characters"],
 )
 def test_odd_values_are_refused_in_one_line(
     here: Program, arguments: list[str], code: ExitCode

@@ -39,9 +39,10 @@ ON_A_MAC = {
 }
 
 
-@pytest.fixture
-def help_text(program: Program) -> str:
+@pytest.fixture(scope="module")
+def help_text(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What --help prints."""
+    program = Program(tmp_path_factory.mktemp("help") / "program")
     program.environment["COLUMNS"] = "90"
     return program("--help").stdout
 

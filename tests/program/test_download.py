@@ -15,8 +15,8 @@ from support.fake_hub import fake_hub
 from support.program import NOBODY, ROOT, Program, copy_program
 from support.published import PUBLISHED, full_model, listing, needs_published, small_model
 
-LIBRARIES = {"mlx": "mlx", "openvino": "torch", "torch": "torch"}
-BITS = {"mlx": "4", "openvino": "16", "torch": "16"}
+LIBRARIES = {"mlx": "mlx", "openvino": "torch"}
+BITS = {"mlx": "4", "openvino": "16"}
 
 
 @pytest.fixture
@@ -50,17 +50,6 @@ def test_a_missing_model_is_downloaded_and_from_then_on_the_hub_is_not_asked(
         second = installed(*arguments, "--once", "--mute", timeout=170)
         assert (second.returncode, second.stdout) == (0, first.stdout), second.stderr
         assert hub.paths == []
-
-
-@pytest.mark.parametrize("engine", ["mlx", "torch"])
-def test_a_missing_model_and_no_hub_is_one_line_with_exit_code_4(
-    installed: Program, tiny: Path, engine: str
-) -> None:
-    installed.environment["HF_ENDPOINT"] = NOBODY
-    result = installed("--engine", engine, "--source", tiny / "demo.mp4", "--once", "--mute")
-    assert result.returncode == 4
-    assert "Connection refused" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
 
 
 @needs_published

@@ -1,6 +1,6 @@
 """A film described by the program: cues and sound at their times, files valid at any moment.
 
-The program, the speech, the WebVTT parser and the browser are real.
+The program, the speech and the WebVTT parser are real.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ import signal
 import struct
 import subprocess
 import termios
-import threading
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +32,7 @@ from support.camera import MjpegCamera
 from support.captions import SCENES, caption_of_sent, is_wav
 from support.cues import cues_of
 from support.drawn_scenes import Scene, Shape, caption_of, draw
-from support.program import TINY, Program, ended_well, wait_until
+from support.program import Program, ended_well, wait_until
 from support.server import ScriptedServer, describe
 from support.sound import heard
 from support.video import write_video
@@ -180,27 +177,28 @@ def test_ctrl_c_leaves_what_was_described(program: Program, speech: None) -> Non
     assert re.search(r"^pete_sounds: out.vtt covers the film up to 0:\d\d$", result.stderr, re.M)
 
 
-def test_files_that_are_there_stay_so_until_the_model_is_found(program: Program) -> None:
-    kept = ("--vtt", "out.vtt", "--wav", "out.wav", "--mute")
-    ended_well(program("--demo", "--limit", "2", *kept))
-    before = {path: path.read_bytes() for path in program.here.glob("out.*")}
-    assert len(before) == 2
-    result = program("--source", str(TINY / "demo.mp4"), "--model", "no/such", *kept)
+def test_files_that_are_there_stay_so_until_the_model_is_found(
+    program: Program, described: Described
+) -> None:
+    kept = [program.here / "film.vtt", program.here / "film.wav"]
+    for path in kept:
+        shutil.copy(described.folder / path.name, path)
+    arguments = ("--source", described.film, "--model", "no/such", "--mute")
+    result = program(*arguments, "--vtt", "film.vtt", "--wav", "film.wav")
     assert result.returncode == ExitCode.MODEL
-    assert {path: path.read_bytes() for path in before} == before
-    program("--source", str(TINY / "demo.mp4"), "--model", "no/such", "--vtt", "new.vtt", "--mute")
+    for path in kept:
+        assert path.read_bytes() == (described.folder / path.name).read_bytes()
+    program(*arguments, "--vtt", "new.vtt")
     assert not (program.here / "new.vtt").exists()
 
 
 # ------------------------------------------------------------------------------------- live sources
 
 
-@pytest.mark.parametrize("kind", ["camera", "stream"])
 def test_cues_of_a_live_source_are_refused_with_what_to_do(
-    program: Program, mjpeg: MjpegCamera, kind: str
+    program: Program, mjpeg: MjpegCamera
 ) -> None:
-    source = "0" if kind == "camera" else mjpeg.url
-    result = program("--source", source, "--vtt", "out.vtt", "--mute")
+    result = program("--source", mjpeg.url, "--vtt", "out.vtt", "--mute")
     assert result.returncode == ExitCode.USAGE
     assert re.fullmatch(r"pete_sounds: --vtt is for films; .* --json .*\n", result.stderr)
     assert not (program.here / "out.vtt").exists()
@@ -228,11 +226,10 @@ def test_the_sound_of_a_live_narration_can_be_read_at_any_moment_and_after_a_kil
 # ------------------------------------------------------------------------------------------ slides
 
 
-@pytest.mark.parametrize("name", ["slides.mp4", "slides.webp"])
-@pytest.mark.parametrize("played", [False, True], ids=["described", "played"])
+@pytest.mark.parametrize(("name", "played"), [("slides.mp4", False), ("slides.webp", True)])
 def test_each_slide_is_described(program: Program, tiny: Path, name: str, played: bool) -> None:
     """However few frames a second there are; and played they are seen all the same."""
-    scenes, path = [CIRCLE, SQUARE, STAR, TRIANGLE], program.here / name
+    scenes, path = [CIRCLE, SQUARE, STAR], program.here / name
     if name.endswith(".mp4"):
         write_video(path, map(draw, scenes), 1 / 3)
     else:
@@ -257,12 +254,9 @@ def test_the_bar_shares_no_line_with_captions_and_a_limit_ends_the_files(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         program.command("--demo", "--limit", "4", "--vtt", "out.vtt", "--wav", "out.wav"),
-        cwd=program.here,
-        env={**program.environment, "TERM": "xterm"},
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-    )
+        cwd=program.here, env={**program.environment, "TERM": "xterm"},
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
     os.close(theirs)
     shown = b""
     try:
@@ -286,89 +280,3 @@ def test_the_bar_shares_no_line_with_captions_and_a_limit_ends_the_files(
     assert captions == [cue.text for cue in cues]
     assert len(cues) == 4
     assert cues[-1].start < seconds_of(program.here / "out.wav") <= cues[-1].end + 0.1
-
-
-# ------------------------------------------------------------------------------------- in a browser
-
-PAGE = b"""<!doctype html><video muted src="film.webm">
-<track kind="descriptions" src="film.vtt" default></video><script>
-const video = document.querySelector("video"), track = video.textTracks[0], entered = [];
-track.mode = "hidden";
-const tell = (name, facts) => fetch(name, {method: "POST", body: JSON.stringify(facts)});
-document.querySelector("track").onload = () => {
-  for (const cue of track.cues)
-    cue.onenter = () => entered.push([cue.text, cue.startTime, video.currentTime]);
-  video.playbackRate = 4;
-  video.play().catch(error => tell("failed", String(error)));
-};
-document.querySelector("track").onerror = () => tell("failed", "the track did not load");
-video.onerror = () => tell("failed", "the film did not load: " + video.error.message);
-video.onended = () => tell("ended", {kind: track.kind, cues: track.cues.length, entered});
-</script>"""
-
-
-class Page:
-    """Serves the film, its cues and a page on loopback, and hears what the page tells."""
-
-    def __init__(self, folder: Path) -> None:
-        page = self
-        self.told: dict[str, Any] = {}
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                name = self.path.strip("/")
-                kinds = {"film.webm": "video/webm", "film.vtt": "text/vtt"}
-                if name and name not in kinds:
-                    self.send_error(404)
-                    return
-                data = (folder / name).read_bytes() if name else PAGE
-                self.send_response(200)
-                self.send_header("Content-Type", kinds.get(name, "text/html"))
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                page.told[self.path.strip("/")] = json.loads(body)
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-
-def test_a_browser_fires_each_cue(described: Described, tmp_path: Path) -> None:
-    browser = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-         if (path := shutil.which(name))), None,
-    )  # fmt: skip
-    if browser is None:
-        pytest.skip("needs Chromium or Chrome (apt-get install chromium)")
-    write_video(tmp_path / "film.webm", pictures(), FPS, "VP80")
-    shutil.copy(described.folder / "mute.vtt", tmp_path / "film.vtt")
-    page = Page(tmp_path)
-    process = subprocess.Popen(
-        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio",
-         "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required", "--no-first-run",
-         f"--user-data-dir={tmp_path / 'profile'}", f"http://127.0.0.1:{page.server.server_port}/"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        wait_until(lambda: page.told, 60)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        page.server.shutdown()
-        page.server.server_close()
-    assert "failed" not in page.told
-    facts = page.told["ended"]
-    cues = cues_of(tmp_path / "film.vtt")
-    assert (facts["kind"], facts["cues"]) == ("descriptions", len(cues))
-    assert [text for text, *_ in facts["entered"]] == [cue.text for cue in cues]
-    for _, start, now in facts["entered"]:
-        assert 0 <= now - start < 1.5  # at four times the speed

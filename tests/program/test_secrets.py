@@ -32,30 +32,22 @@ def run_with_secrets(program: Program, *arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "address",
-    [
-        "http://somebody:s3cret@127.0.0.1:9/video?token=s3cret",
-        "rtsp://somebody:s3cret@127.0.0.1:9/s?pw=s3cret",
-        "ftp://somebody:s3cret@127.0.0.1/",
-        "http://somebody:s3cret@[::1",
-    ],
+    ["rtsp://somebody:s3cret@127.0.0.1:9/s?pw=s3cret", "http://somebody:s3cret@[::1"],
 )
 def test_the_address_of_a_source_is_told_without_its_secrets(
     program: Program, address: str
 ) -> None:
     assert "Traceback" in run_with_secrets(program, "--source", address)
     assert "--limit" in run_with_secrets(program, "--source", address, "--limit", "0")
-    assert "Traceback" in run_with_secrets(program, address)
 
 
 @pytest.mark.parametrize(
     "options",
     [
         ["--model", "https://somebody:s3cret@hub/model"],
-        ["--engine", "https://somebody:s3cret@host:no"],
         ["--engine", "http://somebody:s3cret@127.0.0.1:9/v1?key=s3cret"],
-        ["--engine", "somebody:s3cret@host"],
     ],
-    ids=["a model", "a server that is none", "a server that is not there", "no scheme"],
+    ids=["a model", "a server that is not there"],
 )
 def test_neither_are_those_of_models_and_servers(
     program: Program, mjpeg: MjpegCamera, options: list[str]
@@ -81,14 +73,6 @@ def test_nothing_is_told_while_it_runs_and_stream_and_server_are_lost(
     result = running.end()
     assert "frames are sent to http://***@" in result.stderr
     hides(result.stdout + result.stderr)
-
-
-def test_a_key_that_can_not_be_sent_is_told_without_it(
-    program: Program, server: ScriptedServer, mjpeg: MjpegCamera
-) -> None:
-    program.environment[SERVER_KEY] = "s3cret\nkey"
-    told = run_with_secrets(program, "--source", mjpeg.url, "--engine", server.url, "--mute")
-    assert SERVER_KEY in told
 
 
 def test_a_key_that_the_server_repeats_is_told_without_it(

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +16,12 @@ import cv2
 import numpy as np
 import pytest
 
-from narrator.backoff import Backoff
 from narrator.engines.server import ServerEngine
-from narrator.errors import EngineUnavailable, ExitCode
-from narrator.narration import confidence_of
+from narrator.errors import ExitCode
 from narrator.settings import SERVER_KEY
-from support.asking import caption, clip_of, query, text_of
+from support.asking import caption
 from support.camera import MjpegCamera
+from support.captions import captions_of
 from support.drawn_scenes import Scene, Shape, draw, random_scene
 from support.program import ROOT, TINY, Program, wait_until
 from support.server import SAID, ScriptedServer, event, raw, say, status
@@ -77,14 +75,6 @@ def test_a_picture_that_can_not_be_described_ends_with_the_engines_code(
     assert "is too busy" in result.stderr.splitlines()[-1]
 
 
-def test_what_a_server_says_is_printed_plain_and_whole(
-    program: Program, server: ScriptedServer, picture: Path
-) -> None:
-    server.answer = say("<think>\nA dog?\n</think>\n\n**Caption:** A can of Dr. Pepper on a table")
-    result = program("--engine", server.url, "--source", picture, "--mute", "--once")
-    assert result.stdout == "A can of Dr. Pepper on a table\n"
-
-
 def test_a_model_that_thinks_for_too_long_is_told_of_once_and_tried_again(
     program: Program, server: ScriptedServer, mjpeg: MjpegCamera
 ) -> None:
@@ -102,7 +92,7 @@ def test_a_model_that_thinks_for_too_long_is_told_of_once_and_tried_again(
     assert result.stderr.count("thinking") == 1
 
 
-def test_neither_torch_nor_mlx_nor_the_hub_is_needed(
+def test_neither_a_model_nor_a_reader_nor_the_hub_is_needed(
     program: Program, server: ScriptedServer, picture: Path
 ) -> None:
     hub = ScriptedServer()
@@ -110,7 +100,7 @@ def test_neither_torch_nor_mlx_nor_the_hub_is_needed(
     lines = (
         "import sys, pete_sounds",
         "code = pete_sounds.main(sys.argv[1:])",
-        "heavy = {'torch', 'mlx', 'transformers', 'huggingface_hub'}",
+        "heavy = {'torch', 'mlx', 'transformers', 'huggingface_hub', 'rapidocr'}",
         "print(code, *sorted(heavy & set(sys.modules)))",
     )
     arguments = ["--engine", server.url, "--source", str(picture), "--mute"]
@@ -188,65 +178,12 @@ def test_captions_through_a_server_are_true(real: RealServer) -> None:
     assert sum(right) >= 11  # JPEG may turn a near tie.
 
 
-def test_a_real_server_tells_how_sure_it_is(real: RealServer) -> None:
-    engine, clip = ServerEngine(real.url, None), clip_of(RED_CIRCLE)
-    pieces = list(engine.describe(query(clip)))
-    assert text_of(pieces).strip() == TRUTH
-    known = [piece.probability for piece in pieces if piece.probability is not None]
-    assert 0.9 < (confidence_of(known) or 0.0) <= 1.0
-
-
 def test_a_picture_is_described_by_a_real_server_from_the_command_line(
     program: Program, real: RealServer, picture: Path
 ) -> None:
-    result = program("--engine", real.url, "--source", picture, "--mute", "--once")
-    assert (result.returncode, result.stdout) == (ExitCode.OK, f"{TRUTH}\n")
+    result = program("--engine", real.url, "--source", picture, "--mute", "--json")
+    assert result.returncode == ExitCode.OK, result.stderr
+    [said] = captions_of(result.stdout)
+    assert said["caption"] == TRUTH
+    assert 0.9 < said["confidence"] <= 1.0
     assert f"frames are sent to {real.url}\n" in result.stderr
-
-
-class Narrating(threading.Thread):
-    """Has one picture described over and over, and waits for the server when it is away."""
-
-    def __init__(self, url: str, stop: threading.Event) -> None:
-        super().__init__(daemon=True)
-        self._engine, self._stop_asked = ServerEngine(url, None), stop
-        self._backoff = Backoff((0.2, 0.5))
-        self.captions: list[str] = []
-        self.losses = 0
-
-    def run(self) -> None:
-        while not self._stop_asked.wait(self._backoff.wait_s()):
-            try:
-                self.captions.append(caption(self._engine, RED_CIRCLE))
-                self._backoff.reset()
-            except EngineUnavailable:
-                self.losses += self._backoff.tries == 0
-                self._backoff.failed()
-
-
-def test_ten_narrators_share_one_server_and_all_resume_when_it_is_restarted(
-    real: RealServer,
-) -> None:
-    stop = threading.Event()
-    narrators = [Narrating(real.url, stop) for _ in range(10)]
-    for narrator in narrators:
-        narrator.start()
-
-    def all_have(captions: int) -> bool:
-        return all(len(narrator.captions) >= captions for narrator in narrators)
-
-    try:
-        assert wait_until(lambda: all_have(2), 60)
-        counts = [len(narrator.captions) for narrator in narrators]
-        assert min(counts) >= max(counts) / 2 - 1  # none starves
-        real.kill()
-        assert wait_until(lambda: all(narrator.losses for narrator in narrators), 30)
-        before = max(len(narrator.captions) for narrator in narrators)
-        real.start()
-        assert wait_until(lambda: all_have(before + 1), 120)
-        assert {narrator.losses for narrator in narrators} == {1}
-        assert {narrator.captions[-1] for narrator in narrators} == {TRUTH}
-    finally:
-        stop.set()
-        for narrator in narrators:
-            narrator.join(20)

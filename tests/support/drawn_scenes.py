@@ -3,9 +3,8 @@
 A scene is a grey wall with at most one coloured shape on it, or with two. `random_layout` picks one
 of the first kind, `random_pair` one of the second, `draw` paints it, `spoil` adds what a cheap
 camera adds (blur, noise, JPEG), and `caption_of` says in one sentence of a fixed grammar what is
-there; drawn_questions.py asks about it. `random_journey` picks some scenes a second apart, in
-which the shape may move, come and go, and `caption_of_clip` says what is true of them together.
-`write_demo_clip` films such scenes: shapes slide in, rest, move on and leave.
+there. `random_journey` picks some scenes a second apart, in which the shape may move, come and go,
+and `caption_of_clip` says what is true of them together.
 
 Frames are numpy uint8 arrays of shape (height, width, 3) in OpenCV's colour order, BGR. Positions
 are fractions of the frame's width and height, from its top left corner. Nothing here knows of any
@@ -14,11 +13,9 @@ model.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -146,15 +143,6 @@ def way_of(scenes: Sequence[Scene]) -> tuple[float, float]:
     """How far the shape went along x and y, fractions, from where it was seen first to last."""
     seen = [scene.shape for scene in scenes if scene.shape is not None]
     return (seen[-1].x - seen[0].x, seen[-1].y - seen[0].y) if seen else (0.0, 0.0)
-
-
-def every_caption() -> list[str]:
-    """All 289 captions of an empty wall and of single shapes."""
-    spots = [(x, y) for y in (0.2, 0.5, 0.8) for x in (0.2, 0.5, 0.8)]
-    shapes = [
-        Shape(kind, colour, x, y, 0.1) for kind in SHAPES for colour in COLOURS for x, y in spots
-    ]
-    return [EMPTY_CAPTION] + [caption_of(Scene(shape)) for shape in shapes]
 
 
 # ------------------------------------------------------------------------------------------ drawing
@@ -327,100 +315,3 @@ def random_clip(
     and the true caption of the clip. moves: the chance that the shape does."""
     scenes = random_journey(rng, count, moves)
     return [spoil(draw(scene), rng) for scene in scenes], caption_of_clip(scenes)
-
-
-# ------------------------------------------------------------------------------------ the demo clip
-
-CLIP_SIZE = (640, 480)
-CLIP_FPS = 15
-REST_S = 3.0
-MOVE_S = 1.0
-GAP_S = 0.4
-OUTSIDE = {"left": (-0.3, 0.5), "right": (1.3, 0.5), "top": (0.5, -0.3), "bottom": (0.5, 1.3)}
-
-# colour, shape, radius, comes from, rests at (one or more), leaves to; or None: an empty wall
-CLIP_SCRIPT: tuple[tuple | None, ...] = (
-    ("red", "circle", 0.16, "left", [(0.20, 0.50), (0.80, 0.50)], "right"),
-    None,
-    ("blue", "square", 0.17, "top", [(0.50, 0.22)], "left"),
-    ("yellow", "star", 0.19, "right", [(0.80, 0.79)], "bottom"),
-    ("green", "triangle", 0.18, "bottom", [(0.50, 0.50), (0.19, 0.21)], "left"),
-    None,
-    ("purple", "circle", 0.14, "right", [(0.82, 0.20)], "top"),
-    ("white", "square", 0.15, "left", [(0.19, 0.80)], "bottom"),
-    None,
-    ("orange", "star", 0.20, "bottom", [(0.50, 0.79), (0.50, 0.50)], "right"),
-    ("black", "triangle", 0.17, "top", [(0.80, 0.50)], "right"),
-    None,
-)
-
-
-def clip_steps() -> Iterator[tuple[float, Shape | None, tuple[float, float] | None]]:
-    """The clip as (seconds, shape at the start or None, where it moves to or None if it rests)."""
-    yield 0.8, None, None
-    for entry in CLIP_SCRIPT:
-        if entry is None:
-            yield REST_S, None, None
-            continue
-        colour, kind, radius, origin, rests, leaves = entry
-        shape = Shape(kind, colour, *beside(rests[0], origin), radius)
-        for x, y in rests:
-            yield MOVE_S, shape, (x, y)
-            shape = replace(shape, x=x, y=y)
-            yield REST_S, shape, None
-        yield MOVE_S, shape, beside(rests[-1], leaves)
-        yield GAP_S, None, None
-
-
-def beside(spot: tuple[float, float], side: str) -> tuple[float, float]:
-    """The point outside the frame, to the `side` of `spot`."""
-    x, y = OUTSIDE[side]
-    return (spot[0], y) if side in ("top", "bottom") else (x, spot[1])
-
-
-def clip_frames() -> Iterator[tuple[float, np.ndarray, str | None]]:
-    """The clip's frames as (seconds since its start, uint8 BGR frame, true caption or None while
-    it moves)."""
-    grain = np.random.default_rng(7).normal(
-        0, 2.0, (CLIP_SIZE[1], CLIP_SIZE[0], 1)
-    )  # the same in each frame
-    wall = Scene(None, *CLIP_SIZE, wall=(134.0, 131.0, 129.0), slope=(9.0, -7.0))
-    number = 0
-    for seconds, shape, target in clip_steps():
-        count = round(seconds * CLIP_FPS)
-        for i in range(count):
-            now = shape
-            if shape is not None and target is not None:
-                ease = 0.5 - 0.5 * math.cos(math.pi * (i + 1) / count)
-                x = shape.x + ease * (target[0] - shape.x)
-                y = shape.y + ease * (target[1] - shape.y)
-                now = replace(shape, x=x, y=y)
-            scene = replace(wall, shape=now)
-            frame = np.clip(draw(scene) + grain, 0, 255).astype(np.uint8)
-            yield number / CLIP_FPS, frame, None if target is not None else caption_of(scene)
-            number += 1
-
-
-def write_demo_clip(path: Path | str) -> None:
-    """Film the demo clip to `path` (MPEG-4, 640x480, 15 frames a second), and write beside it,
-    with the suffix .json, what is true when: a list of {"start": seconds, "end": seconds,
-    "caption": text}, one for each time of at least `REST_S` seconds at which nothing moves."""
-    path = Path(path)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), CLIP_FPS, CLIP_SIZE)
-    if not writer.isOpened():
-        raise OSError(f"this OpenCV cannot write MPEG-4 video to {path}")
-    rests: list[dict] = []
-    try:
-        for second, frame, caption in clip_frames():
-            writer.write(frame)
-            end = round(second + 1 / CLIP_FPS, 3)
-            if caption is None:
-                continue
-            if rests and rests[-1]["caption"] == caption and abs(rests[-1]["end"] - second) < 1e-2:
-                rests[-1]["end"] = end
-            else:
-                rests.append({"start": round(second, 3), "end": end, "caption": caption})
-    finally:
-        writer.release()
-    rests = [rest for rest in rests if rest["end"] - rest["start"] > REST_S - 0.1]
-    path.with_suffix(".json").write_text(json.dumps(rests, indent=1) + "\n")

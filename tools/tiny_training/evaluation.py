@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
-from tokenizers import Tokenizer
 
 from narrator.engines.choice import choose_engine, open_engine
 from narrator.engines.engine import Engine, Query
 from narrator.frames.frame import Frame
-from support.drawn_questions import (
-    KINDS,
-    Question,
-)
 from support.drawn_scenes import (
     Scene,
     draw,
@@ -27,9 +20,10 @@ from support.drawn_scenes import (
     random_scene,
     spoil,
 )
-from tiny_training.checkpoint import load_model
-from tiny_training.model import see, wrong_answers
-from tiny_training.pictures import squash
+from tiny_training.questions import (
+    KINDS,
+    Question,
+)
 from tiny_training.turns import CLIP_PROMPT, DEFAULT_PROMPT, PROMPTS, held_out_question
 
 TESTED = (
@@ -72,53 +66,15 @@ def clear_scene(rng: np.random.Generator, several: bool, wide: bool = False) -> 
             return scene
 
 
-def evaluate(engine: Engine, count: int, kinds: Sequence[str], show: bool) -> None:
-    """Print what share of each kind of question gets exactly the true answer, by the project's own
-    engine, and of those about two shapes; if `show`, the wrong answers, too."""
-    for kind in kinds:
-        right: list[bool] = []
+def evaluate(engine: Engine, count: int) -> None:
+    """Print what share of each kind of question gets exactly the true answer."""
+    for kind in TESTED:
+        right = 0
         for images, question, detail in held_out(kind, count):
             clip = [Frame(image, second, second) for second, image in enumerate(images)]
-            told = said(engine, clip, question, detail)
-            right.append(told == question.answer)
-            if show and not right[-1]:
-                print(f"    {question.text} {question.answer} -> {told}")
-        two = right[3::4] if kind not in TESTED[:4] else []
-        print(
-            f"  {kind:16} {np.mean(right):6.1%} of {count}"
-            + (f"; of two shapes {np.mean(two):.1%}" if two else ""),
-            flush=True,
-        )
-
-
-@torch.no_grad()
-def evaluate_follow_ups(folder: Path, count: int) -> None:
-    """Print what share of short questions about what an earlier one spoke of ("And what colour?")
-    is answered exactly, in scenes with two shapes; with that earlier question and its answer in the
-    chat, and without."""
-    model = load_model(folder, fresh=False).eval()
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    rng = np.random.default_rng(TEST_SEED)
-    asked: list[Question] = []
-    frames: list[np.ndarray] = []
-    while len(asked) < count:
-        scene = clear_scene(rng, several=True)
-        question = KINDS["follow-up"](rng, scene)
-        if question.before is not None:
-            asked.append(question)
-            frames.append(squash(spoil(draw(scene), rng), rng))
-    pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    tokens = see(model, pixels)
-    alone = [replace(question, before=None) for question in asked]
-    for name, questions in (("with the earlier turn", asked), ("without", alone)):
-        wrong = len(wrong_answers(model, tokenizer, tokens, questions))
-        print(f"  follow-up {name}: {1 - wrong / count:.1%} of {count}")
-
-
-def said(engine: Engine, clip: Sequence[Frame], question: Question, detail: bool = False) -> str:
-    """What `engine` answers."""
-    pieces = engine.describe(Query(clip, question.text, 60, detail))
-    return "".join(piece.text for piece in pieces).strip()
+            pieces = engine.describe(Query(clip, question.text, 60, detail))
+            right += "".join(piece.text for piece in pieces).strip() == question.answer
+        print(f"  {kind:16} {right / count:6.1%} of {count}", flush=True)
 
 
 def open_tested(name: str, folder: Path, cache: Path) -> Engine:

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import numpy as np
 import torch
 import torch.nn.utils.parametrize
-from tokenizers import Tokenizer
 from torch import nn
-
-from support.drawn_questions import (
-    KINDS,
-    Question,
-)
-from support.drawn_scenes import (
-    Scene,
-    is_clear,
-)
-from tiny_training.turns import held_out_question, turns_of
 
 
 def see(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
@@ -40,39 +28,6 @@ def answers(
     wanted = labels[:, 1:]
     told = wanted != -100
     return model.lm_head(hidden[told]), wanted[told]
-
-
-def wrong_answers(
-    model: nn.Module,
-    tokenizer: Tokenizer,
-    tokens: torch.Tensor,
-    questions: Sequence[Question],
-    seconds: Sequence[int] = (0,),
-    grid: tuple[int, int] = (0, 0),
-) -> list[int]:
-    """The numbers of those `questions` that the model would not answer exactly."""
-    ids, labels = turns_of(tokenizer, questions, seconds, grid)
-    logits, wanted = answers(model, tokens, ids, labels)
-    row = (labels[:, 1:] != -100).nonzero()[:, 0]
-    return sorted(set(row[logits.argmax(1) != wanted].tolist()))
-
-
-@torch.no_grad()
-def look_at_answers(
-    model: nn.Module, tokenizer: Tokenizer, tokens: torch.Tensor, scenes: Sequence[Scene]
-) -> None:
-    """Print for each kind of question what share of `scenes`, seen as `tokens`, the model would
-    answer exactly: of one shape or none, of two."""
-    clear = [i for i, scene in enumerate(scenes) if is_clear(scene)]
-    for several in (False, True):
-        chosen = [i for i in clear if (len(scenes[i].shapes) == 2) is several][:200]
-        shares = {}
-        for kind in KINDS:
-            rng = np.random.default_rng(1)
-            asked = [held_out_question(rng, kind, scenes[i]) for i in chosen]
-            wrong = wrong_answers(model, tokenizer, tokens[chosen], asked)
-            shares[kind] = f"{1 - len(wrong) / len(chosen):.3f}"
-        print(f"  exact of {len(chosen)}, {1 + several}:", *shares.items(), flush=True)
 
 
 class FourBits(nn.Module):

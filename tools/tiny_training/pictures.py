@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from support.drawn_questions import pick
 from support.drawn_scenes import (
     COLOURS,
     SHAPES,
@@ -29,6 +28,7 @@ from support.drawn_scenes import (
 )
 from tiny_training.badly_seen import WORSE, at_the_edge
 from tiny_training.mixing import mixed
+from tiny_training.questions import pick
 
 TILE = 128  # pixels, the side of the vision tower's square
 PATCH = 16
@@ -137,7 +137,7 @@ def draw_pool(
     count: int, seed: int, draw_some: Callable[[tuple[int, int]], Pool] = draw_part
 ) -> Pool:
     """Draw `count` pictures in two processes."""
-    part = 250
+    part = min(250, count)
     tasks = [(seed * 1_000_000 + i, part) for i in range(max(1, count // part))]
     with multiprocessing.get_context("spawn").Pool(2) as workers:
         parts = workers.map(draw_some, tasks, chunksize=1)

@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from support.drawn_questions import (
+from support.drawn_scenes import (
+    Scene,
+    caption_of,
+    caption_of_clip,
+)
+from tiny_training.pictures import IMAGE_TOKENS
+from tiny_training.questions import (
     DESCRIBE_PROMPT,
     HELD_OUT,
     KINDS,
@@ -17,12 +23,6 @@ from support.drawn_questions import (
     ask_unknowable,
     pick,
 )
-from support.drawn_scenes import (
-    Scene,
-    caption_of,
-    caption_of_clip,
-)
-from tiny_training.pictures import IMAGE_TOKENS
 
 DEFAULT_PROMPT = DESCRIBE_PROMPT
 CLIP_PROMPT = "Describe what happens in one short sentence."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,17 +12,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from support.drawn_scenes import SHAPES
-from tiny_training.eyes import Eyes, cells_of, covered, eyes_loss, votes
+from tiny_training.eyes import Eyes, eyes_loss
 from tiny_training.model import (
     add_four_bits,
     answers,
     drop_four_bits,
-    look_at_answers,
     schedule,
     see,
     update,
 )
-from tiny_training.pictures import TILE, Batch, Pool, random_batch, still_batch
+from tiny_training.pictures import TILE, Batch, Pool, random_batch
 from tiny_training.turns import random_question, turns_of
 
 SHARE = 0.2  # of the pictures trained on: badly seen; and as many mixed
@@ -31,16 +29,13 @@ SHARE = 0.2  # of the pictures trained on: badly seen; and as many mixed
 
 @dataclass
 class Trainer:
-    """What the two training stages share. `bad`, `mixed`: pictures badly seen, and mixed ones.
-    `folder`: where the weights so far are kept."""
+    """What the two training stages share. `bad`, `mixed`: pictures badly seen, and mixed ones."""
 
     model: nn.Module
     head: Eyes
     pool: Pool
     bad: Pool
     mixed: Pool
-    unseen: Pool
-    folder: Path
     size: int
     seed: int
 
@@ -72,39 +67,12 @@ class Trainer:
         )
 
     def tell(self, stage: str, step: int, losses: list[float]) -> None:
-        """Print a line of progress and keep the weights."""
+        """Print a line of progress."""
         print(
             f"{stage} {step} at {time.monotonic() - self.started:.0f} s: "
-            f"loss {np.mean(losses):.3f}, head {self.look()}",
+            f"loss {np.mean(losses):.3f}",
             flush=True,
         )
-        torch.save(
-            {"model": self.model.state_dict(), "head": self.head.state_dict()},
-            self.folder / f"{stage}.pt",
-        )
-
-    @torch.no_grad()
-    def look(self) -> str:
-        """How often the head is right on unseen scenes: about single shapes in all; about kind and
-        about colour of the tokens that show a shape."""
-        batch = still_batch(self.unseen)
-        colour, column, row, _, kinds, colours, _ = self.head(see(self.model, batch.pixels))
-        single = batch.kind[:, 1] == len(SHAPES)
-        empty = batch.kind[:, 0] == len(SHAPES)
-        place = torch.stack([column.argmax(1), row.argmax(1)], dim=1)
-        told = (place == cells_of(batch.spot[:, 0])).all(dim=1)
-        told &= colour.argmax(1) == batch.colour[:, 0]
-        right = (votes(kinds).argmax(1) == batch.kind[:, 0]) & (told | empty)
-        which = covered(batch)
-        shown = which < 2
-        kind = batch.kind.gather(1, which.clamp(max=1))
-        hue = batch.colour.gather(1, which.clamp(max=1))
-        shares = (
-            right[single],
-            kinds.argmax(2)[shown] == kind[shown],
-            colours.argmax(2)[shown] == hue[shown],
-        )
-        return ", ".join(f"{share.float().mean():.3f}" for share in shares)
 
 
 def train_eyes(trainer: Trainer, steps: int, peak: float) -> None:
@@ -143,11 +111,6 @@ def train_all(trainer: Trainer, tokenizer: Tokenizer, steps: int, peak: float) -
         losses.append(loss.item())
         if step % 200 == 0 or step == steps:
             trainer.tell("all", step, losses[-200:])
-        if step % 600 == 0 or step == steps:
-            unseen = still_batch(trainer.unseen)
-            with torch.no_grad():
-                seen = see(model, unseen.pixels)
-            look_at_answers(model, tokenizer, seen, unseen.scenes())
     for rounder in rounders:
         rounder.on = False
     drop_four_bits(model)

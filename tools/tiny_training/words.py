@@ -6,7 +6,6 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,17 +13,13 @@ from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional as F
 
-from support.drawn_questions import KINDS, Question, pick
-from support.drawn_scenes import MOVED, Scene, caption_of_clip, way_of
+from support.drawn_scenes import MOVED, Scene, way_of
 from tiny_training.model import (
-    FourBits,
     add_four_bits,
     answers,
     drop_four_bits,
-    look_at_answers,
     schedule,
     update,
-    wrong_answers,
 )
 from tiny_training.pictures import (
     CLIP_FRAMES,
@@ -34,8 +29,8 @@ from tiny_training.pictures import (
     mirrored,
     still_batch,
 )
+from tiny_training.questions import KINDS, pick
 from tiny_training.turns import (
-    CLIP_PROMPT,
     HARD_MIX,
     MIX,
     random_clip_question,
@@ -43,6 +38,7 @@ from tiny_training.turns import (
     turns_of,
 )
 
+ROUNDING_FROM = 0.3  # of the steps: that kind of search is not learned with rounded weights
 SIZES = {"stills": 30, "badly seen": 7, "mixed": 11}  # of a batch of single pictures
 
 
@@ -82,7 +78,7 @@ def see_all(
 def see_drawn(model: nn.Module, draw_some: Callable, count: int, seed: int) -> Seen:
     """Draw `count` of what `draw_some` draws in two processes, and look at it. Tiles are not
     mirrored."""
-    part = 50
+    part = min(50, count)
     tasks = [(seed * 1_000_000 + i, part) for i in range(max(1, count // part))]
     with multiprocessing.get_context("spawn").Pool(2) as workers:
         return see_all(model, workers.imap(draw_some, tasks), mirror=draw_some is draw_clips)
@@ -146,57 +142,23 @@ def some_pictures(
     return pool.tokens[int(rounded), flips, chosen], scenes
 
 
-@torch.no_grad()
-def look_at_words(
-    model: nn.Module, tokenizer: Tokenizer, unseen: dict[str, Seen], rounders: list[FourBits]
-) -> None:
-    """Print what share of answers would be exact: about single pictures, about pictures in detail,
-    and captions of clips of two, three and four frames; unrounded, then rounded."""
-    for rounded in (False, True):
-        for rounder in rounders:
-            rounder.on = rounded
-        print(f" {'rounded' if rounded else 'as they are'}:")
-        stills = unseen["stills"]
-        scenes = [shown[0] for shown in stills.scenes]
-        look_at_answers(model, tokenizer, stills.tokens[int(rounded), 0, :, 0].float(), scenes)
-        shares = []
-        for frames in range(2, CLIP_FRAMES + 1):
-            rng = np.random.default_rng(1)
-            seconds = range(frames)
-            tokens, clips = some_frames(unseen["clips"], seconds, rounded, 100, rng)
-            asked = [Question(CLIP_PROMPT, caption_of_clip(clip)) for clip in clips]
-            shares.append(1 - len(wrong_answers(model, tokenizer, tokens, asked, seconds)) / 100)
-        for kind in ("caption", "more"):
-            rng = np.random.default_rng(1)
-            tokens, scenes = some_pictures(unseen["details"], rounded, 100, 0.25, rng)
-            asked = [KINDS[kind](rng, scene) for scene in scenes]
-            wrong = wrong_answers(model, tokenizer, tokens, asked, grid=DETAIL_GRID)
-            shares.append(1 - len(wrong) / 100)
-        print("  exact, clips of 2, 3, 4 and captions, more in detail:", shares, flush=True)
-
-
 def train_words(
     model: nn.Module,
     tokenizer: Tokenizer,
     pools: dict[str, Seen],
-    unseen: dict[str, Seen],
     steps: int,
     seed: int,
-    folder: Path,
-    rounding_from: float,
 ) -> None:
     """Teach the language model alone: to find what a question asks for among two shapes, mostly
     so for the first half; what moves where in a clip; pictures in detail. The eyes stay as they
-    are. folder: where the weights so far are kept. rounding_from: the share of the steps that come
-    before weights are rounded in every other one, as that kind of search is not learned with
-    it."""
+    are."""
     rng = np.random.default_rng(seed)
     rounders = add_four_bits(model)
     started = time.monotonic()
     losses: list[float] = []
     trained = [model.model.text_model, model.lm_head]
     for step, optimizers in enumerate(schedule(trained, steps, peak=5e-4), 1):
-        rounded = step % 2 == 0 and step > rounding_from * steps
+        rounded = step % 2 == 0 and step > ROUNDING_FROM * steps
         for rounder in rounders:
             rounder.on = rounded
         hard = step < 0.5 * steps
@@ -232,12 +194,6 @@ def train_words(
         if step % 500 == 0 or step == steps:
             spent = time.monotonic() - started
             print(f"words {step} at {spent:.0f} s: loss {np.mean(losses[-500:]):.3f}", flush=True)
-            look_at_words(model, tokenizer, unseen, rounders)
-            state = {
-                name.replace(".parametrizations.weight.original", ".weight"): weight
-                for name, weight in model.state_dict().items()
-            }
-            torch.save(state, folder / "words.pt")
     for rounder in rounders:
         rounder.on = False
     drop_four_bits(model)

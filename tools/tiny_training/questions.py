@@ -1,5 +1,5 @@
-"""Questions about drawn scenes (drawn_scenes.py) and their one true answer each, in several
-wordings: what the small test model can be asked beside "describe this".
+"""Questions about drawn scenes and their one true answer each, in several wordings: what the small
+test model can be asked beside "describe this".
 
 `random_question` picks one of a `KINDS` about a scene. Places mean what people mean: what is at the
 top left is "on the left" and "at the top", too. What no picture of the grammar can tell ("What is
