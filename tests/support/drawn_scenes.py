@@ -1,10 +1,9 @@
 """Drawn scenes whose true caption is known: what the small test model is trained and tested on.
 
-A scene is a grey wall with at most one coloured shape on it, or with two. `random_layout` picks one
-of the first kind, `random_pair` one of the second, `draw` paints it, `spoil` adds what a cheap
-camera adds (blur, noise, JPEG), and `caption_of` says in one sentence of a fixed grammar what is
-there. `random_journey` picks some scenes a second apart, in which the shape may move, come and go,
-and `caption_of_clip` says what is true of them together.
+A scene is a grey wall with at most one coloured shape on it. `random_layout` picks one, `draw`
+paints it, `spoil` adds what a cheap camera adds (blur, noise, JPEG), and `caption_of` says in one
+sentence of a fixed grammar what is there. `random_journey` picks some scenes a second apart, in
+which the shape may move, come and go, and `caption_of_clip` says what is true of them together.
 
 Frames are numpy uint8 arrays of shape (height, width, 3) in OpenCV's colour order, BGR. Positions
 are fractions of the frame's width and height, from its top left corner. Nothing here knows of any
@@ -54,9 +53,6 @@ EMPTY_SHARE = 0.06
 DIRECTIONS = (("left", "right"), ("up", "down"))  # along x and y
 MOVED = 0.06  # of the frame's width or height: less, from first to last, is no movement
 JOURNEY = 0.15  # what moves goes at least so far
-PAIR_RADII = (0.10, 0.19)
-LARGE = 0.175  # fraction of the frame's height: a radius from here on is a large shape's
-CLEAR = (0.02, 0.015)  # centre to the nearest inner border, and radius to LARGE, for no doubt
 
 
 @dataclass(frozen=True)
@@ -230,33 +226,6 @@ def random_shape(
         angle=rng.uniform(-12, 12),
         paint=(int(paint[0]), int(paint[1]), int(paint[2])),
     )
-
-
-def random_pair(rng: np.random.Generator) -> Scene:
-    """A random scene with two shapes, clearly apart, in different places and of another kind or
-    colour."""
-    scene = replace(random_layout(rng), shape=None)
-    while True:
-        first, second = (random_shape(rng, scene.width, scene.height, PAIR_RADII) for _ in range(2))
-        across = (first.x - second.x) * scene.width / scene.height
-        apart = math.hypot(across, first.y - second.y) > 1.1 * (first.radius + second.radius) + 0.03
-        same = (first.kind, first.colour) == (second.kind, second.colour)
-        if apart and not same and place_of(first.x, first.y) != place_of(second.x, second.y):
-            return replace(scene, shape=first, other=second)
-
-
-def is_clear(scene: Scene) -> bool:
-    """Whether no shape is so near to the border of two places, or a single one to that of small
-    and large, that it could be told either way."""
-    shapes = scene.shapes
-    near = [
-        abs(centre - border) < CLEAR[0]
-        for shape in shapes
-        for centre in (shape.x, shape.y)
-        for border in BORDERS[1:3]
-    ]
-    sized = len(shapes) != 1 or abs(shapes[0].radius - LARGE) > CLEAR[1]
-    return sized and not any(near)
 
 
 def random_scene(rng: np.random.Generator) -> tuple[np.ndarray, str]:

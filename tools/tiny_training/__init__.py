@@ -1,1 +1,0 @@
-"""The parts of train_tiny_smolvlm2.py."""
