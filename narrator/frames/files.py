@@ -123,8 +123,9 @@ def film_of(path: str, shown: str, clip_length: int) -> Film:
     except SourceError as error:
         if str(error) == TOO_LARGE:
             raise
+        hint = "; from a pipe an MP4 needs its index first" if path == "-" else ""
         raise SourceError(
-            f"{shown} is not a picture or video that can be read here, or it is damaged"
+            f"{shown} is not a picture or video that can be read here, or it is damaged{hint}"
         ) from error
 
 

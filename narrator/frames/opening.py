@@ -121,4 +121,8 @@ def remote_film(url: str, clip_length: int = 1) -> Film | None:
     if reader.length is None:
         reader.close()
         return None
-    return Film(reader, clip_length)
+    try:
+        return Film(reader, clip_length)
+    except SourceError as error:  # An MP4 with its index at the end has to be read backwards.
+        shown = without_password(url)
+        raise SourceError(f"{shown} can't be played from its server; download it first") from error
