@@ -22,7 +22,8 @@ def compared(said: str, again: str) -> str:
     before, now = named(said), named(again)
     both = [word for word in before if word in now]
     if before == both:
-        return f"Yes: a second look names the same, {', '.join(both)}." if both else again
-    lost = [word for word in before if word not in now]
-    agreed = f"Not quite: both looks name {', '.join(both)}" if both else "No: nothing agrees"
-    return f"{agreed}; only the first one {', '.join(lost)}. This time: {again}"
+        return f"Yes, a second look agrees: {again}" if both else again
+    if not both:
+        return f"No, a second look differs: {again}"
+    lost = ", ".join(word for word in before if word not in now)
+    return f"Not quite: both looks name {', '.join(both)}, but only the first {lost}. Now: {again}"

@@ -140,7 +140,7 @@ def test_sure_compares_a_closer_look_with_what_was_said() -> None:
     loop = Loop(describe, FrameSource(9))
     loop.turn()
     loop.answer("sure")
-    assert loop.speaker.said[1:] == ["Yes: a second look names the same, black, cat."]
+    assert loop.speaker.said[1:] == ["Yes, a second look agrees: A black cat sleeps."]
     first, second = loop.engine.asked
     assert (first.prompt, second.prompt) == ("Usual", MORE_PROMPT)
     assert first.clip[-1].image.shape[:2] == (384, 512)

@@ -16,11 +16,9 @@ def test_what_is_named_are_the_words_that_matter() -> None:
 
 def test_two_descriptions_are_compared_by_what_they_name() -> None:
     assert compared(RED, "On the left is a red circle. The wall is grey.") == (
-        "Yes: a second look names the same, red, circle, left."
+        "Yes, a second look agrees: On the left is a red circle. The wall is grey."
     )
     assert compared("A red circle.", "A blue circle.") == (
-        "Not quite: both looks name circle; only the first one red. This time: A blue circle."
+        "Not quite: both looks name circle, but only the first red. Now: A blue circle."
     )
-    assert compared("A cat.", "A dog.") == (
-        "No: nothing agrees; only the first one cat. This time: A dog."
-    )
+    assert compared("A cat.", "A dog.") == "No, a second look differs: A dog."
