@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import mmap
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from narrator.child import Child
-from narrator.errors import SourceError, reason_of
-from narrator.frames.memory import PICTURE, shared_memory
+from narrator.errors import SourceError
+from narrator.frames.memory import SharedMemory
 from narrator.frames.pictures import Animation
 
 FILM = (sys.executable, "-m", "narrator.frames.film_child")
@@ -64,15 +62,8 @@ class FilmReader(Pictures):
     film. A child that dies ends the film."""
 
     def __init__(self, source: str, timeouts: tuple[float, float] | None = None) -> None:
-        self._opened = contextlib.ExitStack()
-        try:
-            memory = shared_memory()
-        except OSError as error:
-            raise SourceError(
-                f"there is not enough memory for pictures: {reason_of(error)}"
-            ) from error
-        self._memory = mmap.mmap(memory, PICTURE)
-        fds = [memory]
+        self._opened, self._memory = contextlib.ExitStack(), SharedMemory()
+        fds = [self._memory.descriptor]
         try:
             if source == "-":
                 fds.append(os.dup(0))
@@ -81,7 +72,7 @@ class FilmReader(Pictures):
             for fd in fds:
                 os.close(fd)
         self._child.send(
-            {"source": source, "memory": memory, "timeouts": timeouts, "stdin": fds[-1]}
+            {"source": source, "memory": fds[0], "timeouts": timeouts, "stdin": fds[-1]}
         )
         try:
             self._child.receive(START_S)
@@ -99,10 +90,8 @@ class FilmReader(Pictures):
             message = self._child.ask({"start": start}, READ_S)
         if "shape" not in message:
             return None
-        shape = message["shape"]
-        picture = np.frombuffer(self._memory, np.uint8, math.prod(shape)).reshape(shape).copy()
         self.length = message["length"]
-        return Shown(picture, message["at"], message["end"])
+        return Shown(self._memory.picture(message["shape"]), message["at"], message["end"])
 
     def close(self) -> None:
         self._opened.close()

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
-import os
 import sys
 import threading
 import time
@@ -22,11 +20,11 @@ import numpy as np
 
 from narrator.backoff import PAUSES_S
 from narrator.child import Child, ChildHangs, Supervisor
-from narrator.errors import SourceError, reason_of
+from narrator.errors import SourceError
 from narrator.frames.faults import BurstDetector, FreezeDetector, Outage
 from narrator.frames.frame import Frame
 from narrator.frames.latest import LatestFrame
-from narrator.frames.memory import PICTURE, shared_memory
+from narrator.frames.memory import SharedMemory
 
 CAPTURE = (sys.executable, "-m", "narrator.frames.capture")
 LOOK_APART_S = 1 / 15  # what is taken more often shows no more, and has to be decoded
@@ -146,15 +144,9 @@ class Reader:
     def __init__(self, live: LiveSource, kind: str, source: str, limits: LiveLimits) -> None:
         self._live, self._limits = live, limits
         self._known = threading.Event()
-        try:
-            memory = shared_memory()
-        except OSError as error:
-            raise SourceError(
-                f"there is not enough memory for pictures: {reason_of(error)}"
-            ) from error
-        self._memory = mmap.mmap(memory, PICTURE)
-        self._opened = contextlib.ExitStack()
-        self._opened.callback(os.close, memory)
+        self._memory, self._opened = SharedMemory(), contextlib.ExitStack()
+        self._opened.callback(self._memory.close)
+        memory = self._memory.descriptor
         self._request = Request(
             kind, source, memory, limits.open_s, limits.stall_s, limits.steady_s, limits.pauses_s
         )
@@ -212,8 +204,7 @@ class Reader:
             raise
 
     def _take(self, shape: Sequence[int], taken: float) -> bool:
-        picture = np.frombuffer(self._memory, np.uint8, math.prod(shape)).reshape(shape).copy()
-        return self._live.show(picture, taken)
+        return self._live.show(self._memory.picture(shape), taken)
 
     def _fail(self, _: Exception) -> None:
         self._live.lose(f"the {self._request.kind} {SILENT}", SILENT)
