@@ -100,14 +100,14 @@ def bars_or_lines(size: int) -> type[tqdm]:
         def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
             super().__init__(*args, name=name, **options)
             self._of_all_files = name == "huggingface_hub.snapshot_download"
-            self._done, self._told = 0.0, 0
+            self._done, self._reported = 0.0, 0
 
         def update(self, n: float | None = 1) -> bool | None:
             if self.disable and self._of_all_files:
                 self._done += n or 0
                 tenths = min(int(10 * self._done / size), 10) if size else 0
-                if tenths > self._told:
-                    self._told = tenths
+                if tenths > self._reported:
+                    self._reported = tenths
                     log.info(f"downloaded {10 * tenths} %")
             drawn: bool | None = super().update(n)
             return drawn

@@ -23,7 +23,7 @@ def works(command: list[str]) -> bool:
     )
 
 
-@pytest.mark.parametrize("engine", ["torch", "mlx", "rapidocr"])
+@pytest.mark.parametrize("engine", ["openvino", "mlx", "rapidocr"])
 def test_no_socket_is_connected_with_the_model_on_disk(
     program: Program, speech: None, sound_card: SoundCard, tmp_path: Path, engine: str
 ) -> None:
@@ -54,4 +54,4 @@ def test_no_socket_is_connected_with_the_model_on_disk(
     assert [call for call in sent if "AF_INET" in call or "AF_NETLINK" in call] == []
     opened = [call for call in calls if re.search(r"\bsocket\((?!AF_UNIX)", call)]
     # urllib3, which mlx-vlm's packages and rapidocr import, asks by a socket on ::1 for IPv6.
-    assert len(opened) <= (engine != "torch"), opened
+    assert len(opened) <= (engine != "openvino"), opened
