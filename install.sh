@@ -433,12 +433,22 @@ run_all_checks() {
   run_check mypy .venv/bin/mypy
   run_check 'import-linter' .venv/bin/lint-imports --no-cache --no-logo
   run_check shellcheck .venv/bin/shellcheck install.sh .ci/run
-  [ -z "$FAILED" ] || warn "failed before pytest: $FAILED"
-  say
-  say '== pytest'
-  # Three at a time, as most tests wait more than they reckon. Its summary comes last.
-  .venv/bin/python -m pytest -n 3 --dist worksteal || exit 1
-  [ -z "$FAILED" ] || die "pytest passed, but these failed: $FAILED"
+  run_check pytest run_tests
+  [ -z "$FAILED" ] || die "failed: $FAILED"
+}
+
+# The tests of models import torch, transformers and mlx, which takes each process 20 s: one process
+# does, beside three for all others, as most of those wait more than they reckon.
+run_tests() {
+  local models=(tests/unit/engines tests/unit/models) printed models_pid failed=0
+  printed=$(mktemp)
+  .venv/bin/python -m pytest "${models[@]}" >"$printed" 2>&1 &
+  models_pid=$!
+  .venv/bin/python -m pytest -n 3 --dist loadfile "${models[@]/#/--ignore=}" || failed=1
+  wait "$models_pid" || failed=1
+  cat "$printed"
+  rm -f "$printed"
+  return "$failed"
 }
 
 # What there is to remove, one path a line.
