@@ -440,14 +440,14 @@ run_all_checks() {
 # The tests of models import torch, transformers and mlx, which takes each process 20 s: one process
 # does, beside three for all others, as most of those wait more than they reckon.
 run_tests() {
-  local models=(tests/unit/engines tests/unit/models) printed models_pid failed=0
-  printed=$(mktemp)
-  .venv/bin/python -m pytest "${models[@]}" >"$printed" 2>&1 &
-  models_pid=$!
+  local models=(tests/unit/engines tests/unit/models) failed=0
+  PRINTED=$(mktemp)
+  .venv/bin/python -m pytest "${models[@]}" >"$PRINTED" 2>&1 &
+  MODELS_PID=$!
+  trap 'kill "$MODELS_PID" 2>/dev/null || :; rm -f "$PRINTED"' EXIT  # after Ctrl-C, too
   .venv/bin/python -m pytest -n 3 --dist loadfile "${models[@]/#/--ignore=}" || failed=1
-  wait "$models_pid" || failed=1
-  cat "$printed"
-  rm -f "$printed"
+  wait "$MODELS_PID" || failed=1
+  cat "$PRINTED"
   return "$failed"
 }
 
