@@ -50,26 +50,31 @@ class Frame:
         height, width = (length // 16 for length in self.image.shape[:2])
         return replace(self, picture=self.image[height : -height or None, width : -width or None])
 
-    def rgb(self) -> Any:
-        """The picture in RGB as a PIL.Image.Image."""
+    def rgb(self, side: int = 0) -> Any:
+        """The picture in RGB as a PIL.Image.Image. side: where it is a JPEG, so many pixels in
+        width and height are enough; 0: all of them."""
         import numpy as np
         from PIL import Image
 
-        height, width = self.image.shape[:2]
-        pixels = np.ascontiguousarray(self.image)
+        coded = side and self.picture.ndim == 1
+        image = decode_jpeg(self.picture, side, side) if coded else self.image
+        height, width = image.shape[:2]
+        pixels = np.ascontiguousarray(image)
         return Image.frombuffer("RGB", (width, height), pixels, "raw", "BGR", 0, 1)
 
 
-def decode_jpeg(coded: np.ndarray, width: int = 0) -> np.ndarray:
-    """The pixels of a JPEG as uint8 BGR, upright. width: of at least so many pixels; 0 is all of
-    them. By Pillow: OpenCV writes to the terminal what it thinks of a damaged one."""
+def decode_jpeg(coded: np.ndarray, width: int = 0, height: int = 1) -> np.ndarray:
+    """The pixels of a JPEG as uint8 BGR, upright. width, height: as it is stored, of at least so
+    many pixels; 0 is all of them. By Pillow: OpenCV writes to the terminal what it thinks of a
+    damaged one."""
     import cv2
     import numpy as np
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(coded), formats=("JPEG",)) as picture:
         if width:
-            picture.draft("RGB", (width, 1))
-        upright = ImageOps.exif_transpose(picture.convert("RGB"))
-    image: np.ndarray = cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
+            picture.draft("RGB", (width, height))
+        ImageOps.exif_transpose(picture, in_place=True)
+        upright = picture if picture.mode == "RGB" else picture.convert("RGB")
+        image: np.ndarray = cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
     return image

@@ -105,7 +105,7 @@ class SmolVlmInputs:
 
     def _tiles(self, frame: Frame, tiled: bool) -> list[np.ndarray]:
         side, (rows, columns) = self._tile, self._grid(frame, tiled)
-        picture = frame.rgb()
+        picture = frame.rgb(0 if tiled else side)
         # Lanczos, as in training; Pillow's widens with the scale, so that nothing aliases.
         whole = np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS))
         if not rows:
@@ -126,10 +126,12 @@ class SmolVlmInputs:
 
     def _grid(self, frame: Frame, tiled: bool) -> tuple[int, int]:
         """Rows and columns of tiles beside the one of the whole frame."""
+        if not tiled:
+            return 0, 0
         height, width = frame.image.shape[:2]
         scale = self._longest / max(height, width)
         rows, columns = (-(-int(side * scale) // self._tile) for side in (height, width))
-        return (rows, columns) if tiled and rows * columns > 1 else (0, 0)
+        return (rows, columns) if rows * columns > 1 else (0, 0)
 
     def _encode(
         self, asked: Sequence[str], grid: tuple[int, int], seconds: Sequence[int]

@@ -160,6 +160,7 @@ def test_a_camera_is_read_in_full_size_and_its_jpegs_are_decoded_when_they_are_u
         frame = next_frame(source)
         assert frame.picture.ndim == 1
         assert frame.small.shape == (270, 480, 3)
+        assert frame.rgb(512).size == (960, 540)  # enough for a model's tile, before all of it
         assert frame.image.shape == (1080, 1920, 3)
         assert scene_of(frame.image) == scene_of(frame.small) == 1
         assert getattr(source, "name", "") == "C920"

@@ -232,6 +232,13 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
     assert "more than 100 megapixels" in complaint(data)
 
 
+def test_a_webp_that_would_take_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("narrator.frames.pictures.MAX_WEBP", 99)
+    assert "is a WebP of more than 0 megapixels" in complaint(
+        coded(Image.fromarray(UPRIGHT), "WEBP")
+    )
+
+
 @pytest.mark.parametrize("name", ["HEIF", "AVIF", "JPEG", "PNG", "TIFF", "WEBP", "GIF"])
 def test_a_picture_cut_anywhere_is_shown_or_refused(name: str) -> None:
     data = coded(Image.fromarray(UPRIGHT), name)
