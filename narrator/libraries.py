@@ -38,7 +38,6 @@ def set_environment() -> None:
         HF_HUB_VERBOSITY="error",  # or it logs what a server's headers tell it to
         TOKENIZERS_PARALLELISM="false",
         TRANSFORMERS_VERBOSITY="error",
-        OPENCV_IO_MAX_IMAGE_PIXELS=str(MAX_PIXELS),
         OPENCV_AVFOUNDATION_SKIP_AUTH="1",  # frames/mac_camera.py asks for the camera
         QT_QPA_PLATFORM="xcb",  # the one platform of Qt that OpenCV's Linux wheel brings along
     )
