@@ -19,7 +19,9 @@ import pytest
 from narrator.settings import VENV
 from support.program import ROOT
 
-INTERPRETER = f"""#!{sys.executable}
+# The second line is for the shell, as the path of an interpreter in the first may have no space.
+INTERPRETER = f"""#!/bin/sh
+'''exec' "{sys.executable}" "$0" "$@" #'''
 import json, subprocess, sys
 answer = subprocess.run([{sys.executable!r}, *sys.argv[1:]], stdout=subprocess.PIPE).stdout
 try:
