@@ -26,11 +26,13 @@ from support.published import REPOSITORIES, needs_published, small_model
 pytestmark = needs_published
 
 ORIGINALS, MLX = REPOSITORIES[:3], REPOSITORIES[3:]
-# Each conversion takes seconds: of one, unless all are asked for.
-CONVERTED = REPOSITORIES if "FULL_SIZE_MODELS" in os.environ else [ORIGINALS[2]]
-LOADED = [(name, *how) for name in REPOSITORIES for how in [("mlx", 4), ("torch", 16)]]
-LOADED += [(name, "mlx", 16) for name in (ORIGINALS[2], MLX[0])]
-LOADED += [(name, "openvino", 8) for name in CONVERTED]
+# Each conversion takes seconds: some of them, unless all are asked for.
+HOW = [("mlx", 4), ("torch", 16)]
+if "FULL_SIZE_MODELS" in os.environ:
+    HOW += [("mlx", 8), ("mlx", 16), ("openvino", 8), ("openvino", 16)]
+LOADED = [(name, *how) for name in REPOSITORIES for how in HOW]
+if "FULL_SIZE_MODELS" not in os.environ:
+    LOADED += [(ORIGINALS[2], "mlx", 16), (MLX[0], "mlx", 16), (ORIGINALS[2], "openvino", 8)]
 
 
 @pytest.fixture(scope="module")
