@@ -35,7 +35,7 @@ from narrator.frames.memory import limit_memory
 
 FAILED_READS = 10  # in a row: some drivers fail a read now and then
 FAILED_PAUSE_S = 0.03
-STREAM_S = 1.0  # from its answer to its first picture; a camera may take longer to warm up
+STREAM_S = 4.0  # from its answer to its first picture; a camera may take longer to warm up
 ASKING_S = 0.5  # from one word that macOS still asks to the next
 
 if cameras.ON_A_MAC:
