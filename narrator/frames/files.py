@@ -135,7 +135,7 @@ def readable_file(source: str) -> str:
     try:
         # Absolute, as FFmpeg takes the start of "12:30.mp4" for a protocol.
         path = Path(os.path.expanduser(source)).absolute()
-        str(path).encode()  # OpenCV crashes on a name that is not Unicode.
+        str(path).encode()  # A name that is not Unicode is refused here, in one line.
         if not stat.S_ISREG(path.stat().st_mode):  # Opening a pipe would wait for its other end.
             what = "a folder" if path.is_dir() else "no ordinary file"
             raise SourceError(f"{shown} is {what}; give a video or a picture")

@@ -5,8 +5,8 @@ The first message to it names the film, see FilmReader. Each further one, {"star
 for the next picture that is to be shown then or later. What it says:
 
   {"ready": true}                                 at first
-  {"length": seconds or null, "frame_s": seconds} it is a film; null: how long is not known
-  {"problem": text}                               it is none of them
+  {"length": seconds or null}                     it is a film; null: how long is not known
+  {"problem": text}                               it is none
   {"shape": [...], "at": seconds, "end": seconds, "length": seconds or null}
                                                   a picture (uint8 BGR, or of one dimension, a
                                                   JPEG), shown until `end`
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from narrator.child import Parent
-from narrator.errors import SourceError, reason_of
+from narrator.errors import reason_of
 from narrator.frames.jpeg import holds_jpegs, is_whole
 from narrator.frames.memory import limit_memory
 from narrator.frames.stream_reader import Jpegs
@@ -121,12 +121,10 @@ def main() -> None:
     limit_memory()
     try:
         video = open_video(**request)
-    except (SourceError, MemoryError) as error:
-        parent.send(problem=reason_of(error))
     except Exception as error:  # Whatever a broken file brings about.
         parent.send(problem=reason_of(error))
     else:
-        parent.send(length=video.length, frame_s=video.frame_s)
+        parent.send(length=video.length)
         with contextlib.suppress(MemoryError):
             FilmChild(parent, video, request["memory"]).run()
             parent.receive()

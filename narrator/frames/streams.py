@@ -1,7 +1,6 @@
 """Streams: which addresses may be one, how they are asked, and why one shows nothing.
 
-FFmpeg reads a stream; what gets of certificates and proxies are in libraries.py. A request of
-our own is made only where FFmpeg gets no further.
+stream_reader.py reads one; FFmpeg's options for certificates and proxies are in libraries.py.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ import socket
 import ssl
 import threading
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -24,6 +24,7 @@ from narrator.text import without_password
 NO_PICTURE = "shows no picture; is it on, and is the address right?"
 NO_ANSWER = "does not answer; is it on, and is the address right?"
 PORTS = {"rtsp": 554, "rtsps": 322}
+Answer = TypeVar("Answer")
 
 
 def check_address(url: str) -> None:
@@ -44,26 +45,28 @@ def check_address(url: str) -> None:
 
 def may_be_film(url: str, timeout: float) -> bool:
     """Whether an address sends what may be a film: no picture, and not one after the other."""
-    found: list[bool] = []
 
-    def look() -> None:
+    def look() -> bool:
         failed = contextlib.suppress(OSError, HTTPException, ValueError)
         with failed, ask(urlsplit(url), timeout) as reply:
             kind = reply.headers.get_content_type()
             other = kind == "text/html" or kind.startswith(("image/", "multipart/"))
-            found.append(not (other or holds_jpegs(reply)))
+            return not (other or holds_jpegs(reply))
+        return False
 
-    asking = threading.Thread(target=look, daemon=True)
-    asking.start()
-    asking.join(timeout)
-    return bool(found and found[0])
+    return within(timeout, look, False)
 
 
 def stream_problem(url: str, timeout: float) -> str:
     """Why a stream can't be opened, as far as a request finds out in so many seconds."""
-    found = [NO_ANSWER]
-    # A server may send its header so slowly that no time limit of a socket is ever reached.
-    asking = threading.Thread(target=lambda: found.append(answer_of(url, timeout)), daemon=True)
+    return within(timeout, lambda: answer_of(url, timeout), NO_ANSWER)
+
+
+def within(timeout: float, request: Callable[[], Answer], otherwise: Answer) -> Answer:
+    """What a request comes to in so many seconds. A server may send its header so slowly that no
+    time limit of a socket is ever reached."""
+    found = [otherwise]
+    asking = threading.Thread(target=lambda: found.append(request()), daemon=True)
     asking.start()
     asking.join(timeout)
     return found[-1]
