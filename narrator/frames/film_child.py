@@ -30,7 +30,7 @@ from narrator.frames.jpeg import holds_jpegs, is_whole
 from narrator.frames.memory import limit_memory
 from narrator.frames.stream_reader import Jpegs
 from narrator.frames.video import Video
-from narrator.libraries import stream_options
+from narrator.libraries import keep_freed_memory, stream_options
 
 FILES = {"protocol_whitelist": "file"}  # A playlist in a file names files alone.
 
@@ -119,6 +119,7 @@ def main() -> None:
     parent.send(ready=True)
     request = parent.receive()
     limit_memory()
+    keep_freed_memory()
     try:
         video = open_video(**request)
     except Exception as error:  # Whatever a broken file brings about.
