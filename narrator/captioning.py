@@ -213,7 +213,7 @@ class Captioner:
         """Say whether a second look agrees with what was said before. It is closer, as the same
         picture twice would get the same words."""
         assert self._engine is not None  # or it would have been read once more
-        query = self._query(self._source.peek() or frame, request)
+        query = self._query(frame, request)
         pieces: list[Piece] = []
         for piece in self._engine.describe(
             replace(query, clip=[one.closer() for one in query.clip])

@@ -25,6 +25,8 @@ MAX_PIXELS = 100_000_000  # of a picture: more would take gigabytes to decode
 
 def set_environment() -> None:
     """Keep the libraries quiet, their files in .hf_cache, and the network unused."""
+    # More of OpenCV's threads take longer to wake than there is to do.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     quiet = {
         "OPENCV_LOG_LEVEL": "SILENT",
         "QT_LOGGING_RULES": "*=false",  # its remarks on fonts and on Wayland

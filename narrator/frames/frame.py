@@ -56,8 +56,10 @@ class Frame:
         import numpy as np
         from PIL import Image
 
-        coded = side and self.picture.ndim == 1
-        image = decode_jpeg(self.picture, side, side) if coded else self.image
+        if not side or self.picture.ndim == 3:
+            image = self.image
+        elif min((image := self.small).shape[:2]) < side:
+            image = decode_jpeg(self.picture, side, side)
         height, width = image.shape[:2]
         pixels = np.ascontiguousarray(image)
         return Image.frombuffer("RGB", (width, height), pixels, "raw", "BGR", 0, 1)

@@ -17,7 +17,8 @@ class LatestFrame:
     """Room for one frame, which one thread puts and another takes: all of a Source but close().
 
     Frames that are put for a clip are kept even where nobody takes them: none is missed while the
-    engine works. apart_s: newest() gives no more than one frame in so many seconds.
+    engine works. apart_s: newest() gives no more than one frame in so many seconds, each at once
+    when it comes.
     """
 
     is_film = False
@@ -51,14 +52,14 @@ class LatestFrame:
             frame = None if self._wait_s(self._due) > 0 else self._frame
             if frame is not None:
                 self._frame, self.at = None, frame.at
-                self._due = time.monotonic() + self._apart_s
+                if self._apart_s:
+                    self._due = frame.taken + self._apart_s
                 self._keep(frame)
-            return frame if frame is not None and frame.decodes() else None
+        return frame if frame is not None and frame.decodes() else None
 
     def peek(self) -> Frame | None:
         with self._changed:
-            frame = None if self._wait_s() > 0 else self._frame
-            return frame if frame is not None and frame.decodes() else None
+            return None if self._wait_s() > 0 else self._frame
 
     def messages(self) -> list[str]:
         return []
@@ -97,15 +98,17 @@ class LatestFrame:
             self._changed.notify_all()
 
     def _wait_s(self, due: float = -math.inf) -> float:
-        """Seconds until there may be something to take, which is not before `due`."""
+        """Seconds until there may be something to take that was taken at `due` or later."""
         if self._complete:
             return 0.0
-        if self._frame is None:
+        if self._frame is None or self._frame.taken < due:
             return math.inf
-        return max(self._settled_at, due) - time.monotonic()
+        return self._settled_at - time.monotonic()
 
     def _keep(self, frame: Frame) -> None:
         """Keep one frame a second for clips."""
+        if self._clip.maxlen == 1:
+            return
         if frame.at >= self._clip_due and frame.taken > self._forgotten:
             late = frame.at - self._clip_due >= APART_S
             self._clip_due = (frame.at if late else self._clip_due) + APART_S

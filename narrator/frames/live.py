@@ -27,7 +27,7 @@ from narrator.frames.latest import LatestFrame
 from narrator.frames.memory import SharedMemory
 
 CAPTURE = (sys.executable, "-m", "narrator.frames.capture")
-LOOK_APART_S = 1 / 15  # what is taken more often shows no more, and has to be decoded
+LOOK_APART_S = 0.06  # what is taken more often shows no more, and has to be decoded
 ASKING = "macOS is asking whether this terminal may use the camera: choose Allow."
 SILENT, FROZEN = "sends no picture", "sends the same picture over and over"
 

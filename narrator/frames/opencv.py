@@ -11,7 +11,6 @@ from narrator.frames.cameras import Camera, NoPicture, camera_problem
 
 BEST = (1920, 1080)  # width and height that are asked for, as text is read from them
 MJPG = cv2.VideoWriter.fourcc(*"MJPG")
-cv2.setNumThreads(1)  # More take longer to wake than there is to do.
 
 
 def open_camera(camera: Camera) -> Any:

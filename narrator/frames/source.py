@@ -37,7 +37,8 @@ class Source(Protocol):
         """Wait up to `timeout` seconds for a frame that was not returned before; None if none."""
 
     def peek(self) -> Frame | None:
-        """The frame that newest() would return now, if any; it still will."""
+        """The frame that newest() would return next, if any; it still will. Unlike that one, it may
+        not decode."""
 
     def messages(self) -> list[str]:
         """Messages to the user since the last call, a sentence each: that a live source

@@ -90,7 +90,7 @@ class Preview(NoPreview):
     def show(self, frame: Frame | None = None) -> None:
         """Bring the window up to date, with this frame if it is not paused."""
         now = time.monotonic()
-        if frame is not None and not self.paused:
+        if frame is not None and not self.paused and frame.decodes():
             self.frame = frame
         if self.frame is None:
             return
