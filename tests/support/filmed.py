@@ -204,7 +204,10 @@ class Camera:
             y, x = rng.integers(0, 64, 2)
             noise = pool[y : y + HEIGHT, x : x + WIDTH]
             # Read noise and photon noise (Foi et al. 2008, doi:10.1109/TIP.2008.2001399).
-            deviation = cv2.sqrt(np.maximum(seen, 0) * np.float32(0.7 / 128) + np.float32(0.3))
+            deviation = np.maximum(seen, 0)
+            deviation *= np.float32(0.7 / 128)
+            deviation += np.float32(0.3)
+            cv2.sqrt(deviation, deviation)
             sign = 1 if rng.random() < 0.5 else -1
             noise = cv2.multiply(noise, deviation, scale=sign * self.noise)
             yield cv2.add(seen, noise, dtype=cv2.CV_8U)
@@ -226,7 +229,7 @@ class Camera:
         return scene
 
     def _light(self, scene: Picture, at: float, phase: float, mains: float) -> Picture:
-        gain = np.ones((1, 1, 3), np.float32) * (1 + self.drift * at / 60)
+        gain: np.ndarray = np.ones((1, 1, 3), np.float32) * (1 + self.drift * at / 60)
         gain = gain * (1 + self.flicker * math.sin(2 * math.pi * mains * at + phase))
         if self.exposure:  # up, over, and back in steps, as a control loop does
             gain = gain * (1 + self.exposure * math.sin(at * 1.7) * math.sin(at * 0.9 + phase))
@@ -239,6 +242,8 @@ class Camera:
             gain = gain * (1 + self.bands * rolling).astype(np.float32)
         if self.slope:
             gain = gain * (1 + self.slope * at / 60 * np.linspace(0, 1, WIDTH)[None, :, None])
+        if gain.size == 3:  # OpenCV's own product is much quicker.
+            return cv2.multiply(scene, (*map(float, gain.ravel()), 0.0))
         return (scene * gain).astype(np.float32)
 
 

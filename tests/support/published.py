@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from support.program import ROOT, TINY
 
@@ -84,6 +82,9 @@ def small_settings(name: str, published: dict[str, Any]) -> dict[str, Any]:
 
 def lay_out_weights(repository: str, folder: Path) -> None:
     """The bundled checkpoint's weights under the names, in the axes, dtype and files of these."""
+    import torch  # which most tests do without
+    from safetensors.torch import load_file, save_file
+
     shards = json.loads(
         (PUBLISHED / "tensors" / f"{repository.replace('/', '--')}.json").read_text("utf-8")
     )
