@@ -29,6 +29,7 @@ from narrator.scene.picture_check import ADVICE
 from narrator.scene.scene import Scene
 from narrator.settings import CACHE
 from narrator.speaking import open_speaker
+from narrator.speech.speaker import Speaker
 from narrator.speech.voice import Voice
 from narrator.terminal import own_secrets
 from narrator.text import printable, without_password, without_secrets
@@ -52,7 +53,7 @@ class Check:
         self._name = options.source
         self._clip: list[Frame] = []
         self._code, self._facts = ExitCode.OK, dict[str, Any]()
-        self._speaker: Voice | None = None
+        self._speaker = Speaker()
 
     def run(self) -> ExitCode:
         """Return the exit code of the first part in trouble."""
@@ -68,8 +69,7 @@ class Check:
             if self._options.json:
                 facts = {"ok": not self._code, "exit_code": self._code, **self._facts}
                 print(json.dumps(facts, ensure_ascii=False), flush=True)
-            if self._speaker is not None:
-                self._speaker.wait_until_quiet()
+            self._speaker.wait_until_quiet()
             return self._code
         finally:
             of_voice.setLevel(logging.NOTSET)
@@ -97,18 +97,15 @@ class Check:
         self._say(line)
 
     def _say(self, line: str) -> None:
-        if self._speaker is not None:
-            with contextlib.suppress(UsageError):  # There is no such voice; its own line says so.
-                self._speaker.say(line, 0, 0.0)
+        with contextlib.suppress(UsageError):  # There is no such voice; its own line says so.
+            self._speaker.say(line, 0, 0.0)
 
     # -- the parts
 
     def _open_speaker(self) -> None:
         with self._shutdown.opening() as opened:
-            speaker, _ = open_speaker(self._options, None, opened)
-        if isinstance(speaker, Voice):
-            self._speaker = speaker
-            speaker.looking(True)
+            self._speaker, _ = open_speaker(self._options, None, opened)
+        self._speaker.looking(True)
 
     def _open_source(self) -> Source:
         self._name = resolve_source(self._options.source)
@@ -183,18 +180,19 @@ class Check:
         """Whether it has said what was found before."""
         if self._options.mute:
             return "not tried, as --mute is given", {}
-        if self._speaker is None:
+        voice = self._speaker
+        if not isinstance(voice, Voice):
             raise EngineError("no temporary folder can be written; make room in it, or set TMPDIR")
-        self._speaker.looking(False)
-        self._speaker.wait_until_ready()
-        self._speaker.wait_until_quiet()
-        if trouble := self._speaker.trouble:
+        voice.looking(False)
+        voice.wait_until_ready()
+        voice.wait_until_quiet()
+        if trouble := voice.trouble:
             loudspeaker = "is a loudspeaker connected, and chosen in the sound settings?"
             step = loudspeaker if trouble.startswith("no sound") else "--mute works without it"
             raise EngineError(f"{trouble}; {step}")
-        if self._speaker.name is None:
+        if voice.name is None:
             raise EngineError("the system's speech does not start; --mute works without it")
-        return self._speaker.name, {"voice": self._speaker.name}
+        return voice.name, {"voice": voice.name}
 
     def _network(self) -> Found:
         """Nothing is tried: what the options need it for."""
