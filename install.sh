@@ -440,7 +440,7 @@ run_all_checks() {
 # The tests of models import torch, transformers and mlx, which takes each process 20 s: one process
 # does, beside three for all others, as most of those wait more than they reckon.
 run_tests() {
-  local models=(tests/unit/engines tests/unit/models tests/tools) failed=0
+  local models=(tests/unit/engines tests/unit/models tests/unit/test_bench.py tests/tools) failed=0
   unset PYTHONDONTWRITEBYTECODE  # With it, each process compiles the tests anew.
   PRINTED=$(mktemp)
   .venv/bin/python -m pytest "${models[@]}" >"$PRINTED" 2>&1 &

@@ -67,7 +67,7 @@ def test_where_bfloat16_is_wrong_it_is_float32_and_that_is_said_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     tiny: Path,
-    tmp_path: Path,
+    cache: Path,
     name: str,
 ) -> None:
     """A stand-in multiplies as such a processor is reported to: none was at hand."""
@@ -76,7 +76,7 @@ def test_where_bfloat16_is_wrong_it_is_float32_and_that_is_said_once(
     monkeypatch.setattr(processor, "product", WRONG[name])
     assert choose_engine("openvino", 16).weights() is Weights.OPENVINO_32_16
     if name == "nothing":  # One model will do.
-        engine = opened_openvino(tiny, 8, tmp_path)
+        engine = opened_openvino(tiny, 8, cache)
         assert engine.label == "OpenVINO on the CPU, f32, int8 weights"
         assert caption(engine, noise())
     assert best_precision() == "f32"
