@@ -22,7 +22,7 @@ from narrator.settings import SAMPLE_RATE
 
 # Without miniaudio's own last choice, which plays nothing and reports nothing.
 BACKENDS = [getattr(miniaudio.Backend, name) for name in ("COREAUDIO", "PULSEAUDIO", "ALSA")]
-PERIOD_MS, PERIODS = 20, 4  # of the device's buffer: a longer pause of Python is heard as a gap
+PERIOD_MS, PERIODS = 10, 4  # of the device's buffer: a longer pause of Python is heard as a gap
 LATENCY = PERIOD_MS * PERIODS * SAMPLE_RATE // 1000  # samples that are taken but not heard yet
 POLL_S = 0.02
 MISSING = "no sound device was found"
