@@ -44,7 +44,7 @@ def open_stream(url: str, open_s: float, read_s: float) -> tuple[Any, Callable[[
             if kind == "multipart" or holds_jpegs(reply):
                 return Jpegs(reply), problem
             reply.close()
-        return Pictures(Video(url, stream_options(), (open_s, read_s), live=True)), problem
+        return VideoStream(Video(url, stream_options(), (open_s, read_s), live=True)), problem
     except (OSError, HTTPException, ValueError, av.error.FFmpegError) as error:
         raise problem() from error
 
@@ -106,7 +106,7 @@ def picture_in(reply: HTTPResponse) -> np.ndarray | None:
     return next((video.picture(frame) for frame, _ in video), None)
 
 
-class Pictures:
+class VideoStream:
     """What FFmpeg reads: uint8 BGR, or JPEGs as in Jpegs."""
 
     def __init__(self, video: Video) -> None:
