@@ -438,7 +438,8 @@ run_all_checks() {
 }
 
 # The tests of models import torch, transformers and mlx, which takes each process 20 s: one process
-# does, beside three for all others, as most of those wait more than they reckon.
+# does, beside three for all others, as most of those wait more than they reckon; files that take
+# long come first.
 run_tests() {
   local models=(tests/unit/engines tests/unit/models tests/unit/test_bench.py tests/tools) failed=0
   unset PYTHONDONTWRITEBYTECODE  # With it, each process compiles the tests anew.
@@ -446,7 +447,8 @@ run_tests() {
   .venv/bin/python -m pytest "${models[@]}" >"$PRINTED" 2>&1 &
   MODELS_PID=$!
   trap 'kill "$MODELS_PID" 2>/dev/null || :; rm -f "$PRINTED"' EXIT  # after Ctrl-C, too
-  .venv/bin/python -m pytest -n 3 --dist loadfile "${models[@]/#/--ignore=}" || failed=1
+  .venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder "${models[@]/#/--ignore=}" ||
+    failed=1
   wait "$MODELS_PID" || failed=1
   cat "$PRINTED"
   return "$failed"
