@@ -87,3 +87,9 @@ def test_a_frame_of_a_film_is_saved_under_the_time_at_which_it_was_looked_at(
     (path,) = tmp_path.iterdir()
     saved = datetime.strptime(path.stem, "%Y-%m-%dT%H-%M-%S.%f")
     assert abs((datetime.now() - saved).total_seconds()) < 600
+
+
+def test_a_picture_that_does_not_decode_is_not_shown() -> None:
+    preview = Shown()
+    preview.show(Frame(np.frombuffer(b"\xff\xd8\xff no picture", np.uint8), 0.0, 0.0))
+    assert preview.frame is None

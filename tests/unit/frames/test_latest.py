@@ -27,6 +27,14 @@ def test_a_frame_that_has_to_settle_is_taken_once_none_has_followed_it() -> None
     assert latest.newest(10) is last
 
 
+def test_a_frame_is_taken_when_it_comes_but_none_too_soon_after_the_one_before() -> None:
+    latest = LatestFrame(1, apart_s=0.06)
+    first, soon, later = (Frame(IMAGE, 1000 + number / 30, 0.0) for number in range(3))
+    for frame, is_taken in ((first, True), (soon, False), (later, True)):
+        latest.put(frame)
+        assert (latest.newest(0) is frame) is is_taken
+
+
 def test_the_end_is_told_once_the_last_frame_was_taken_which_need_not_settle() -> None:
     latest = LatestFrame(1)
     latest.put(last := frame_at(1), settle_s=100)
