@@ -438,8 +438,8 @@ run_all_checks() {
 }
 
 # The tests of models import torch, transformers and mlx, which takes each process 20 s: one process
-# does, beside three for all others, as most of those wait more than they reckon; files that take
-# long come first.
+# does, beside three for all others, as most of those wait more than they reckon. In the order of
+# their folders, as those of the whole program take long and so come first.
 run_tests() {
   local models=(tests/unit/engines tests/unit/models tests/unit/test_bench.py tests/tools) failed=0
   unset PYTHONDONTWRITEBYTECODE  # With it, each process compiles the tests anew.

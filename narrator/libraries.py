@@ -25,14 +25,13 @@ MAX_PIXELS = 100_000_000  # of a picture: more would take gigabytes to decode
 
 def set_environment() -> None:
     """Keep the libraries quiet, their files in .hf_cache, and the network unused."""
-    # More of OpenCV's threads take longer to wake than there is to do.
-    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-    quiet = {
+    defaults = {
+        "OPENCV_FOR_THREADS_NUM": "1",  # More take longer to wake than there is to do.
         "OPENCV_LOG_LEVEL": "SILENT",
         "QT_LOGGING_RULES": "*=false",  # its remarks on fonts and on Wayland
     }
     warnings.simplefilter("ignore")  # Pillow's, of damaged and of large pictures
-    for name, value in quiet.items():
+    for name, value in defaults.items():
         os.environ.setdefault(name, value)
     os.environ.update(
         HF_HOME=str(CACHE),
@@ -88,7 +87,7 @@ def forbid_network() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Tell the GNU C library to keep freed memory for the next tensor.
+    """Tell the GNU C library to keep freed memory for the next tensor or picture.
 
     It would give large blocks back to the system each time and fault them in again, page by page:
     40,000 faults a frame. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3).
