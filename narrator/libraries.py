@@ -26,6 +26,7 @@ MAX_PIXELS = 100_000_000  # of a picture: more would take gigabytes to decode
 def set_environment() -> None:
     """Keep the libraries quiet, their files in .hf_cache, and the network unused."""
     defaults = {
+        "OPENBLAS_NUM_THREADS": "1",  # NumPy's: more wait busily for work that does not come.
         "OPENCV_FOR_THREADS_NUM": "1",  # More take longer to wake than there is to do.
         "OPENCV_LOG_LEVEL": "SILENT",
         "QT_LOGGING_RULES": "*=false",  # its remarks on fonts and on Wayland

@@ -14,6 +14,7 @@ from pathlib import Path
 # Who takes every core for one sum waits for whoever else runs: 40 s instead of 5 for a test of the
 # engine. Read when torch and cv2 are imported, so set before.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 import pytest
