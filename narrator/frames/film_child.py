@@ -28,7 +28,6 @@ from narrator.child import Parent
 from narrator.errors import reason_of
 from narrator.frames.jpeg import holds_jpegs, is_whole
 from narrator.frames.memory import limit_memory
-from narrator.frames.stream_reader import Jpegs
 from narrator.frames.video import Video
 from narrator.libraries import keep_freed_memory, stream_options
 
@@ -80,6 +79,8 @@ class JpegFilm:
     frame_s = 1 / 30
 
     def __init__(self, file: Any) -> None:
+        from narrator.frames.stream_reader import Jpegs  # It takes a while to import.
+
         self._jpegs, self.end = Jpegs(file), 0.0
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:

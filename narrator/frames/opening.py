@@ -16,7 +16,6 @@ from narrator.frames.files import Film, PlayedFile, open_film
 from narrator.frames.films import FilmReader
 from narrator.frames.live import CAMERA_LIMITS, CAPTURE, LiveLimits, LiveSource
 from narrator.frames.source import Source
-from narrator.frames.streams import NO_PICTURE, check_address, may_be_film, stream_problem
 from narrator.text import without_password
 
 log = logging.getLogger(__name__)
@@ -101,6 +100,8 @@ def open_source(
         return film if every_frame else PlayedFile(film, clip_length)
     limits = LiveLimits()
     if every_frame:
+        from narrator.frames.streams import NO_PICTURE, stream_problem
+
         problem = stream_problem(source, limits.open_s)
         if problem != NO_PICTURE:
             raise SourceError(f"stream {without_password(source)} {problem}")
@@ -111,6 +112,8 @@ def open_source(
 def remote_film(url: str, clip_length: int = 1) -> Film | None:
     """The film at an address, which has a length; None where there is none. Raises SourceError
     where there can be none."""
+    from narrator.frames.streams import check_address, may_be_film  # They take a while to import.
+
     check_address(url)
     if not url.lower().startswith("http") or not may_be_film(url, REMOTE_S):
         return None

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from num2words import num2words
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -145,6 +144,8 @@ class SmolVlmInputs:
         """asked: turns of the chat, the user's first; the picture is in that one."""
         content = [{"type": "image"}, {"type": "text", "text": asked[0]}]
         if len(seconds) > 1:  # SmolVLM2's words around the frames of a video
+            from num2words import num2words  # It takes a while to import.
+
             frames = "".join(f"\nFrame from {s // 60:02d}:{s % 60:02d}:<image>" for s in seconds)
             content[0] = {"type": "text", "text": (
                 f"You are provided the following series of {num2words(len(seconds))} frames from a "

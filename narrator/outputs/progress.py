@@ -6,8 +6,6 @@ import logging
 import threading
 from collections.abc import Callable
 
-from tqdm import tqdm
-
 from narrator.redrawing import may_redraw
 from narrator.text import minutes
 
@@ -22,6 +20,8 @@ class Progress:
     """
 
     def __init__(self, length: Callable[[], float | None]) -> None:
+        from tqdm import tqdm  # It takes a while to import.
+
         self._length, self._logged_at = length, 0.0
         tqdm.monitor_interval = 0  # no thread of its own
         tqdm.set_lock(threading.RLock())  # nor a process for a lock between processes

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from calendar import month_name
 
-from num2words import num2words
-
 ENGLISH = re.compile(r"\b(the|an?|of|is|are|and|with|on|in|at|to|for|from|by|no)\b", re.IGNORECASE)
 CURRENCIES = {"£": "GBP", "$": "USD", "€": "EUR", "₹": "INR"}
 UNITS = {
@@ -19,6 +17,8 @@ DAY, MONTH = r"(?P<d>0[1-9]|[12]\d|3[01])", r"(?P<m>0?[1-9]|1[0-2])"
 
 
 def _amount(match: re.Match[str]) -> str:
+    from num2words import num2words  # It takes a while to import.
+
     number = float(match[2].replace(",", ""))
     words: str = num2words(number, to="currency", currency=CURRENCIES[match[1]])
     return re.sub(r" sterling|, zero \w+$|^zero \w+( sterling)?, ", "", words)

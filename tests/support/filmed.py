@@ -177,7 +177,7 @@ class Camera:
     def film(
         self, scene_at: Callable[[float], Picture], seconds: float, seed: int
     ) -> Iterator[tuple[float, np.ndarray]]:
-        """(second, frame) for each frame of a clip."""
+        """(second, frame) for each frame of a clip. The same array twice is the same scene."""
         frames = self._sensed(scene_at, seconds, seed)
         if self.codec == "mpeg4":
             frames = through_mpeg4(frames, self.fps)
@@ -197,17 +197,20 @@ class Camera:
         pool = rng.standard_normal((HEIGHT + 64, WIDTH + 64, 3), np.float32)
         mains = rng.uniform(99.7, 100.3) if rng.random() < 0.5 else rng.uniform(119.7, 120.3)
         phase = rng.uniform(0, 2 * math.pi)
+        before: Picture | None = None
         for number in range(int(seconds * self.fps)):
             at = number / self.fps
             seen = self._optics(scene_at(at), at, rng)
             seen = self._light(seen, at, phase, mains)
             y, x = rng.integers(0, 64, 2)
             noise = pool[y : y + HEIGHT, x : x + WIDTH]
-            # Read noise and photon noise (Foi et al. 2008, doi:10.1109/TIP.2008.2001399).
-            deviation = np.maximum(seen, 0)
-            deviation *= np.float32(0.7 / 128)
-            deviation += np.float32(0.3)
-            cv2.sqrt(deviation, deviation)
+            if seen is not before:
+                # Read noise and photon noise (Foi et al. 2008, doi:10.1109/TIP.2008.2001399).
+                deviation = np.maximum(seen, 0)
+                deviation *= np.float32(0.7 / 128)
+                deviation += np.float32(0.3)
+                cv2.sqrt(deviation, deviation)
+                before = seen
             sign = 1 if rng.random() < 0.5 else -1
             noise = cv2.multiply(noise, deviation, scale=sign * self.noise)
             yield cv2.add(seen, noise, dtype=cv2.CV_8U)
@@ -242,6 +245,8 @@ class Camera:
             gain = gain * (1 + self.bands * rolling).astype(np.float32)
         if self.slope:
             gain = gain * (1 + self.slope * at / 60 * np.linspace(0, 1, WIDTH)[None, :, None])
+        if (gain == 1).all():
+            return scene
         if gain.size == 3:  # OpenCV's own product is much quicker.
             return cv2.multiply(scene, (*map(float, gain.ravel()), 0.0))
         return (scene * gain).astype(np.float32)

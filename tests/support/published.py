@@ -82,26 +82,25 @@ def small_settings(name: str, published: dict[str, Any]) -> dict[str, Any]:
 
 def lay_out_weights(repository: str, folder: Path) -> None:
     """The bundled checkpoint's weights under the names, in the axes, dtype and files of these."""
-    import torch  # which most tests do without
-    from safetensors.torch import load_file, save_file
+    import mlx.core as mx  # which most tests do without; torch takes longer to import
 
     shards = json.loads(
         (PUBLISHED / "tensors" / f"{repository.replace('/', '--')}.json").read_text("utf-8")
     )
     files = {name: file for file, names in shards.items() for name in names}
-    made: dict[str, dict[str, torch.Tensor]] = {file: {} for file in shards}
-    for name, tensor in load_file(TINY / "model.safetensors").items():
+    made: dict[str, dict[str, mx.array]] = {file: {} for file in shards}
+    for name, tensor in mx.load(str(TINY / "model.safetensors")).items():
         if repository.startswith("mlx-community"):
             name = name.replace("model.", "", 1) if name.startswith("model.") else name
             name = name.replace("text_model.", "language_model.").replace(
                 "lm_head.", "language_model.lm_head."
             )
-            tensor = tensor.permute(0, 2, 3, 1) if "patch_embedding.weight" in name else tensor
-        dtype = {"F32": torch.float32, "BF16": torch.bfloat16}[shards[files[name]][name][0]]
-        made[files[name]][name] = tensor.to(dtype).contiguous()
+            tensor = tensor.transpose(0, 2, 3, 1) if "patch_embedding.weight" in name else tensor
+        dtype = {"F32": mx.float32, "BF16": mx.bfloat16}[shards[files[name]][name][0]]
+        made[files[name]][name] = tensor.astype(dtype)
     for file, tensors in made.items():
         kind = "mlx" if repository.startswith("mlx-community") else "pt"
-        save_file(tensors, folder / file, {"format": kind})
+        mx.save_safetensors(str(folder / file), tensors, {"format": kind})
     if "model.safetensors.index.json" in listing(repository)["files"]:
         index = {name: file for file, tensors in made.items() for name in sorted(tensors)}
         size = sum(t.nbytes for tensors in made.values() for t in tensors.values())

@@ -32,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scenes() -> tuple[list[np.ndarray], Truths]:
     """Pictures (BGR), and what is true of each."""
     rng = np.random.default_rng(UNSEEN_SEED)
-    images, truths = zip(*(random_scene(rng) for _ in range(40)))
+    images, truths = zip(*(random_scene(rng) for _ in range(25)))
     return list(images), list(truths)
 
 

@@ -76,8 +76,8 @@ def test_where_bfloat16_is_wrong_it_is_float32_and_that_is_said_once(
     monkeypatch.setattr(processor, "product", WRONG[name])
     assert choose_engine("openvino", 16).weights() is Weights.OPENVINO_32_16
     if name == "nothing":  # One model will do.
-        engine = opened_openvino(tiny, 8, cache)
-        assert engine.label == "OpenVINO on the CPU, f32, int8 weights"
+        engine = opened_openvino(tiny, 16, cache)
+        assert engine.label == "OpenVINO on the CPU, f32"
         assert caption(engine, noise())
     assert best_precision() == "f32"
     assert caplog.text.count("multiplies wrongly in bfloat16") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import cv2
@@ -19,6 +20,7 @@ FPS = 15
 NOISY = Camera(fps=FPS, noise=6)
 
 
+@functools.lru_cache(maxsize=1)
 def wall(level: float = 110.0) -> Picture:
     """An empty 640x480 scene: float, BGR, a grey wall with a gradient."""
     gradient = np.linspace(-20, 20, 640, dtype=np.float32)[None, :, None]
@@ -241,7 +243,7 @@ def test_where_something_rests_again_it_counts_again() -> None:
 
 def walkers(at: float, *spans: tuple[float, float, float]) -> Picture:
     """A wall with people who walk past it. spans: second, seconds and row of each."""
-    scene = wall()
+    scene = wall().copy()
     for begins, takes, row in spans:
         if begins < at < begins + takes:
             x = int(-40 + 720 * (at - begins) / takes)
