@@ -89,7 +89,9 @@ def lay_out_weights(repository: str, folder: Path) -> None:
     )
     files = {name: file for file, names in shards.items() for name in names}
     made: dict[str, dict[str, mx.array]] = {file: {} for file in shards}
-    for name, tensor in mx.load(str(TINY / "model.safetensors")).items():
+    weights = mx.load(str(TINY / "model.safetensors"))
+    assert isinstance(weights, dict)
+    for name, tensor in weights.items():
         if repository.startswith("mlx-community"):
             name = name.replace("model.", "", 1) if name.startswith("model.") else name
             name = name.replace("text_model.", "language_model.").replace(
