@@ -208,6 +208,8 @@ def status(commands: Commands) -> None:
     elif conditions.all:
         watching = conditions.summary(narrator.source.now())
     voice = "off" if commands.muted or not narrator.speaker.audible else "on"
+    if voice == "on" and narrator.speaker.trouble:
+        voice = f"on, but there is {narrator.speaker.trouble}"
     count = narrator.history.count
     captions = f"{count} caption{'' if count == 1 else 's'} so far"
     paused = "Paused. " if commands.paused else ""

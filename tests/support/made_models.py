@@ -1,9 +1,5 @@
 """Small random checkpoints of other models, made by transformers' and mlx-vlm's own classes.
 
-Run with a folder as its argument (python -m support.made_models) it makes those of OTHERS there,
-and a file that tells what transformers makes of them: once mlx-vlm is imported, transformers has no
-processors of its own.
-
 They see and say nothing of sense. What they prove is that a published layout loads, that the
 picture reaches the words, and that two libraries agree about both. The words are those of the
 small bundled checkpoint; config.json is in the layout of the published models, which is older than
@@ -332,9 +328,9 @@ def apples(tensors: Iterable[tuple[str, np.ndarray]]) -> Iterable[tuple[str, np.
         yield name, np.ascontiguousarray(values)
 
 
-# ------------------------------------------------------------------------------ a process by itself
+# -------------------------------------------------------------------- what transformers makes of it
 
-OTHERS = ("llava", "qwen2_vl", "idefics3", "one_picture", "no_template")
+OTHERS = (llava, qwen2_vl, idefics3, one_picture, no_template)
 TOKENS = 12
 PROMPT = "What is that?"
 
@@ -400,11 +396,3 @@ def asked_through_torch(folder: Path) -> dict[str, Any]:
     except PeteError as error:
         facts["refused"] = [type(error).__name__, str(error)]
     return facts
-
-
-if __name__ == "__main__":
-    import sys
-
-    where = Path(sys.argv[1])
-    told = {name: asked_through_torch(globals()[name](where / name)) for name in OTHERS}
-    (where / "torch.json").write_text(json.dumps(told), "utf-8")

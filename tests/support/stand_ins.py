@@ -40,6 +40,7 @@ class SpeakerLog(Speaker):
     """In the place of a voice: writes down what it is asked to say; busy as often as told."""
 
     audible = True
+    trouble: str | None = None
 
     def __init__(self, log: list[str] | None = None, busy_for: int = 0) -> None:
         self.said = [] if log is None else log

@@ -131,5 +131,7 @@ def test_status_says_what_it_is_doing() -> None:
     assert said_after("status", loop=loop)[-1] == (
         "Describing changes. The voice is on. 1 caption so far."
     )
+    loop.speaker.trouble = "no sound: no sound device was found"
+    assert "The voice is on, but there is no sound: no" in said_after("status", loop=loop)[-1]
     loop.source.lost = True
     assert "Waiting for the source to come back." in said_after("status", loop=loop)[-1]

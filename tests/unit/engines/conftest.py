@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch  # both before mlx-vlm, which has them hidden
 import torchvision  # noqa: F401
+from transformers import AutoProcessor
 
 from narrator.engines.torch import TorchEngine
 from support.asking import UNSEEN_SEED, caption
 from support.drawn_scenes import random_clip, random_scene
 
 Truths = list[str]
+OWN_PROCESSORS = AutoProcessor.__dict__["from_pretrained"]  # until mlx-vlm puts others there
 Clips = tuple[list[list[np.ndarray]], Truths]
 
 
@@ -42,6 +45,12 @@ def clips() -> Clips:
     rng = np.random.default_rng(UNSEEN_SEED + 1)
     clips, truths = zip(*(random_clip(rng, 2 + number % 3) for number in range(10)))
     return list(clips), list(truths)
+
+
+@pytest.fixture(scope="session")
+def own_processors() -> Any:
+    """AutoProcessor.from_pretrained as transformers has it."""
+    return OWN_PROCESSORS
 
 
 @pytest.fixture(scope="session")

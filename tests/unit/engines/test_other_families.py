@@ -6,10 +6,6 @@ Their real weights are not here. Small random checkpoints of the published layou
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,7 @@ import numpy as np
 import pytest
 import torch  # noqa: F401 - both before mlx-vlm, from which the program would hide them
 import torchvision  # noqa: F401
+from transformers import AutoProcessor
 
 from narrator.engines.mlx import MlxEngine
 from narrator.errors import UsageError
@@ -28,7 +25,6 @@ from narrator.models.weights import find_weights
 from support import made_models
 from support.asking import chances, query, text_of
 from support.made_models import PROMPT, TOKENS
-from support.program import ROOT
 
 
 def plain(colour: tuple[int, int, int]) -> list[Frame]:
@@ -95,14 +91,15 @@ def test_fastvlm_is_quantised_from_either_layout_its_vision_tower_left_as_it_is(
 
 
 @pytest.fixture(scope="module")
-def others(folder: Path) -> dict[str, Any]:
-    """What transformers, in a process without mlx-vlm, makes of the other families."""
-    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
-    subprocess.run(
-        [sys.executable, "-m", "support.made_models", str(folder)],
-        check=True, timeout=150, env={**os.environ, "PYTHONPATH": path}, capture_output=True,
-    )  # fmt: skip
-    return dict(json.loads((folder / "torch.json").read_text("utf-8")))
+def others(folder: Path, own_processors: Any) -> dict[str, Any]:
+    """What transformers makes of the other families, with its own processors, in the place of which
+    mlx-vlm puts others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AutoProcessor, "from_pretrained", own_processors)
+        return {
+            make.__name__: made_models.asked_through_torch(make(folder / make.__name__))
+            for make in made_models.OTHERS
+        }
 
 
 @pytest.mark.parametrize("name", ["llava", "qwen2_vl", "idefics3"])
