@@ -117,13 +117,14 @@ class OpenVinoEngine:
 def weights_for(bits: int) -> Weights:
     """What this processor is quickest with, at 16 or 8 bits a weight of the language model.
 
-    Matrices as large as the vision tower's are quicker in floating point where there is AMX or no
-    VNNI; and in 32 bits where that is what is calculated in, as they would be converted each time.
+    Matrices as large as the vision tower's are quicker in floating point where there is AMX; and in
+    32 bits where that is what is calculated in, as they would be converted each time.
     """
     able = processor_features()
     vision = 16 if best_precision() == "bf16" else 32
-    if bits == 8 and "vnni" in able and "amx" not in able:
-        vision = 8
+    if bits == 8 and "amx" not in able:
+        # Without VNNI the graph itself has to multiply in integers.
+        vision = 8 if "vnni" in able else 7 if "avx2" in able or "avx512" in able else vision
     return Weights[f"OPENVINO_{vision}_{bits}"]
 
 

@@ -28,11 +28,14 @@ SMALL = 32  # rows or columns: what has fewer is left alone
 def convert(source: Path, target: Path, *bits: int) -> None:
     """Put both graphs of the checkpoint in `source` into `target`.
 
-    bits: of the weights of vision and language: 32 and 16 are floating point, 8 are integers.
+    bits: of the weights of vision and language: 32 and 16 are floating point, 8 and 7 integers; by
+    those of 7 the graph itself multiplies in integers.
     """
     for name, graph, size in zip(("vision", "language"), trace(source), bits):
         if size == 8:
             round_weights(graph)
+        if size == 7:
+            round_products(graph)
         ov.save_model(graph, target / f"{name}.xml", compress_to_fp16=size == 16)
 
 
@@ -156,3 +159,40 @@ def round_weights(graph: ov.Model) -> None:
             stored = ops.reshape(stored, ops.constant(list(node.shape)), False)
         for user in users:
             user.replace_source_output(stored.output(0))
+
+
+def round_products(graph: ov.Model) -> None:
+    """Multiply by matrices in integers: weights have a scale for each row, features one for each
+    token. OpenVINO's own product of those is no quicker than in floating point where there is no
+    VNNI, but its convolution is twice as quick. There it adds two products in 16 bits, which are
+    too few for weights of 8."""
+    rounded: dict[Any, tuple[ov.Node, ov.Node]] = {}
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() != "MatMul":
+            continue
+        matrix = node.input_value(1).get_node()
+        if matrix.get_type_name() != "Constant":
+            continue
+        source = node.input_value(0)
+        place = source.get_node().get_name(), source.get_index()
+        if place not in rounded:
+            rounded[place] = round_tokens(source)
+        features, largest = rounded[place]
+        scale = np.abs(matrix.data).max(-1, keepdims=True).clip(1e-12) / np.float32(63)
+        integers = ops.constant(np.round(matrix.data / scale).astype(np.int8)[..., None])
+        weight = ops.multiply(ops.convert(integers, "f32"), ops.constant(scale[..., None]))
+        made = ops.convolution(features, weight, [1], [0], [0], [1])
+        product = ops.multiply(ops.transpose(made, ops.constant([0, 2, 1])), largest)
+        for user in node.output(0).get_target_inputs():
+            user.replace_source_output(product.output(0))
+
+
+def round_tokens(source: ov.Output) -> tuple[ov.Node, ov.Node]:
+    """Features, (1, tokens, width) -> (1, width, tokens), of 8 bits from -1 to 1; and the largest
+    of each token, by which they were divided."""
+    largest = ops.maximum(
+        ops.reduce_max(ops.abs(source), ops.constant([2]), True), np.float32(1e-12)
+    )
+    low, high = np.float32(-128 / 127), np.float32(1)
+    features = ops.fake_quantize(ops.divide(source, largest), low, high, low, high, 256)
+    return ops.transpose(features, ops.constant([0, 2, 1])), largest

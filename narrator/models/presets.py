@@ -30,6 +30,7 @@ class Weights(enum.Enum):
     OPENVINO_32_8 = "openvino-32-8"
     OPENVINO_16_8 = "openvino-16-8"
     OPENVINO_8_8 = "openvino-8-8"
+    OPENVINO_7_8 = "openvino-7-8"
 
     @property
     def library(self) -> str:
