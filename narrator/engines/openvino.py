@@ -35,15 +35,14 @@ class OpenVinoEngine:
     def __init__(self, folder: Path, bits: int) -> None:
         keep_freed_memory()
         precision = best_precision()
-        rounds = bits == 8 and "vnni" in processor_features()
         self._inputs = SmolVlmInputs(folder)
-        vision_rounds = weights_for(bits) is Weights.OPENVINO_8_8
-        self._vision = load_graph(folder / "vision.xml", precision, vision_rounds)
+        self._vision = load_graph(folder / "vision.xml", precision)
         # Where weights are integers, bfloat16 gains a step of one token nothing; and on a single
         # core OpenVINO crashes with it (its issues 28550 and 33300).
         cores = ov.Core().get_property("CPU", "RANGE_FOR_STREAMS")[1]
         words = "f32" if bits == 8 or cores == 1 else precision
-        self._language = load_graph(folder / "language.xml", words, rounds)
+        group = GROUP_SIZE if bits == 8 and "vnni" in processor_features() else 0
+        self._language = load_graph(folder / "language.xml", words, group)
         self._answers = yes_and_no(self._inputs.encode)
         self._places = np.empty(0, np.int64)  # in the caption, of all tokens in the cache
         self._seen: list[tuple[Frame, bool, np.ndarray]] = []  # frame, in detail, features
@@ -117,21 +116,20 @@ class OpenVinoEngine:
 def weights_for(bits: int) -> Weights:
     """What this processor is quickest with, at 16 or 8 bits a weight of the language model.
 
-    Matrices as large as the vision tower's are quicker in floating point where there is AMX; and in
-    32 bits where that is what is calculated in, as they would be converted each time.
+    The vision tower is quickest in integers, but with AMX in floating point; and that in 32 bits
+    where it is what is calculated in, as weights would be converted each time.
     """
     able = processor_features()
     vision = 16 if best_precision() == "bf16" else 32
-    if bits == 8 and "amx" not in able:
-        # Without VNNI the graph itself has to multiply in integers.
-        vision = 8 if "vnni" in able else 7 if "avx2" in able or "avx512" in able else vision
+    if bits == 8 and "avx" in able and "amx" not in able:
+        vision = 7
     return Weights[f"OPENVINO_{vision}_{bits}"]
 
 
-def load_graph(file: Path, precision: str, rounded: bool) -> Any:
-    """A graph, compiled for this processor. precision: bf16 or f32. rounded: where weights are
-    integers, make some of what is multiplied with them, too."""
-    group = GROUP_SIZE if rounded else 0
+def load_graph(file: Path, precision: str, group: int = 0) -> Any:
+    """A graph, compiled for this processor. precision: bf16 or f32. group: how many numbers that
+    are multiplied with integer weights are made integers with one scale; 0 leaves them as they are.
+    """
     settings = {
         # Its cache takes what was compiled for another precision for the same.
         "CACHE_DIR": str(file.parent / f"compiled-{precision}-{group}"),

@@ -29,7 +29,6 @@ class Weights(enum.Enum):
     OPENVINO_16_16 = "openvino-16-16"
     OPENVINO_32_8 = "openvino-32-8"
     OPENVINO_16_8 = "openvino-16-8"
-    OPENVINO_8_8 = "openvino-8-8"
     OPENVINO_7_8 = "openvino-7-8"
 
     @property

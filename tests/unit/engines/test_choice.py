@@ -37,7 +37,7 @@ def test_apple_silicon_takes_mlx_at_four_bits_and_linux_openvino(
     [
         ("asimd", 8, Weights.OPENVINO_32_8),
         ("avx2", 8, Weights.OPENVINO_7_8),
-        ("avx2 avx512_vnni", 8, Weights.OPENVINO_8_8),
+        ("avx2 avx512_vnni", 8, Weights.OPENVINO_7_8),
         ("avx2 avx512_vnni avx512_bf16 amx_bf16 amx_int8", 8, Weights.OPENVINO_16_8),
         ("avx2", 16, Weights.OPENVINO_32_16),
     ],
