@@ -28,8 +28,8 @@ SMALL = 32  # rows or columns: what has fewer is left alone
 def convert(source: Path, target: Path, *bits: int) -> None:
     """Put both graphs of the checkpoint in `source` into `target`.
 
-    bits: of the weights of vision and language: 32 and 16 are floating point, 8 and 7 integers; by
-    those of 7 the graph itself multiplies in integers.
+    bits: of the weights of vision and language: 32 and 16 are floating point, 8 integers. With 7
+    the graph itself multiplies in integers, and that is how many bits features have.
     """
     for name, graph, size in zip(("vision", "language"), trace(source), bits):
         if size == 8:
@@ -162,11 +162,11 @@ def round_weights(graph: ov.Model) -> None:
 
 
 def round_products(graph: ov.Model) -> None:
-    """Multiply by matrices in integers: weights have a scale for each row, features one for each
-    token. As a convolution, since OpenVINO's own product of these is a tenth slower with VNNI, and
-    without it no quicker than in floating point. There two products are added in 16 bits, which are
-    too few for weights of 8."""
-    rounded: dict[Any, tuple[ov.Node, ov.Node]] = {}
+    """Multiply by matrices in integers: weights of 8 bits with a scale for each row, by features of
+    7 with an offset and a scale for each token. Not of 8, as without VNNI a processor adds two
+    products in 16 bits. As convolutions, since OpenVINO's own product of these is a tenth slower
+    with VNNI, and without it no quicker than in floating point."""
+    rounded: dict[Any, tuple[ov.Node, ov.Node, ov.Node]] = {}
     for node in graph.get_ordered_ops():
         if node.get_type_name() != "MatMul":
             continue
@@ -177,22 +177,28 @@ def round_products(graph: ov.Model) -> None:
         place = source.get_node().get_name(), source.get_index()
         if place not in rounded:
             rounded[place] = round_tokens(source)
-        features, largest = rounded[place]
-        scale = np.abs(matrix.data).max(-1, keepdims=True).clip(1e-12) / np.float32(63)
-        integers = ops.constant(np.round(matrix.data / scale).astype(np.int8)[..., None])
-        weight = ops.multiply(ops.convert(integers, "f32"), ops.constant(scale[..., None]))
+        features, least, span = rounded[place]
+        scale = np.abs(matrix.data).max(-1, keepdims=True).clip(1e-12) / np.float32(127)
+        integers = np.round(matrix.data / scale).astype(np.int8)
+        sums = integers.sum(-1, dtype=np.float32) * scale[:, 0]
+        weight = ops.convert(ops.constant(integers[..., None]), "f32")
+        weight = ops.multiply(weight, ops.constant(scale[..., None]))
         made = ops.convolution(features, weight, [1], [0], [0], [1])
-        product = ops.multiply(ops.transpose(made, ops.constant([0, 2, 1])), largest)
+        product = ops.multiply(ops.transpose(made, ops.constant([0, 2, 1])), span)
+        product = ops.add(product, ops.multiply(least, ops.constant(sums)))
         for user in node.output(0).get_target_inputs():
             user.replace_source_output(product.output(0))
 
 
-def round_tokens(source: ov.Output) -> tuple[ov.Node, ov.Node]:
-    """Features, (1, tokens, width) -> (1, width, tokens), of 8 bits from -1 to 1; and the largest
-    of each token, by which they were divided."""
-    largest = ops.maximum(
-        ops.reduce_max(ops.abs(source), ops.constant([2]), True), np.float32(1e-12)
-    )
-    low, high = np.float32(-128 / 127), np.float32(1)
-    features = ops.fake_quantize(ops.divide(source, largest), low, high, low, high, 256)
-    return ops.transpose(features, ops.constant([0, 2, 1])), largest
+def round_tokens(source: ov.Output) -> tuple[ov.Node, ov.Node, ov.Node]:
+    """Features, (1, tokens, width) -> (1, width, tokens), of 7 bits from 0 to 1; and of each token
+    the least and the span: features are least + span * what was returned."""
+    axis = ops.constant([2])
+    least = ops.reduce_min(source, axis, True)
+    span = ops.subtract(ops.reduce_max(source, axis, True), least)
+    span = ops.maximum(span, np.float32(1e-12))
+    features = ops.divide(ops.subtract(source, least), span)
+    # 256 levels, as OpenVINO takes no fewer for integers; those above 127 are never reached.
+    low, high = np.float32(0), np.float32(255 / 127)
+    features = ops.fake_quantize(features, low, high, low, high, 256)
+    return ops.transpose(features, ops.constant([0, 2, 1])), least, span

@@ -29,7 +29,7 @@ class Weights(enum.Enum):
     OPENVINO_16_16 = "openvino-16-16"
     OPENVINO_32_8 = "openvino-32-8"
     OPENVINO_16_8 = "openvino-16-8"
-    OPENVINO_7_8 = "openvino-7-8"
+    OPENVINO_7_8 = "openvino-7-8"  # 7: of features, which are multiplied in integers
 
     @property
     def library(self) -> str:
