@@ -1,8 +1,10 @@
-"""How much memory OpenCV and FFmpeg may take, the program and its capture child together."""
+"""How much memory OpenCV and FFmpeg may take, the program and its capture child together; and how
+many threads wait."""
 
 from __future__ import annotations
 
 import io
+import os
 import socket
 import struct
 import subprocess
@@ -116,3 +118,23 @@ def test_what_is_too_large_in_a_stream_is_not_kept(
     parts += [(len(small), small)] * before
     parts += [(len(large), large)] * 20 if side else [(2 << 30, bytes(1 << 20))]
     assert told in watched(url)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux")
+def test_numpy_and_opencv_start_no_threads() -> None:
+    """NumPy's wait busily, which was a third of the processor time of a start."""
+    script = (
+        "import os\n"
+        "from narrator.libraries import set_environment\n"
+        "set_environment()\n"
+        "import cv2, numpy as np\n"
+        "square = np.ones((2000, 2000), np.float32)\n"
+        "cv2.resize(square @ square, (1000, 1000))\n"
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    inherited = {name: text for name, text in os.environ.items() if "THREADS" not in name}
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True, cwd=ROOT, env=inherited, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert result.stdout == "1\n"
