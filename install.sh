@@ -441,7 +441,7 @@ run_all_checks() {
 # does, beside three for all others, as most of those wait more than they reckon. In the order of
 # their folders, as those of the whole program take long and so come first.
 run_tests() {
-  local models=(tests/unit/engines tests/unit/models tests/unit/test_bench.py tests/tools) failed=0
+  local models=(tests/unit/{engines,models,test_bench.py,test_processor.py} tests/tools) failed=0
   unset PYTHONDONTWRITEBYTECODE  # With it, each process compiles the tests anew.
   PRINTED=$(mktemp)
   .venv/bin/python -m pytest "${models[@]}" >"$PRINTED" 2>&1 &

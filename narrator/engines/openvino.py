@@ -16,11 +16,11 @@ import numpy as np
 import openvino as ov
 
 from narrator.engines.engine import Piece, Query
-from narrator.engines.processor import best_precision, processor_features
 from narrator.frames.frame import Frame
 from narrator.libraries import keep_freed_memory
 from narrator.models.presets import GROUP_SIZE, Weights
 from narrator.models.smolvlm import SmolVlmInputs, yes_and_no
+from narrator.processor import best_precision, processor_features
 
 NOWHERE = 2**30  # the place of a token that no later one is to see
 

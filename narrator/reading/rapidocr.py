@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import rapidocr
+from rapidocr.inference_engine.openvino import device_config, main
 
+from narrator.processor import best_precision
 from narrator.reading.reader import Found
 
 SURE = 0.9  # text the right way up and in focus is at 0.97, upside down below 0.83
@@ -21,6 +24,17 @@ SAMPLE = 3  # lines that tell which way up a page is
 # OpenVINO keeps some megabytes for each width of a line that it has met, and takes its time then.
 WIDTH, WIDER = 320 / 48, 1.25  # of the narrowest in its heights, and from each to the next one
 GREY = (127, 127, 127)  # what the library itself fills up with
+
+
+class Settings(device_config.CPUConfig):  # type: ignore[misc]
+    """What the library compiles its graphs with, and the precision, which it has no option for."""
+
+    def get_config(self) -> dict[str, Any]:
+        """By OpenVINO's names."""
+        return {**super().get_config(), "INFERENCE_PRECISION_HINT": best_precision()}
+
+
+main.CPUConfig = Settings
 
 
 class RapidOcrReader:

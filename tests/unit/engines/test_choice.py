@@ -45,9 +45,9 @@ def test_apple_silicon_takes_mlx_at_four_bits_and_linux_openvino(
 def test_openvino_has_the_vision_weights_that_the_processor_is_quickest_with(
     monkeypatch: pytest.MonkeyPatch, features: str, bits: int, weights: Weights
 ) -> None:
-    for module in ("openvino", "processor"):
-        monkeypatch.setattr(f"narrator.engines.{module}.processor_features", lambda: features)
-    monkeypatch.setattr("narrator.engines.processor.bfloat16_is_right", lambda: True)
+    for module in ("engines.openvino", "processor"):
+        monkeypatch.setattr(f"narrator.{module}.processor_features", lambda: features)
+    monkeypatch.setattr("narrator.processor.bfloat16_is_right", lambda: True)
     assert choose_engine("openvino", bits).weights() is weights
 
 

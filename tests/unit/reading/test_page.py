@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Sequence
 
 import cv2
@@ -13,9 +12,7 @@ import pytest
 from narrator.reading.opening import open_reader
 from narrator.reading.page import BATCH, Page
 from narrator.reading.reader import Found, Reader
-from support.pages import ALICE, SAID_OF_ALICE, below, beside, page
-
-real = pytest.mark.skipif(sys.platform != "linux", reason="drawn for rapidocr, which Linux has")
+from support.pages import ALICE, SAID_OF_ALICE, below, beside, by_rapidocr, page
 
 
 def read(image: np.ndarray) -> list[str]:
@@ -50,12 +47,12 @@ def recite(reader: Reader, max_lines: int = 300) -> list[str]:
     return list(Page(reader, IMAGE, max_lines).sentences())
 
 
-@real
+@by_rapidocr
 def test_a_page_is_read_word_for_word_in_sentences() -> None:
     assert read(page(ALICE)) == SAID_OF_ALICE
 
 
-@real
+@by_rapidocr
 @pytest.mark.parametrize(
     ("turn", "remark"),
     [
@@ -67,7 +64,7 @@ def test_a_page_that_is_not_the_right_way_up_is_read_and_told(turn: int, remark:
     assert read(cv2.rotate(page(ALICE), turn)) == [*SAID_OF_ALICE, remark]
 
 
-@real
+@by_rapidocr
 def test_columns_are_kept_apart_below_their_heading() -> None:
     other = ("So she was considering in her own", "mind whether it would be worth it.")
     image = below(page(["DOWN THE RABBIT HOLE"], 48), beside(page(ALICE), page(other)))
@@ -75,7 +72,7 @@ def test_columns_are_kept_apart_below_their_heading() -> None:
     assert read(image) == ["DOWN THE RABBIT HOLE", *SAID_OF_ALICE, said]
 
 
-@real
+@by_rapidocr
 def test_the_boxes_are_where_the_lines_are() -> None:
     image = page(["EXIT", "Gate 14B"], 40)
     read_page = Page(open_reader(), image)
@@ -87,7 +84,7 @@ def test_the_boxes_are_where_the_lines_are() -> None:
     assert image.min() > 200, "there is ink outside the boxes"
 
 
-@real
+@by_rapidocr
 @pytest.mark.parametrize(
     ("rows", "columns", "where"),
     [
@@ -102,7 +99,7 @@ def test_text_at_the_edge_of_the_picture_goes_on_there(
     assert read(np.ascontiguousarray(page(ALICE)[rows, columns]))[-1] == where
 
 
-@real
+@by_rapidocr
 @pytest.mark.parametrize("shape", [(480, 640), (1, 1), (3, 4000)])
 def test_where_there_is_no_text_that_is_said(shape: tuple[int, int]) -> None:
     assert read(np.full((*shape, 3), 128, np.uint8)) == ["I see no text."]
@@ -110,7 +107,7 @@ def test_where_there_is_no_text_that_is_said(shape: tuple[int, int]) -> None:
     assert read(noise) == ["I see no text."]
 
 
-@real
+@by_rapidocr
 @pytest.mark.parametrize("text", ["7", "[[volm 0]] \\x1b[2J <break time='9s'/> done"])
 def test_a_single_figure_and_commands_are_read_as_text(text: str) -> None:
     (said,) = read(page([text], 60))
@@ -118,7 +115,7 @@ def test_a_single_figure_and_commands_are_read_as_text(text: str) -> None:
     assert said.isprintable()
 
 
-@real
+@by_rapidocr
 def test_four_thousand_lines_are_read_from_the_top_and_not_to_their_end() -> None:
     image = page([f"This is line number {number}." for number in range(100, 4100)], 14)
     whole = Page(open_reader(), image)
@@ -160,7 +157,7 @@ def test_lines_in_a_script_that_is_not_known_are_told_of() -> None:
     assert recite(Recited(dashes)) == ["I see no text."]
 
 
-@real
+@by_rapidocr
 @pytest.mark.parametrize("text", ["Дорогие друзья, приглашаем вас", "친애하는 친구 여러분, 토요일"])
 def test_a_line_in_another_script_on_a_page_is_told_of(text: str) -> None:
     lines = ["Dear friends, come to the hall", text]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from narrator.settings import PROJECT
+from support.pages import by_rapidocr
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a Mac reads with Vision")
+pytestmark = by_rapidocr
 
 SCRIPT = """
 import socket, sys
@@ -36,6 +37,18 @@ def test_it_reads_without_a_network_and_without_another_runtime() -> None:
     )
     assert done.stdout == "Gate 14B\n[]\n"
     assert done.stderr == ""
+
+
+def test_it_calculates_in_what_the_processor_multiplies_rightly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from narrator.reading import rapidocr
+
+    monkeypatch.setattr(rapidocr, "best_precision", lambda: "f32")
+    reader = rapidocr.RapidOcrReader()
+    assert reader.find(np.zeros((480, 640, 3), np.uint8)).quads.size == 0
+    used = reader._ocr.text_det.session.session.get_compiled_model()
+    assert used.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
 
 
 def test_there_is_one_opencv_and_no_onnxruntime() -> None:
