@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import rapidocr
-from rapidocr.inference_engine.openvino import device_config, main
+from rapidocr.inference_engine.openvino import main as session
 
 from narrator.processor import best_precision
 from narrator.reading.reader import Found
@@ -26,7 +26,7 @@ WIDTH, WIDER = 320 / 48, 1.25  # of the narrowest in its heights, and from each 
 GREY = (127, 127, 127)  # what the library itself fills up with
 
 
-class Settings(device_config.CPUConfig):  # type: ignore[misc]
+class Settings(session.CPUConfig):  # type: ignore[misc]
     """What the library compiles its graphs with, and the precision, which it has no option for."""
 
     def get_config(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class Settings(device_config.CPUConfig):  # type: ignore[misc]
         return {**super().get_config(), "INFERENCE_PRECISION_HINT": best_precision()}
 
 
-main.CPUConfig = Settings
+session.CPUConfig = Settings
 
 
 class RapidOcrReader:
