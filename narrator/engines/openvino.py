@@ -116,8 +116,8 @@ class OpenVinoEngine:
 def weights_for(bits: int) -> Weights:
     """What this processor is quickest with, at 16 or 8 bits a weight of the language model.
 
-    The vision tower is quickest in integers, but with AMX in floating point; and that in 32 bits
-    where it is what is calculated in, as weights would be converted each time.
+    Without AMX the vision tower is quickest in integers; with AMX that was not measured, so it is
+    in floating point, of 32 bits where those are calculated in, as others are converted each time.
     """
     able = processor_features()
     vision = 16 if best_precision() == "bf16" else 32

@@ -33,9 +33,9 @@ def convert(source: Path, target: Path, *bits: int) -> None:
     """
     for name, graph, size in zip(("vision", "language"), trace(source), bits):
         if size == 8:
-            round_weights(graph)
+            quantise_weights(graph)
         if size == 7:
-            round_products(graph)
+            quantise_products(graph)
         ov.save_model(graph, target / f"{name}.xml", compress_to_fp16=size == 16)
 
 
@@ -139,7 +139,7 @@ def keep_cache(language: ov.Model) -> None:
     language.validate_nodes_and_infer_types()
 
 
-def round_weights(graph: ov.Model) -> None:
+def quantise_weights(graph: ov.Model) -> None:
     """Store matrices as integers of 8 bits, with a scale for each group of a row, and embeddings
     with one for each row."""
     for node in graph.get_ordered_ops():
@@ -152,21 +152,30 @@ def round_weights(graph: ov.Model) -> None:
         multiplied = all(user.get_node().get_type_name() == "MatMul" for user in users)
         if multiplied and weight.shape[1] % GROUP_SIZE == 0:
             weight = weight.reshape(len(weight), -1, GROUP_SIZE)
-        scale = np.abs(weight).max(-1, keepdims=True).clip(1e-12) / np.float32(127)
-        rounded = ops.constant(np.round(weight / scale).astype(np.int8))
-        stored = ops.multiply(ops.convert(rounded, "f32"), ops.constant(scale))
+        stored = dequantise(*quantise(weight))
         if weight.ndim == 3:
             stored = ops.reshape(stored, ops.constant(list(node.shape)), False)
         for user in users:
             user.replace_source_output(stored.output(0))
 
 
-def round_products(graph: ov.Model) -> None:
+def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights, (..., row) -> int8, (..., row), and the scale of each row, float32, (..., 1)."""
+    scale = np.abs(weight).max(-1, keepdims=True).clip(1e-12) / np.float32(127)
+    return np.round(weight / scale).astype(np.int8), scale
+
+
+def dequantise(integers: np.ndarray, scale: np.ndarray) -> ov.Node:
+    """What a graph calculates with, in float32, of weights that are kept as integers."""
+    return ops.multiply(ops.convert(ops.constant(integers), "f32"), ops.constant(scale))
+
+
+def quantise_products(graph: ov.Model) -> None:
     """Multiply by matrices in integers: weights of 8 bits with a scale for each row, by features of
     7 with an offset and a scale for each token. Not of 8, as without VNNI a processor adds two
     products in 16 bits. As convolutions, since OpenVINO's own product of these is a tenth slower
     with VNNI, and without it no quicker than in floating point."""
-    rounded: dict[Any, tuple[ov.Node, ov.Node, ov.Node]] = {}
+    quantised: dict[Any, tuple[ov.Node, ov.Node, ov.Node]] = {}
     for node in graph.get_ordered_ops():
         if node.get_type_name() != "MatMul":
             continue
@@ -175,14 +184,12 @@ def round_products(graph: ov.Model) -> None:
             continue
         source = node.input_value(0)
         place = source.get_node().get_name(), source.get_index()
-        if place not in rounded:
-            rounded[place] = round_tokens(source)
-        features, least, span = rounded[place]
-        scale = np.abs(matrix.data).max(-1, keepdims=True).clip(1e-12) / np.float32(127)
-        integers = np.round(matrix.data / scale).astype(np.int8)
+        if place not in quantised:
+            quantised[place] = quantise_tokens(source)
+        features, least, span = quantised[place]
+        integers, scale = quantise(matrix.data)
         sums = integers.sum(-1, dtype=np.float32) * scale[:, 0]
-        weight = ops.convert(ops.constant(integers[..., None]), "f32")
-        weight = ops.multiply(weight, ops.constant(scale[..., None]))
+        weight = dequantise(integers[..., None], scale[..., None])
         made = ops.convolution(features, weight, [1], [0], [0], [1])
         product = ops.multiply(ops.transpose(made, ops.constant([0, 2, 1])), span)
         product = ops.add(product, ops.multiply(least, ops.constant(sums)))
@@ -190,7 +197,7 @@ def round_products(graph: ov.Model) -> None:
             user.replace_source_output(product.output(0))
 
 
-def round_tokens(source: ov.Output) -> tuple[ov.Node, ov.Node, ov.Node]:
+def quantise_tokens(source: ov.Output) -> tuple[ov.Node, ov.Node, ov.Node]:
     """Features, (1, tokens, width) -> (1, width, tokens), of 7 bits from 0 to 1; and of each token
     the least and the span: features are least + span * what was returned."""
     axis = ops.constant([2])

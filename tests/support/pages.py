@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+
+from support import HELD_TO_AVX2
 
 ALICE = (
     "Alice was beginning to get very tired of",
@@ -24,10 +24,8 @@ SAID_OF_ALICE = [
     "It had no pictures.",
 ]
 
-# A processor that has AVX2 alone reads well: OpenVINO asks the processor, oneDNN what it may use.
-HELD = os.environ.get("ONEDNN_MAX_CPU_ISA", "").startswith("AVX2")
 by_rapidocr = pytest.mark.skipif(
-    sys.platform != "linux" or (HELD and "avx512" in Path("/proc/cpuinfo").read_text("utf-8")),
+    sys.platform != "linux" or HELD_TO_AVX2,
     reason="rapidocr is for Linux, and OpenVINO crashes where oneDNN is held to AVX2",
 )
 

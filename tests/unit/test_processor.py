@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from narrator import processor
 from narrator.engines.choice import choose_engine
 from narrator.models.presets import Weights
 from narrator.processor import best_precision, processor_features, product
+from support import HELD_TO_AVX2
 from support.asking import caption, noise, opened_openvino
 
 
@@ -43,7 +43,7 @@ def test_a_level_of_onednn_has_what_those_below_it_have(
     assert {name: name in able for name in has} == has
 
 
-@pytest.mark.skipif("ONEDNN_MAX_CPU_ISA" in os.environ, reason="OpenVINO asks the processor alone")
+@pytest.mark.skipif(HELD_TO_AVX2, reason="OpenVINO fails where oneDNN is held to AVX2")
 def test_the_product_is_that_of_numpy_within_what_bfloat16_rounds() -> None:
     """A processor without bfloat16 multiplies in float32."""
     left, right = np.random.default_rng(1).standard_normal((2, 5, 768), np.float32)

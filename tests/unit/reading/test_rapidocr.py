@@ -13,7 +13,7 @@ import pytest
 from narrator.settings import PROJECT
 from support.pages import by_rapidocr
 
-pytestmark = by_rapidocr
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a Mac reads with Vision")
 
 SCRIPT = """
 import socket, sys
@@ -31,6 +31,7 @@ print([name for name in ("onnxruntime", "torch", "openvino_telemetry") if name i
 """
 
 
+@by_rapidocr
 def test_it_reads_without_a_network_and_without_another_runtime() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=PROJECT, check=True, capture_output=True, text=True
@@ -39,6 +40,7 @@ def test_it_reads_without_a_network_and_without_another_runtime() -> None:
     assert done.stderr == ""
 
 
+@by_rapidocr
 def test_it_calculates_in_what_the_processor_multiplies_rightly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
